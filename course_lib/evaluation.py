@@ -1,0 +1,137 @@
+"""Replay: test on a day, then train on it, for every day in turn; and honest comparisons of replays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+from tqdm.auto import tqdm
+
+from course_lib.log import EventLog
+from course_lib.updates import State, full_update
+
+SLICES = {"cold": (0, 0), "tail": (1, 20), "mid": (21, 100), "head": (101, np.inf)}  # times bought up to then
+
+
+class Recommender(Protocol):
+    """What `replay` can replay: see `TwoTowerNightly` and the classes of peers.py."""
+
+    def scores(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> np.ndarray | torch.Tensor:
+        """[n, m] scores of the m items listed at the start of `day` for n users (codes), from events before `day` alone."""
+
+    def learn(self, log: EventLog, day: pd.Timestamp) -> None:
+        """Take in the events of `day`."""
+
+
+class TwoTowerNightly:
+    """The two towers, fully updated every night."""
+
+    def __init__(self, state: State, update: Callable[[State, EventLog, pd.Timestamp], State] = full_update) -> None:
+        self.state, self.update = state, update
+
+    def scores(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
+        items = self.state.item_vectors(log, np.arange(log.listed(day)), day)  # [m, d]
+        return self.state.user_vectors(log, users, log.rows(day).start) @ items.T  # [n, d] @ [d, m] → [n, m]
+
+    def learn(self, log: EventLog, day: pd.Timestamp) -> None:
+        self.state = self.update(self.state, log, day)
+
+
+def replay(log: EventLog, recommender: Recommender, start, end=None, progress: bool = True) -> pd.DataFrame:
+    """Test, then train: the recommender lives through the log's days, and is asked on each from `start` (to before `end`).
+
+    Before any event of a day is trained on, all items listed by then, minus those already bought, are ranked for each
+    of the day's buyers. Days before `start` are only trained on.
+
+    Returns one row per event: `day`, `user`, `item`, `rank` (1 is best; ties count against the model), `bought` (how
+    often the item had been bought before that day) and `history` (how many items the user had bought).
+    """
+    start = pd.Timestamp(start)
+    days = [day for day in log.days if end is None or day < pd.Timestamp(end)]
+    if not days or days[-1] < start:
+        raise ValueError(f"the log has no day from {start:%Y-%m-%d} to {end or 'its end'}; its days are {log.days[0]:%Y-%m-%d} … {log.days[-1]:%Y-%m-%d}.")
+    times_bought = np.zeros(len(log.items), dtype=int)
+    results = []
+    for day in tqdm(days, desc="replay", unit="day", disable=not progress):
+        rows = log.rows(day, day + pd.Timedelta(days=1))
+        if day >= start:
+            results.append(_test_day(log, recommender, day, rows, times_bought))
+        recommender.learn(log, day)
+        np.add.at(times_bought, log.item_codes[rows], 1)
+    return pd.concat(results, ignore_index=True)
+
+
+def _test_day(log: EventLog, recommender: Recommender, day: pd.Timestamp, rows: slice, times_bought: np.ndarray) -> pd.DataFrame:
+    items, (users, user_rows) = log.item_codes[rows], np.unique(log.user_codes[rows], return_inverse=True)
+    scores = torch.as_tensor(recommender.scores(log, day, users))
+    bought = [log.bought(user, rows.start) for user in users]
+    return pd.DataFrame(
+        {
+            "day": day,
+            "user": log.users.index[users[user_rows]],
+            "item": log.items.index[items],
+            "rank": ranks(scores, bought, user_rows, items),
+            "bought": times_bought[items],
+            "history": np.array([len(b) for b in bought])[user_rows],
+        }
+    )
+
+
+def ranks(scores: torch.Tensor, bought: list[np.ndarray], rows: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """[e] rank of each event's item among the candidates of its user: how many score at least as high, itself included.
+
+    A tie counts against the model: one that gives every item the same score has every item in last place.
+
+    - `scores`: [n, m]; `bought`: n arrays of item codes that are no candidates for that user.
+    - `rows`: [e] the event's user, a row of `scores`; `items`: [e] item codes; one ≥ m was no candidate: rank m + 1.
+    """
+    if torch.isnan(scores).any():
+        raise ValueError("a score is NaN, and NaN has no rank; look for a division by 0 or a diverged model.")
+    candidates = scores.clone()
+    for row, codes in enumerate(bought):
+        candidates[row, codes[codes < candidates.shape[1]]] = -torch.inf
+    rows, items = torch.as_tensor(rows), torch.as_tensor(items)
+    known = items < scores.shape[1]
+    own = scores[rows, items.clamp(max=scores.shape[1] - 1)]
+    rank = (candidates[rows] >= own[:, None]).sum(1)  # [e, m] → [e]
+    return torch.where(known, rank, scores.shape[1] + 1).numpy()
+
+
+def recall(result: pd.DataFrame, k: int) -> float:
+    """R@k: the share of events whose item was among the first k."""
+    return float((result["rank"] <= k).mean())
+
+
+def summary(result: pd.DataFrame) -> pd.Series:
+    """R@50, R@100, and R@100 by how often the item had been bought up to then (NaN for an empty slice)."""
+    slices = {name: recall(result[result["bought"].between(*borders)], 100) for name, borders in SLICES.items()}
+    return pd.Series({"R@50": recall(result, 50), "R@100": recall(result, 100), **slices})
+
+
+class Difference(NamedTuple):
+    """A mean paired difference and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+    pairs: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}] ({self.pairs} pairs)"
+
+
+def paired_difference(a: Iterable[float], b: Iterable[float], confidence: float = 0.95) -> Difference:
+    """Mean of a_i − b_i with Student's t interval. Pair i is one seed, or one day, of both arms.
+
+    Over seeds it says what another run on this log would show; over days, roughly, what another half-year would.
+    """
+    difference = np.asarray(list(a), dtype=float) - np.asarray(list(b), dtype=float)
+    if len(difference) < 2:
+        raise ValueError("an interval needs at least two pairs; run more seeds.")
+    mean, error = difference.mean(), stats.sem(difference)
+    half = error * stats.t.ppf(0.5 + confidence / 2, len(difference) - 1)
+    return Difference(float(mean), float(mean - half), float(mean + half), len(difference))

@@ -1,0 +1,109 @@
+"""The long runs behind the committed tables: `python -m course_lib.experiments NAME` rewrites data/results/NAME.csv.
+
+Every row carries its arm, its seed, the library's version and the date. The notebooks load the tables, and run one
+seed again to see that it lies where the table says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from course_lib import __version__
+from course_lib.evaluation import Recommender, TwoTowerNightly, replay, summary
+from course_lib.log import EventLog, load_online_retail
+from course_lib.peers import EASE, ItemCF, Popularity
+from course_lib.updates import Settings, new_state
+
+RESULTS = Path(__file__).resolve().parent.parent / "data" / "results"
+TUNING = ("2011-04-01", "2011-06-01")
+TEST = ("2011-06-01", "2011-12-10")
+SEEDS = range(5)
+Arm = tuple[str, int, Callable[[EventLog], Recommender]]  # name, seed, how to make it
+
+
+def two_tower(name: str, **changes) -> Iterator[Arm]:
+    """One arm of the two-tower model for each seed, with these settings changed."""
+    for seed in SEEDS:
+        settings = replace(Settings(), seed=seed, **changes)
+        yield name, seed, lambda log, settings=settings: TwoTowerNightly(new_state(log, settings))
+
+
+def peers_test() -> Iterator[Arm]:
+    """Chapter 02: the two towers and their peers on the test days."""
+    yield "popularity", 0, lambda log: Popularity(**TUNED["popularity"])
+    yield "item-to-item CF", 0, lambda log: ItemCF(**TUNED["item-to-item CF"])
+    yield "EASE", 0, lambda log: EASE(**TUNED["EASE"])
+    yield from two_tower("two towers")
+
+
+def peers_tuning() -> Iterator[Arm]:
+    """How the peers were tuned."""
+    for half_life in (1, 3, 5, 7, 10, 14):
+        yield f"popularity half_life={half_life}", 0, lambda log, h=half_life: Popularity(h)
+    for weight in (0.1, 0.3, 1.0, 3.0):
+        for half_life in (60, 200):
+            for recent in (3, 7):
+                name = f"history_half_life={half_life} popularity={weight} popularity_half_life={recent}"
+                options = {"history_half_life": half_life, "popularity": weight, "popularity_half_life": recent}
+                yield f"item-to-item CF {name}", 0, lambda log, o=options: ItemCF(**o)
+    for ridge in (20, 50, 100, 200):
+        for half_life in (60, 120, 200):
+            for weight in (0.15, 0.3):
+                name = f"ridge={ridge} history_half_life={half_life} popularity={weight}"
+                options = {"ridge": ridge, "history_half_life": half_life, "popularity": weight}
+                yield f"EASE {name}", 0, lambda log, o=options: EASE(**o)
+
+
+def what_moved_it() -> Iterator[Arm]:
+    """One thing changed at a time, on the days that the settings were chosen on."""
+    yield from two_tower("as chosen")
+    yield from two_tower("no purchase counts", statistics=())
+    yield from two_tower("q half-life 3 days", q_half_life=3.0)
+    yield from two_tower("q half-life 30 days", q_half_life=30.0)
+    yield from two_tower("temperature 0.05", temperature=0.05)
+    yield from two_tower("temperature 0.2", temperature=0.2)
+    yield from two_tower("batches of 512", batch_size=512)
+    yield from two_tower("tables as slow as the rest", table_rate=0.02)
+    yield from two_tower("history of 5", history=5)
+    yield from two_tower("dim 16", dim=16)
+
+
+# Chosen on April and May 2011 from the table of peers_tuning.
+TUNED = {"popularity": {}, "item-to-item CF": {}, "EASE": {}}
+EXPERIMENTS = {"peers_test": (peers_test, TEST), "peers_tuning": (peers_tuning, TUNING), "what_moved_it": (what_moved_it, TUNING)}
+
+
+def run(name: str, log: EventLog | None = None) -> pd.DataFrame:
+    """Run an experiment and return its table, a row per arm and seed."""
+    arms, days = EXPERIMENTS[name]
+    log = log or load_online_retail()
+    rows = []
+    for arm, seed, make in arms():
+        row = {"arm": arm, "seed": seed, **summary(replay(log, make(log), *days)).round(5)}
+        rows.append(row | {"version": __version__, "date": datetime.date.today().isoformat()})
+        print(row, flush=True)
+    return pd.DataFrame(rows)
+
+
+def load(name: str) -> pd.DataFrame:
+    """The committed table of an experiment."""
+    return pd.read_csv(RESULTS / f"{name}.csv")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=EXPERIMENTS, nargs="+")
+    for name in parser.parse_args().name:
+        table = run(name)
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        table.to_csv(RESULTS / f"{name}.csv", index=False)  # only a finished table replaces the old one
+
+
+if __name__ == "__main__":
+    main()

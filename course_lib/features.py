@@ -1,0 +1,192 @@
+"""From raw fields to tensors of indices, with vocabularies that know no future.
+
+`Features` is a dict from field name to a LongTensor: `[n]` for a categorical field, `[n, L]` for a list-valued one
+(a bag; 0 is an empty place). Index 0 of every field is its *default*: an unknown value, a missing value, a masked
+field and a brand-new item's ID are all the same index, whose embedding is trained like any other.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pandas as pd
+import torch
+
+from course_lib.log import DAY, EventLog
+
+Features = dict[str, torch.Tensor]
+NOT_A_FIELD = ("listed", "description")
+
+
+class Encoder:
+    """Turns the fields of a table (items or users) into indices, and learns new values as days go by.
+
+    The table's index is a field too, by its name ("item" or "user"): the ID. A value gets the next free index when
+    `learn` first meets it, so the indices that an encoder gives on day t depend on nothing after day t.
+    """
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        """Take the field names from `table`, and no value. A field is a bag if its values are lists."""
+        self.id = table.index.name
+        names = [name for name in table.columns if name not in NOT_A_FIELD]
+        self.bags = [name for name in names if table[name].map(_is_list).any()]
+        self.vocabularies = {self.id: {}, **{name: {} for name in names}}
+
+    def __deepcopy__(self, memo: dict) -> Encoder:
+        twin = copy.copy(self)  # values are immutable, so the dicts need no deep copy, which would take most of a night
+        twin.vocabularies = {name: dict(vocabulary) for name, vocabulary in self.vocabularies.items()}
+        return twin
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Rows that each field's embedding table needs: the values known so far and the default."""
+        return {name: len(vocabulary) + 1 for name, vocabulary in self.vocabularies.items()}
+
+    def learn(self, table: pd.DataFrame) -> None:
+        """Give an index to every value of `table` that has none yet."""
+        for name, vocabulary in self.vocabularies.items():
+            values = self._column(table, name)
+            for value in _flatten(values) if name in self.bags else dict.fromkeys(values):
+                if not _is_missing(value):
+                    vocabulary.setdefault(value, len(vocabulary) + 1)
+
+    def encode(self, table: pd.DataFrame) -> Features:
+        """Indices of every row of `table`; what `learn` never met is 0."""
+        features = {}
+        for name, vocabulary in self.vocabularies.items():
+            values = self._column(table, name)
+            if name in self.bags:
+                features[name] = _pad([[vocabulary.get(v, 0) for v in _as_list(value)] for value in values])
+            else:
+                features[name] = torch.tensor([vocabulary.get(value, 0) for value in values], dtype=torch.long)
+        return features
+
+    def _column(self, table: pd.DataFrame, name: str) -> list:
+        return (table.index if name == self.id else table[name]).tolist()
+
+
+class ForgettingCounts:
+    """How often each item was bought lately: counts that halve every `half_lives` days.
+
+    Streams: `add` a day's items, ask `at` any later time. One of the half-lives is the estimate of q in the logQ
+    correction (Yi et al., 2019, section 4, estimate q from a stream too); the others are inputs of the item tower.
+    """
+
+    def __init__(self, half_lives: tuple[float, ...]) -> None:
+        self.half_lives = torch.tensor(half_lives, dtype=torch.float64)  # [h] days
+        self.counts = torch.zeros(1, len(half_lives), dtype=torch.float64)  # [size, h]
+        self.time: pd.Timestamp | None = None
+
+    def at(self, time: pd.Timestamp, size: int) -> torch.Tensor:
+        """[size, h] counts by item index as they stand at `time`; an index never added counts 0."""
+        counts = torch.zeros(size, len(self.half_lives), dtype=torch.float64)
+        counts[: len(self.counts)] = self.counts
+        if self.time is not None:
+            counts *= 0.5 ** ((time - self.time) / DAY / self.half_lives)
+        return counts
+
+    def add(self, indices: torch.Tensor, time: pd.Timestamp, size: int) -> None:
+        """Count each of `indices` [n] once at `time`."""
+        self.counts = self.at(time, size)
+        self.counts += torch.bincount(indices, minlength=size)[:, None]
+        self.time = time
+
+
+class FeatureStore:
+    """Everything between the raw log and the towers: vocabularies, purchase counts, histories.
+
+    The same methods serve training and nomination, so that the model meets online what it met in training.
+
+    - `half_lives`: in days; the first is for q, the others make the item tower's `statistics`.
+    - `history`: how many of a user's latest purchases make the bag.
+    """
+
+    def __init__(self, log: EventLog, half_lives: tuple[float, ...], history: int) -> None:
+        self.items, self.users = Encoder(log.items), Encoder(log.users)
+        self.counts = ForgettingCounts(half_lives)
+        self.history = history
+
+    def learn(self, log: EventLog, rows: slice) -> None:
+        """Let the vocabularies grow by the items and users of these event rows."""
+        self.items.learn(log.items.iloc[first_seen(log.item_codes[rows])])
+        self.users.learn(log.users.iloc[first_seen(log.user_codes[rows])])
+
+    def count(self, log: EventLog, rows: slice, time: pd.Timestamp) -> None:
+        """Add the items of these event rows to the purchase counts."""
+        self.counts.add(self.item_ids(log, log.item_codes[rows]), time, self.items.sizes[self.items.id])
+
+    def item_ids(self, log: EventLog, items: np.ndarray) -> torch.Tensor:
+        """Item indices (0: not learned yet) of item codes of any shape; code −1 is no item, 0."""
+        known = self.items.vocabularies[self.items.id]
+        codes, inverse = np.unique(items, return_inverse=True)
+        ids = [known.get(item, 0) for item in log.items.index[codes].tolist()]
+        ids = torch.tensor(ids, dtype=torch.long).masked_fill(torch.from_numpy(codes < 0), 0)
+        return ids[torch.from_numpy(inverse.reshape(items.shape))]
+
+    def item_features(self, log: EventLog, items: np.ndarray, time: pd.Timestamp) -> Features:
+        """Features of m items (codes) as they stand at `time`: index fields, and `statistics`, [m, h − 1] log(1 + count)."""
+        features = self.items.encode(log.items.iloc[items])
+        counts = self.counts.at(time, self.items.sizes[self.items.id])[features[self.items.id], 1:]
+        return features | ({"statistics": counts.log1p().float()} if counts.shape[1] else {})
+
+    def user_features(self, log: EventLog, users: np.ndarray, before: int) -> Features:
+        """Features of n users (codes; −1 is a new user, all default) from the event rows < `before` alone.
+
+        A history that contains the day itself contains the answer: pass the day's first row as `before`.
+        """
+        bags = np.full((len(users), self.history), -1)
+        for bag, user in zip(bags, users, strict=True):
+            latest = log.bought(user, before)[::-1][: self.history]
+            bag[: len(latest)] = latest
+        known = torch.from_numpy(users >= 0)
+        features = {name: (values.T * known).T for name, values in self.users.encode(log.users.iloc[users]).items()}
+        return features | {"history": self.item_ids(log, bags)}
+
+    def log_q(self, ids: torch.Tensor, time: pd.Timestamp) -> torch.Tensor:
+        """[n] log of each item's share of the recent events."""
+        counts = self.counts.at(time, self.items.sizes[self.items.id])[:, 0]
+        return (counts[ids] / counts.sum()).log().float()
+
+
+def take(features: Features, rows: torch.Tensor) -> Features:
+    """The given rows of every field."""
+    return {name: values[rows] for name, values in features.items()}
+
+
+def drop_fields(features: Features, share: float, generator: torch.Generator) -> Features:
+    """Each field of each row set to its default with chance `share`, so that training meets every default.
+
+    Without it nothing would ever train the default of a field that is always known, such as the ID.
+    """
+    dropped = {}
+    for name, values in features.items():
+        keep = torch.rand(len(values), generator=generator).to(values.device) >= share  # [n]
+        dropped[name] = values * keep.view(-1, *[1] * (values.dim() - 1)) if values.dtype == torch.long else values
+    return dropped
+
+
+def first_seen(codes: np.ndarray) -> np.ndarray:
+    """Each code once, in order of first appearance."""
+    return pd.unique(codes)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, (list, tuple, set, np.ndarray))
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value is pd.NA or value != value
+
+
+def _as_list(value: object) -> list:
+    return sorted(value) if isinstance(value, set) else list(value) if _is_list(value) else []
+
+
+def _flatten(values: list) -> list:
+    return [v for value in values for v in _as_list(value)]
+
+
+def _pad(bags: list[list[int]]) -> torch.Tensor:
+    width = max(map(len, bags), default=1) or 1
+    return torch.tensor([bag + [0] * (width - len(bag)) for bag in bags], dtype=torch.long).reshape(len(bags), width)

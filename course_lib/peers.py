@@ -1,0 +1,97 @@
+"""The peers: simple methods that a two-tower model has to beat, each with `scores` and `learn` for `evaluation.replay`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+
+from course_lib.features import ForgettingCounts
+from course_lib.log import DAY, EventLog
+
+
+class Popularity:
+    """The same list for everybody: purchase counts that halve every `half_life` days."""
+
+    def __init__(self, half_life: float = 7.0) -> None:
+        self.counts = ForgettingCounts((half_life,))
+
+    def scores(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
+        return self.counts.at(day, len(log.items))[: log.listed(day), 0].expand(len(users), -1)
+
+    def learn(self, log: EventLog, day: pd.Timestamp) -> None:
+        self.counts.add(torch.from_numpy(log.item_codes[log.rows(day, day + DAY)]), day, len(log.items))
+
+
+class _ItemToItem:
+    """A user's score of an item: the sum of its similarity to what the user bought, plus a little popularity.
+
+    Old purchases fade with `history_half_life`, in the user's own history and in the similarities. Similarities are
+    refitted every `refit` days from all events so far. `popularity` weighs the most popular item's share of the score:
+    without it nobody who is new gets any nomination but ties.
+    """
+
+    def __init__(self, history_half_life: float, popularity: float, popularity_half_life: float, refit: int) -> None:
+        self.history_half_life, self.popularity, self.refit = history_half_life, popularity, refit
+        self.recent = Popularity(popularity_half_life)
+        self.similarity: torch.Tensor | None = None  # [m, m]
+        self.fitted: pd.Timestamp | None = None
+
+    def similarities(self, history: torch.Tensor) -> torch.Tensor:
+        """[m, m] from all histories, [users, m]."""
+        raise NotImplementedError
+
+    def scores(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
+        before = log.rows(day).start
+        if self.fitted is None or day - self.fitted >= self.refit * DAY:
+            self.similarity = self.similarities(self._history(log, day, slice(0, before)))
+            self.fitted = day
+        history = self._history(log, day, slice(0, before))[users]  # [n, m]
+        known = len(self.similarity)
+        scores = torch.zeros(history.shape)
+        scores[:, :known] = history[:, :known] @ self.similarity
+        recent = self.recent.scores(log, day, users)
+        return scores + self.popularity * (recent / recent.max().clamp(min=1e-9)).float()
+
+    def learn(self, log: EventLog, day: pd.Timestamp) -> None:
+        self.recent.learn(log, day)
+
+    def _history(self, log: EventLog, day: pd.Timestamp, rows: slice) -> torch.Tensor:
+        age = (day - log.events["time"].iloc[rows].dt.normalize()) / DAY
+        history = torch.zeros(len(log.users), log.listed(day))
+        weight = torch.tensor(0.5 ** (age.to_numpy() / self.history_half_life), dtype=torch.float32)
+        history[torch.from_numpy(log.user_codes[rows]), torch.from_numpy(log.item_codes[rows])] = weight
+        return history
+
+
+class ItemCF(_ItemToItem):
+    """Item-to-item collaborative filtering: the cosine of two items' columns of buyers (Sarwar et al., 2001)."""
+
+    def __init__(
+        self, history_half_life: float = 60.0, popularity: float = 0.3, popularity_half_life: float = 7.0, refit: int = 7
+    ) -> None:
+        super().__init__(history_half_life, popularity, popularity_half_life, refit)
+
+    def similarities(self, history: torch.Tensor) -> torch.Tensor:
+        columns = torch.nn.functional.normalize(history, dim=0)
+        return (columns.T @ columns).fill_diagonal_(0)
+
+
+class EASE(_ItemToItem):
+    """A linear model of every item by all others, in closed form (Steck, 2019, equation 8)."""
+
+    def __init__(
+        self,
+        ridge: float = 200.0,
+        history_half_life: float = 60.0,
+        popularity: float = 0.3,
+        popularity_half_life: float = 7.0,
+        refit: int = 7,
+    ) -> None:
+        super().__init__(history_half_life, popularity, popularity_half_life, refit)
+        self.ridge = ridge
+
+    def similarities(self, history: torch.Tensor) -> torch.Tensor:
+        gram = history.T @ history
+        precision = torch.cholesky_inverse(torch.linalg.cholesky(gram + self.ridge * torch.eye(len(gram))))
+        return (-precision / precision.diagonal()).fill_diagonal_(0)  # column j: the weights that predict item j

@@ -1,0 +1,137 @@
+"""The two towers: networks that turn features into unit vectors, so that a score is a cosine."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from course_lib.features import Features
+
+
+class Table(nn.Module):
+    """The embedding table of one field: a row per value; row 0, the field's default, is trained like any other.
+
+    Rows can be added, and gradients are sparse: a step reads and writes the rows that its batch names and no others.
+    `squares` is the state of `RowwiseAdagrad`, one number per row; it lives here so that it grows with the table.
+    """
+
+    def __init__(self, dim: int, scale: float = 0.05) -> None:
+        super().__init__()
+        self.scale = scale
+        self.weight = nn.Parameter(torch.randn(1, dim) * scale)  # [rows, dim]
+        self.register_buffer("squares", torch.zeros(1))  # [rows]
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def grow(self, rows: int, generator: torch.Generator | None = None) -> None:
+        """Append random rows until there are `rows`; those that are there keep their values and their state."""
+        old = self.weight.data
+        new = torch.randn(max(rows - len(old), 0), old.shape[1], generator=generator).to(old) * self.scale
+        self.weight = nn.Parameter(torch.cat([old, new]))
+        self.squares = torch.cat([self.squares, self.squares.new_zeros(len(new))])
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """[n] → the rows, [n, dim]; [n, L] → each bag's mean over its places that are not 0, or the default row."""
+        rows = functional.embedding(indices, self.weight, sparse=True)
+        if indices.dim() == 1:
+            return rows
+        filled = (indices > 0).to(rows)  # [n, L]
+        filled[:, 0] += filled.sum(1) == 0  # an empty bag is the default: one place, index 0
+        return (rows * (filled / filled.sum(1, keepdim=True)).unsqueeze(2)).sum(1)  # [n, L, dim] → [n, dim]
+
+
+class Tower(nn.Module):
+    """Sum of the fields' embeddings, a linear map beside a small network, unit length.
+
+    The linear map is a shortcut: what a field says arrives in the vector even while the network knows nothing yet.
+    """
+
+    def __init__(self, statistics: int, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.statistics = nn.Linear(statistics, dim) if statistics else None
+        self.shortcut = nn.Linear(dim, dim)
+        self.network = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
+
+    def forward(self, embeddings: list[Tensor], statistics: Tensor | None) -> Tensor:
+        x = torch.stack(embeddings).sum(0)  # fields × [n, dim] → [n, dim]
+        if self.statistics is not None:
+            x = x + self.statistics(statistics)  # [n, h] → [n, dim]
+        return functional.normalize(self.shortcut(x) + self.network(x), dim=1)
+
+
+class TwoTower(nn.Module):
+    """A user tower and an item tower into one space (Huang et al., 2013; Yi et al., 2019): score = cosine.
+
+    The user's history is a bag of item IDs, embedded by the *same* ID table that the item tower reads.
+
+    - `item_fields`, `user_fields`: names of the fields; the first of each is the ID.
+    - `statistics`: how many numbers (recent purchase counts) the item tower gets beside its fields.
+    """
+
+    def __init__(
+        self,
+        item_fields: list[str],
+        user_fields: list[str],
+        statistics: int = 0,
+        dim: int = 64,
+        hidden: int = 128,
+    ) -> None:
+        super().__init__()
+        self.item_fields, self.user_fields, self.dim = list(item_fields), list(user_fields), dim
+        self.item_tables = nn.ModuleList(Table(dim) for _ in item_fields)
+        self.user_tables = nn.ModuleList(Table(dim) for _ in user_fields)
+        self.item_tower = Tower(statistics, dim, hidden)
+        self.user_tower = Tower(0, dim, hidden)
+
+    def tables(self) -> list[Table]:
+        return [*self.item_tables, *self.user_tables]
+
+    def dense_parameters(self) -> list[nn.Parameter]:
+        """Every parameter that is not an embedding."""
+        return [*self.item_tower.parameters(), *self.user_tower.parameters()]
+
+    def grow(
+        self, item_sizes: dict[str, int], user_sizes: dict[str, int], generator: torch.Generator | None = None
+    ) -> None:
+        """Add rows for values that the vocabularies have learned since."""
+        for fields, tables, sizes in (
+            (self.item_fields, self.item_tables, item_sizes),
+            (self.user_fields, self.user_tables, user_sizes),
+        ):
+            for name, table in zip(fields, tables, strict=True):
+                table.grow(sizes[name], generator)
+
+    def item_vectors(self, features: Features) -> Tensor:
+        """[m, dim] unit vectors of m items. `features` holds every item field and, if the model has any, `statistics`."""
+        embeddings = [table(features[name]) for name, table in zip(self.item_fields, self.item_tables, strict=True)]
+        return self.item_tower(embeddings, features.get("statistics"))
+
+    def user_vectors(self, features: Features) -> Tensor:
+        """[n, dim] unit vectors of n users. `features` holds every user field and `history`, [n, L] item IDs, 0 = empty."""
+        embeddings = [table(features[name]) for name, table in zip(self.user_fields, self.user_tables, strict=True)]
+        return self.user_tower([*embeddings, self.item_tables[0](features["history"])], None)
+
+
+class RowwiseAdagrad:
+    """Adagrad for embedding tables with one accumulator per row (as DLRM's embedding tables have it, Naumov et al., 2019).
+
+    Every row has its own step size, learning_rate / √(sum of its mean squared gradients): a head item, met in every
+    batch, moves less each time; a tail item moves far when it is met. Costs what the batch touches.
+    """
+
+    def __init__(self, tables: list[Table], learning_rate: float) -> None:
+        self.tables, self.learning_rate = tables, learning_rate
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for table in self.tables:
+            gradient = table.weight.grad
+            if gradient is None:
+                continue
+            gradient = gradient.coalesce()
+            rows, values = gradient.indices()[0], gradient.values()  # [r], [r, dim]
+            table.squares.index_add_(0, rows, values.square().mean(1))
+            table.weight.index_add_(0, rows, values / (table.squares[rows].sqrt() + 1e-8)[:, None], alpha=-self.learning_rate)
+            table.weight.grad = None
