@@ -15,6 +15,7 @@ from course_lib.log import EventLog
 from course_lib.updates import State, full_update
 
 SLICES = {"cold": (0, 0), "tail": (1, 20), "mid": (21, 100), "head": (101, np.inf)}  # times bought up to then
+NO_CANDIDATE = torch.iinfo(torch.long).max  # the rank of an item that was not listed yet: a miss at every k
 
 
 class Recommender(Protocol):
@@ -87,7 +88,7 @@ def ranks(scores: torch.Tensor, bought: list[np.ndarray], rows: np.ndarray, item
     A tie counts against the model: one that gives every item the same score has every item in last place.
 
     - `scores`: [n, m]; `bought`: n arrays of item codes that are no candidates for that user.
-    - `rows`: [e] the event's user, a row of `scores`; `items`: [e] item codes; one ≥ m was no candidate: rank m + 1.
+    - `rows`: [e] the event's user, a row of `scores`; `items`: [e] item codes; one ≥ m was no candidate: rank NO_CANDIDATE.
     """
     if torch.isnan(scores).any():
         raise ValueError("a score is NaN, and NaN has no rank; look for a division by 0 or a diverged model.")
@@ -95,10 +96,11 @@ def ranks(scores: torch.Tensor, bought: list[np.ndarray], rows: np.ndarray, item
     for row, codes in enumerate(bought):
         candidates[row, codes[codes < candidates.shape[1]]] = -torch.inf
     rows, items = torch.as_tensor(rows), torch.as_tensor(items)
+    rank = torch.full((len(items),), NO_CANDIDATE)  # [e]
     known = items < scores.shape[1]
-    own = scores[rows, items.clamp(max=scores.shape[1] - 1)]
-    rank = (candidates[rows] >= own[:, None]).sum(1)  # [e, m] → [e]
-    return torch.where(known, rank, scores.shape[1] + 1).numpy()
+    rows, items = rows[known], items[known]
+    rank[known] = (candidates[rows] >= scores[rows, items][:, None]).sum(1)  # [e', m] → [e']
+    return rank.numpy()
 
 
 def recall(result: pd.DataFrame, k: int) -> float:
@@ -129,7 +131,10 @@ def paired_difference(a: Iterable[float], b: Iterable[float], confidence: float 
 
     Over seeds it says what another run on this log would show; over days, roughly, what another half-year would.
     """
-    difference = np.asarray(list(a), dtype=float) - np.asarray(list(b), dtype=float)
+    a, b = np.asarray(list(a), dtype=float), np.asarray(list(b), dtype=float)
+    if len(a) != len(b):
+        raise ValueError(f"a has {len(a)} values and b has {len(b)}; each needs its partner.")
+    difference = a - b
     if len(difference) < 2:
         raise ValueError("an interval needs at least two pairs; run more seeds.")
     mean, error = difference.mean(), stats.sem(difference)

@@ -44,34 +44,36 @@ def peers_test() -> Iterator[Arm]:
 
 def peers_tuning() -> Iterator[Arm]:
     """How the peers were tuned."""
-    for half_life in (1, 3, 5, 7, 10, 14):
+    for half_life in (3, 5, 7, 10, 14):
         yield f"popularity half_life={half_life}", 0, lambda log, h=half_life: Popularity(h)
-    for weight in (0.1, 0.3, 1.0, 3.0):
-        for half_life in (60, 200):
+    for weight in (1.0, 3.0, 10.0):
+        for half_life in (30, 60):
             for recent in (3, 7):
-                name = f"history_half_life={half_life} popularity={weight} popularity_half_life={recent}"
                 options = {"history_half_life": half_life, "popularity": weight, "popularity_half_life": recent}
-                yield f"item-to-item CF {name}", 0, lambda log, o=options: ItemCF(**o)
-    for ridge in (20, 50, 100, 200):
+                yield f"item-to-item CF {_spell(options)}", 0, lambda log, o=options: ItemCF(**o)
+    for ridge in (50, 100, 200):
         for half_life in (60, 120, 200):
-            for weight in (0.15, 0.3):
-                name = f"ridge={ridge} history_half_life={half_life} popularity={weight}"
+            for weight in (0.15, 0.3, 0.6):
                 options = {"ridge": ridge, "history_half_life": half_life, "popularity": weight}
-                yield f"EASE {name}", 0, lambda log, o=options: EASE(**o)
+                yield f"EASE {_spell(options)}", 0, lambda log, o=options: EASE(**o)
+
+
+def _spell(options: dict) -> str:
+    return " ".join(f"{name}={value}" for name, value in options.items())
 
 
 def what_moved_it() -> Iterator[Arm]:
     """One thing changed at a time, on the days that the settings were chosen on."""
     yield from two_tower("as chosen")
     yield from two_tower("no purchase counts", statistics=())
+    yield from two_tower("history of 10 items", history=10)
+    yield from two_tower("history ends at the morning", visit_share=0.0)
     yield from two_tower("q half-life 3 days", q_half_life=3.0)
     yield from two_tower("q half-life 30 days", q_half_life=30.0)
     yield from two_tower("temperature 0.05", temperature=0.05)
     yield from two_tower("temperature 0.2", temperature=0.2)
-    yield from two_tower("batches of 512", batch_size=512)
-    yield from two_tower("tables as slow as the rest", table_rate=0.02)
-    yield from two_tower("history of 5", history=5)
-    yield from two_tower("dim 16", dim=16)
+    yield from two_tower("tables at a rate of 0.02", table_rate=0.02)
+    yield from two_tower("16 dimensions", dim=16)
 
 
 # Chosen on April and May 2011 from the table of peers_tuning.

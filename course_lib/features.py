@@ -140,8 +140,8 @@ class FeatureStore:
             latest = log.bought(user, before)[::-1][: self.history]
             bag[: len(latest)] = latest
         known = torch.from_numpy(users >= 0)
-        features = {name: (values.T * known).T for name, values in self.users.encode(log.users.iloc[users]).items()}
-        return features | {"history": self.item_ids(log, bags)}
+        features = self.users.encode(log.users.iloc[users])
+        return {name: keep_rows(values, known) for name, values in features.items()} | {"history": self.item_ids(log, bags)}
 
     def log_q(self, ids: torch.Tensor, time: pd.Timestamp) -> torch.Tensor:
         """[n] log of each item's share of the recent events."""
@@ -161,9 +161,34 @@ def drop_fields(features: Features, share: float, generator: torch.Generator) ->
     """
     dropped = {}
     for name, values in features.items():
-        keep = torch.rand(len(values), generator=generator).to(values.device) >= share  # [n]
-        dropped[name] = values * keep.view(-1, *[1] * (values.dim() - 1)) if values.dtype == torch.long else values
+        keep = torch.rand(len(values), generator=generator) >= share  # [n]
+        dropped[name] = values if name == "statistics" else keep_rows(values, keep.to(values.device))
     return dropped
+
+
+def growing_histories(history: torch.Tensor, rows: torch.Tensor, ids: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """[n, L] histories of a day's n events, each as if the user's visit were taken item by item, in random order.
+
+    The event's history is what the user had that morning and the items of the visit that came before it, the latest
+    first; never the item itself. That is what the user tower meets online, in the middle of a visit.
+
+    - `history`: [users, L] item indices that morning, the latest first, then 0.
+    - `rows`: [n] the event's user, a row of `history`; `ids`: [n] the event's item index.
+    """
+    users, length = history.shape
+    order = torch.randperm(len(ids), generator=generator)
+    owners, by_user = rows[order].sort(stable=True)
+    position = torch.empty_like(ids)  # [n] of the event within its visit
+    position[order[by_user]] = torch.arange(len(ids)) - torch.searchsorted(owners, torch.arange(users))[owners]
+    timeline = torch.zeros(users, length + int(position.max()) + 1, dtype=ids.dtype)  # oldest first
+    timeline[:, :length] = history.flip(1)
+    timeline[rows, length + position] = ids
+    return timeline[rows[:, None], length + position[:, None] - 1 - torch.arange(length)]
+
+
+def keep_rows(values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """Indices [n] or [n, L], with the default in every row that `keep` [n] rules out."""
+    return values * (keep if values.dim() == 1 else keep[:, None])
 
 
 def first_seen(codes: np.ndarray) -> np.ndarray:
@@ -180,7 +205,7 @@ def _is_missing(value: object) -> bool:
 
 
 def _as_list(value: object) -> list:
-    return sorted(value) if isinstance(value, set) else list(value) if _is_list(value) else []
+    return sorted(value, key=str) if isinstance(value, set) else list(value) if _is_list(value) else []
 
 
 def _flatten(values: list) -> list:

@@ -33,13 +33,16 @@ class Table(nn.Module):
         self.squares = torch.cat([self.squares, self.squares.new_zeros(len(new))])
 
     def forward(self, indices: Tensor) -> Tensor:
-        """[n] → the rows, [n, dim]; [n, L] → each bag's mean over its places that are not 0, or the default row."""
+        """[n] → the rows, [n, dim]; [n, L] → each bag's sum over its k filled places / √k, or the default row.
+
+        Divided by k, thirty rows that point anywhere would be √30 times shorter than one; divided by √k they are not.
+        """
         rows = functional.embedding(indices, self.weight, sparse=True)
         if indices.dim() == 1:
             return rows
         filled = (indices > 0).to(rows)  # [n, L]
         filled[:, 0] += filled.sum(1) == 0  # an empty bag is the default: one place, index 0
-        return (rows * (filled / filled.sum(1, keepdim=True)).unsqueeze(2)).sum(1)  # [n, L, dim] → [n, dim]
+        return (rows * (filled / filled.sum(1, keepdim=True).sqrt()).unsqueeze(2)).sum(1)  # [n, L, dim] → [n, dim]
 
 
 class Tower(nn.Module):

@@ -1,0 +1,71 @@
+# make lab     JupyterLab, open at the first notebook
+# make test    every test, notebooks included
+# make lint    what ruff has to say       make format   let ruff put it right
+# make lock    solve requirements.lock anew from pyproject.toml (needs uv)
+# make clean   remove the environment and all caches
+#
+# Another Python than python3: make lab PYTHON=python3.12 (after make clean, if there is an environment already).
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+FIRST := notebooks/00_start_here.ipynb
+
+# PyTorch and Faiss bring an OpenMP runtime each; without this their idle threads spin against each other.
+export OMP_WAIT_POLICY := PASSIVE
+
+define CHECK_PYTHON
+import platform, sys
+if sys.version_info < (3, 10):
+    sys.exit("Python %s is too old, the course needs 3.10 or newer. Name one: make PYTHON=python3.12" % platform.python_version())
+if sys.platform == "darwin" and platform.machine() == "x86_64":
+    sys.exit("This Python is for Intel Macs, and PyTorch has no wheel for them. Use conda: conda env create -f environment.yml")
+endef
+export CHECK_PYTHON
+
+.PHONY: help lab test lint format lock clean
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+# The last line marks the environment as whole: an interrupted installation starts over.
+$(READY): requirements.lock
+	@command -v "$(PYTHON)" > /dev/null || { echo "There is no $(PYTHON) here. Install Python 3.10 or newer, or name one: make PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c "$$CHECK_PYTHON"
+	"$(PYTHON)" -m venv --clear .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+lab: $(READY)
+	@set --; \
+	if [ "$$(id -u)" -eq 0 ]; then set -- "$$@" --allow-root; fi; \
+	if [ "$$(uname)" != Darwin ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then set -- "$$@" --no-browser; fi; \
+	exec $(BIN)/python -m jupyterlab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/$(FIRST) "$$@"
+
+test: lint
+	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest --nbval -n 2 --dist loadscope notebooks
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# What PyTorch's Linux wheel asks for (CUDA) is left to pip, so that a CPU build stays small.
+# Versions in the present lock are kept where they still fit; remove the lock first to have the newest.
+lock:
+	@command -v uv > /dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	echo 'torch==2.13.0' | uv pip compile --quiet --universal --python-version 3.10 --extra test --no-annotate --no-header \
+		--output-file requirements.lock pyproject.toml -
+	@{ echo '# Every package of the course, exactly, for Python 3.10 to 3.13 on Linux, macOS and Windows.'; \
+	   echo '# Made by "make lock" from pyproject.toml. Do not edit.'; \
+	   grep -Ev '^(#|nvidia-|cuda-|triton==)' requirements.lock; } > requirements.tmp
+	@mv requirements.tmp requirements.lock
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache build *.egg-info
+	find . -name .git -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +

@@ -1,0 +1,35 @@
+"""Fixtures: the real log, a log of three users and four items that can be checked by hand, and models trained on both."""
+
+import pytest
+from helpers import SMALL, Frames, tiny_frames, trained
+
+from course_lib.log import EventLog, load_online_retail
+from course_lib.updates import Settings, State
+
+
+@pytest.fixture(scope="session")
+def retail() -> EventLog:
+    return load_online_retail()
+
+
+@pytest.fixture
+def frames() -> Frames:
+    return tiny_frames()
+
+
+@pytest.fixture(scope="session")
+def tiny() -> EventLog:
+    """Codes: mug 0, bag 1, lamp 2, vase 3; ann 0, bob 1, cid 2."""
+    return EventLog.from_frame(**tiny_frames())
+
+
+@pytest.fixture(scope="session")
+def tiny_state(tiny: EventLog) -> State:
+    """All five days of the tiny log, learned. Shared: no test may change it."""
+    return trained(tiny, SMALL, tiny.days)
+
+
+@pytest.fixture(scope="session")
+def retail_state(retail: EventLog) -> State:
+    """The first three days of the real log, learned. Shared: no test may change it."""
+    return trained(retail, Settings(dim=16, hidden=16, device="cpu"), retail.days[:3])

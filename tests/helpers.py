@@ -1,0 +1,85 @@
+"""What several test files need: frames to spoil, training in one line, comparisons bit for bit."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from course_lib.log import EventLog
+from course_lib.updates import Settings, State, full_update, new_state
+
+SMALL = Settings(dim=8, hidden=12, batch_size=3, statistics=(2.0,), history=3, visit_share=0.0, default_share=0.0, device="cpu")
+Frames = dict[str, pd.DataFrame]
+
+
+def tiny_frames() -> Frames:
+    """Events, items and users of the tiny log as a teacher might bring them; a new copy each time."""
+    bought = [
+        ("ann", "mug", "2020-01-01 09:00"),
+        ("bob", "bag", "2020-01-01 10:00"),
+        ("ann", "bag", "2020-01-02 09:00"),
+        ("cid", "mug", "2020-01-02 11:00"),
+        ("bob", "mug", "2020-01-04 09:00"),  # nobody bought anything on the third
+        ("ann", "lamp", "2020-01-05 08:00"),
+        ("cid", "bag", "2020-01-05 23:59"),
+        ("bob", "vase", "2020-01-06 00:00"),
+    ]
+    events = pd.DataFrame(bought, columns=["user", "item", "time"])
+    events["time"] = pd.to_datetime(events["time"])
+    items = pd.DataFrame(
+        {
+            "item": ["vase", "lamp", "bag", "mug"],
+            "description": ["A TALL VASE", "A RED LAMP", "A BLUE BAG", "A RED MUG"],
+            "colour": [None, "red", "blue", "red"],
+            "words": [["tall"], [], ["soft", "big"], ["big", "warm"]],
+        }
+    )
+    users = pd.DataFrame({"user": ["cid", "bob", "ann"], "city": [None, "Ely", "Ayr"]})
+    return {"events": events, "items": items, "users": users}
+
+
+def with_listing(frames: Frames, time: str = "2019-12-01") -> Frames:
+    """The same frames, all items listed at `time`: what is listed then says nothing about the future."""
+    return frames | {"items": frames["items"].assign(listed=pd.Timestamp(time))}
+
+
+def trained(log: EventLog, settings: Settings, days: pd.DatetimeIndex) -> State:
+    state = new_state(log, settings)
+    for day in days:
+        state = full_update(state, log, day)
+    return state
+
+
+def same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Equal bit for bit."""
+    return a.dtype == b.dtype and torch.equal(a, b)
+
+
+def contents(state: State) -> dict[str, object]:
+    """Everything that a state holds, as plain values of their own that `==` compares to the last bit."""
+    return {
+        "settings": state.settings,
+        "updates": state.updates,
+        "vocabularies": [{n: dict(v) for n, v in e.vocabularies.items()} for e in (state.features.items, state.features.users)],
+        "counts": state.features.counts.counts.tolist(),
+        "time": state.features.counts.time,
+        "model": {name: tensor.tolist() for name, tensor in state.model.state_dict().items()},
+        "moments": [{n: v.tolist() for n, v in m.items()} for m in state.optimiser.state_dict()["state"].values()],
+    }
+
+
+def refusal(function, *arguments, **options) -> str:
+    """The message of the ValueError that the call raises, once it is clear that it is one short, whole sentence."""
+    with pytest.raises(ValueError) as raised:
+        function(*arguments, **options)
+    message = str(raised.value)
+    assert "\n" not in message and len(message) < 250, message
+    assert message[-1] in ".?" and not re.search(r"[.?!] [A-Z]", message), message
+    return message
+
+
+def unit_vectors(rows: int, dim: int, seed: int) -> torch.Tensor:
+    vectors = np.random.default_rng(seed).normal(size=(rows, dim))
+    return torch.from_numpy(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).float()

@@ -1,0 +1,111 @@
+"""environment.yml, pyproject.toml and requirements.lock say the same, and say it validly."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from rattler import MatchSpec
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # which pytest brings
+
+ROOT = Path(__file__).parent.parent
+CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}  # where conda-forge's name is another
+CONDA_ONLY = {"python", "pip"}
+MODULES = {"faiss-cpu": "faiss", "ipykernel": "IPython"}  # where what is imported has another name
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
+LOCK = [line for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines() if not line.startswith("#")]
+
+DIRECT = {
+    canonicalize_name(requirement.name): requirement.specifier
+    for requirement in map(Requirement, PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["test"])
+}
+
+
+def locked(python: str, platform: str) -> dict[str, list[str]]:
+    """The versions of every package that the lock gives this Python on this platform: one each, if all is well."""
+    machine = {
+        "python_version": python,
+        "python_full_version": f"{python}.9",
+        "sys_platform": platform,
+        "os_name": "nt" if platform == "win32" else "posix",
+        "implementation_name": "cpython",
+    }
+    versions = {}
+    for requirement in map(Requirement, LOCK):
+        if requirement.marker is None or requirement.marker.evaluate(machine):
+            (pin,) = requirement.specifier
+            assert pin.operator == "==", f"{requirement} is not exact"
+            versions.setdefault(canonicalize_name(requirement.name), []).append(pin.version)
+    return versions
+
+
+@pytest.mark.parametrize("line", ENVIRONMENT["dependencies"])
+def test_line_is_a_valid_conda_spec(line):
+    spec = MatchSpec(line, strict=True)
+    assert spec.name.normalized == line.split()[0]
+
+
+def test_environment_has_the_bounds_of_the_project():
+    specs = {spec.name.normalized: spec for spec in map(MatchSpec, ENVIRONMENT["dependencies"])}
+    assert set(specs) - CONDA_ONLY == {CONDA_NAMES.get(name, name) for name in DIRECT}
+    for name, bounds in DIRECT.items():
+        assert SpecifierSet(specs[CONDA_NAMES.get(name, name)].version) == bounds, name
+    assert ENVIRONMENT["channels"] == ["conda-forge", "nodefaults"]
+
+
+def test_direct_dependencies_are_bounded_on_both_sides():
+    for name, bounds in DIRECT.items():
+        assert sorted(bound.operator for bound in bounds) == ["<", ">="], name
+
+
+def imported(file: Path) -> set[str]:
+    """The top-level modules that a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module)
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "course_lib").glob("*.py")), ids=lambda file: file.name)
+def test_library_imports_nothing_but_direct_dependencies(file):
+    direct = {canonicalize_name(Requirement(line).name) for line in PROJECT["project"]["dependencies"]}
+    assert imported(file) <= {MODULES.get(name, name) for name in direct} | sys.stdlib_module_names | {"course_lib"}
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_lock_has_one_version_of_everything_within_the_bounds(python, platform):
+    versions = locked(python, platform)
+    assert not {name: several for name, several in versions.items() if len(several) > 1}
+    for name, bounds in DIRECT.items():
+        assert bounds.contains(versions[name][0]), name
+    assert versions["torch"] == ["2.13.0"]
+    for requirement in map(Requirement, PROJECT["build-system"]["requires"]):  # course_lib is installed without downloads
+        assert requirement.specifier.contains(versions[requirement.name][0]), requirement
+
+
+def test_no_package_of_cuda_is_asked_for():
+    names = [Requirement(line).name for line in LOCK] + [line.split()[0] for line in ENVIRONMENT["dependencies"]]
+    assert not [name for name in names if re.match(r"nvidia|cuda|cudnn|triton|.*-(gpu|cu\d+)$", name)]
+
+
+@pytest.mark.parametrize("file", ["pyproject.toml", "environment.yml", "requirements.lock", "Makefile", ".ci/run"])
+def test_no_address_of_a_registry(file):
+    """Where packages come from is the machine's business: a mirror must work as well."""
+    assert not re.findall(
+        r"\w+://\S+|--(?:extra-)?index-url|--find-links|\b\w+\.(?:org|com|io|net)\b", (ROOT / file).read_text("utf-8")
+    )

@@ -1,0 +1,211 @@
+"""Replay and its numbers, against brute force and SciPy."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import SMALL, refusal, same, tiny_frames, with_listing
+from scipy import stats
+
+from course_lib.evaluation import NO_CANDIDATE, TwoTowerNightly, paired_difference, ranks, recall, replay, summary
+from course_lib.log import EventLog
+from course_lib.updates import full_update, new_state
+
+# -- ranks ------------------------------------------------------------------------------------------------------------
+
+
+def brute_rank(scores: list[float], bought: set[int], item: int) -> int:
+    """How many of the items that the user could be nominated score at least as high as this one."""
+    if item >= len(scores):
+        return NO_CANDIDATE
+    return sum(scores[other] >= scores[item] for other in range(len(scores)) if other not in bought)
+
+
+@pytest.mark.parametrize("levels", [3, 1_000_000], ids=["many ties", "no ties"])
+def test_ranks_against_brute_force(levels: int):
+    rng = np.random.default_rng(levels)
+    scores = rng.integers(levels, size=(6, 40)).astype(np.float32)
+    bought = [rng.choice(44, size, replace=False) for size in (0, 1, 5, 20, 2, 3)]  # four of these items are not listed yet
+    rows = rng.integers(6, size=50)
+    items = np.array([rng.choice(np.setdiff1d(np.arange(44), bought[row])) for row in rows])
+    expected = [brute_rank(scores[row].tolist(), set(bought[row]), item) for row, item in zip(rows, items, strict=True)]
+    assert (items >= 40).any() and expected == ranks(torch.from_numpy(scores), bought, rows, items).tolist()
+
+
+def test_ranks_by_hand():
+    scores = torch.tensor([[0.9, 0.5, 0.5, 0.1]])
+    everything, nothing = np.array([0, 0, 0, 0, 0]), [np.array([], dtype=int)]
+    assert ranks(scores, nothing, everything, np.arange(5)).tolist() == [1, 3, 3, 4, NO_CANDIDATE]
+    assert ranks(scores, [np.array([0, 2])], np.array([0, 0]), np.array([1, 3])).tolist() == [1, 2]
+    assert scores.tolist() == torch.tensor([[0.9, 0.5, 0.5, 0.1]]).tolist()  # the caller's scores stay
+
+
+def test_a_model_that_knows_nothing_scores_0():
+    for value in (0.0, 1.0, -3.5, -torch.inf, torch.inf):
+        rank = ranks(torch.full((2, 101), value), [np.array([], dtype=int)] * 2, np.array([0, 1, 1]), np.array([0, 50, 100]))
+        assert rank.tolist() == [101] * 3
+        assert recall(pd.DataFrame({"rank": rank}), 100) == 0
+
+
+def test_a_score_of_nan_is_refused():
+    scores = torch.zeros(2, 3)
+    scores[1, 2] = torch.nan
+    assert refusal(ranks, scores, [np.array([], dtype=int)] * 2, np.array([0]), np.array([0])).startswith("a score is NaN")
+
+
+def test_what_is_not_listed_is_a_miss_at_every_k():
+    """Even when fewer than k items are listed, or none."""
+    for listed in (0, 1, 3):
+        rank = ranks(torch.zeros(1, listed), [np.array([3])], np.array([0]), np.array([3]))
+        assert recall(pd.DataFrame({"rank": rank}), 100) == 0
+
+
+# -- recall, slices, differences --------------------------------------------------------------------------------------
+
+
+def test_recall_by_hand():
+    result = pd.DataFrame({"rank": [1, 2, 5, 6, NO_CANDIDATE]})
+    assert [recall(result, k) for k in (1, 2, 4, 5, 100)] == [0.2, 0.4, 0.4, 0.6, 0.8]
+
+
+def test_summary_slices_by_hand():
+    """Hits and misses at the borders of every slice."""
+    rows = [
+        (100, 0), (101, 0),                            # cold: one of two
+        (1, 1), (51, 20), (500, 20), (600, 2),         # tail: two of four
+        (7, 21), (9, 100), (100, 100), (999, 50),      # mid: three of four
+        (50, 101), (NO_CANDIDATE, 5_000),              # head: one of two
+    ]  # fmt: skip
+    result = summary(pd.DataFrame(rows, columns=["rank", "bought"]))
+    assert result.to_dict() == pytest.approx({"R@50": 4 / 12, "R@100": 7 / 12, "cold": 0.5, "tail": 0.5, "mid": 0.75, "head": 0.5})
+
+
+def test_summary_of_an_empty_slice_is_nan():
+    result = summary(pd.DataFrame({"rank": [1, 200], "bought": [0, 0]}))
+    assert result["cold"] == 0.5 and result[["tail", "mid", "head"]].isna().all()
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.8])
+@pytest.mark.parametrize("pairs", [2, 5, 190])
+def test_paired_difference_against_scipy(pairs: int, confidence: float):
+    rng = np.random.default_rng(pairs)
+    a, b = rng.normal(0.24, 0.01, pairs), rng.normal(0.23, 0.01, pairs)
+    found = paired_difference(a, b, confidence)
+    expected = stats.ttest_rel(a, b).confidence_interval(confidence)
+    assert found.mean == pytest.approx((a - b).mean())
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.pairs == pairs
+
+
+def test_a_difference_prints_itself():
+    difference = paired_difference([0.25, 0.27, 0.26], [0.24, 0.24, 0.24])
+    assert str(difference) == "+0.0200 [-0.0048, +0.0448] (3 pairs)"  # 0.02 ± 4.3027 · 0.01 / √3
+
+
+@pytest.mark.parametrize("a, b", [([0.1], [0.2]), ([], []), ([0.1, 0.2, 0.3], [0.1]), ([0.1, 0.2], [0.1, 0.2, 0.3])])
+def test_pairs_that_are_none(a: list[float], b: list[float]):
+    assert refusal(paired_difference, a, b)
+
+
+# -- replay -----------------------------------------------------------------------------------------------------------
+
+
+class Diary:
+    """A recommender that prefers items in the order of their codes, and notes what it is asked and told."""
+
+    def __init__(self) -> None:
+        self.pages: list[tuple] = []
+
+    def scores(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> np.ndarray:
+        self.pages.append(("scores", day.day, users.tolist()))
+        return -np.tile(np.arange(float(log.listed(day))), (len(users), 1))
+
+    def learn(self, log: EventLog, day: pd.Timestamp) -> None:
+        self.pages.append(("learn", day.day))
+
+
+def test_replay_by_hand(tiny: EventLog):
+    """Test, then train. All four items are listed from the start: mug 1, bag 2, lamp 3, vase 4, less what the user has."""
+    diary = Diary()
+    result = replay(tiny, diary, "2020-01-02", progress=False)
+    assert diary.pages == [
+        ("learn", 1),
+        ("scores", 2, [0, 2]), ("learn", 2),
+        ("scores", 4, [1]), ("learn", 4),
+        ("scores", 5, [0, 2]), ("learn", 5),
+        ("scores", 6, [1]), ("learn", 6),
+    ]  # fmt: skip
+    expected = [
+        # day, user, item, rank, times bought before that day, items that the user had
+        (2, "ann", "bag", 1, 1, 1),
+        (2, "cid", "mug", 1, 1, 0),
+        (4, "bob", "mug", 1, 2, 1),
+        (5, "ann", "lamp", 1, 0, 2),
+        (5, "cid", "bag", 1, 2, 1),
+        (6, "bob", "vase", 2, 0, 2),
+    ]
+    assert list(result.assign(day=result["day"].dt.day).itertuples(index=False, name=None)) == expected
+    assert result.columns.tolist() == ["day", "user", "item", "rank", "bought", "history"]
+
+
+def test_replay_from_to(tiny: EventLog):
+    diary = Diary()
+    result = replay(tiny, diary, "2020-01-04", "2020-01-05", progress=False)
+    assert result["item"].tolist() == ["mug"]
+    assert [page[:2] for page in diary.pages] == [("learn", 1), ("learn", 2), ("scores", 4), ("learn", 4)]
+    whole = replay(tiny, Diary(), tiny.days[0], progress=False)
+    assert len(whole) == len(tiny) and whole["rank"].tolist() == [1, 2, 1, 1, 1, 1, 1, 2]
+
+
+def test_replay_of_a_day_when_nothing_is_listed(frames):
+    """Items that are listed within the day of their first sale are no candidates that morning: misses, and no crash."""
+    listed = ["2020-01-06", "2020-01-05", "2020-01-01 10:00", "2020-01-01 09:00"]
+    frames["items"] = frames["items"].assign(listed=[pd.Timestamp(t) for t in listed])
+    result = replay(EventLog.from_frame(**frames), Diary(), "2020-01-01", progress=False)
+    assert result["rank"].tolist()[:2] == [NO_CANDIDATE] * 2
+    assert result["rank"].tolist()[2:] == [1, 1, 1, 1, 1, 2]
+
+
+@pytest.mark.parametrize("days", [("2020-02-01",), ("2020-01-01", "2019-12-01"), ("2020-01-05", "2020-01-02")])
+def test_replay_of_no_days(tiny: EventLog, days: tuple[str, ...]):
+    assert refusal(replay, tiny, Diary(), *days, progress=False).startswith(f"the log has no day from {days[0]}")
+
+
+def test_replay_of_the_two_towers_is_test_then_train(tiny: EventLog):
+    """Ranks and final state against a loop of full updates and cosines by hand."""
+    recommender = TwoTowerNightly(new_state(tiny, SMALL))
+    result = replay(tiny, recommender, "2020-01-01", progress=False)
+    state, expected = new_state(tiny, SMALL), []
+    for day in tiny.days:
+        rows = tiny.rows(day, day + pd.Timedelta(days=1))
+        for row in range(rows.start, rows.stop):
+            user, item = tiny.user_codes[row], tiny.item_codes[row]
+            users = state.user_vectors(tiny, np.array([user]), rows.start)
+            scores = (users @ state.item_vectors(tiny, np.arange(4), day).T)[0]
+            expected.append(brute_rank(scores.tolist(), set(tiny.bought(user, rows.start).tolist()), item))
+        state = full_update(state, tiny, day)
+    assert result["rank"].tolist() == expected
+    ours, theirs = recommender.state.model.state_dict(), state.model.state_dict()
+    assert all(same(ours[name], theirs[name]) for name in theirs)
+
+
+def test_later_events_change_no_earlier_rank():
+    frames, other = with_listing(tiny_frames()), with_listing(tiny_frames())
+    other["events"].loc[5:, ["user", "item"]] = [("bob", "vase"), ("cid", "lamp"), ("ann", "lamp")]
+    results = []
+    for f in (frames, other):
+        log = EventLog.from_frame(**f)
+        results.append(replay(log, TwoTowerNightly(new_state(log, SMALL)), "2020-01-01", progress=False))
+    pd.testing.assert_frame_equal(results[0][:5], results[1][:5])
+
+
+def test_the_update_of_the_replay_can_be_exchanged(tiny: EventLog):
+    days = []
+
+    def lazy(state, log, day):
+        days.append(day.day)
+        return state
+
+    recommender = TwoTowerNightly(new_state(tiny, SMALL), lazy)
+    replay(tiny, recommender, "2020-01-05", progress=False)
+    assert days == [1, 2, 4, 5, 6] and recommender.state.updates == 0

@@ -1,0 +1,373 @@
+"""The full update and the training step: what moves, what stays, and what it costs."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import SMALL, contents, refusal, same, tiny_frames, trained, with_listing
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from course_lib.evaluation import TwoTowerNightly, recall, replay
+from course_lib.features import growing_histories
+from course_lib.log import DAY, EventLog
+from course_lib.towers import RowwiseAdagrad
+from course_lib.updates import Batch, Settings, State, day_batch, full_update, new_state, take_batch, training_step
+
+FIFTH, SIXTH = pd.Timestamp("2020-01-05"), pd.Timestamp("2020-01-06")
+
+
+# -- states -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_state_knows_names_and_no_value(tiny: EventLog):
+    state = new_state(tiny, SMALL)
+    assert state.features.items.sizes == {"item": 1, "colour": 1, "words": 1}
+    assert state.features.users.sizes == {"user": 1, "city": 1}
+    assert [len(table) for table in state.model.tables()] == [1] * 5
+    other = trained(EventLog.from_frame(**tiny_frames()), SMALL, [])
+    assert contents(state) == contents(other)
+    assert contents(state)["model"] != contents(new_state(tiny, replace(SMALL, seed=1)))["model"]
+
+
+def test_making_a_state_leaves_torchs_own_chance_alone(tiny: EventLog):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    new_state(tiny, SMALL)
+    assert same(torch.rand(2), expected)
+
+
+def test_vectors_are_those_of_the_model_on_the_stores_features(tiny: EventLog, tiny_state: State):
+    items, users = np.array([2, 0]), np.array([1, -1])
+    expected = tiny_state.model.item_vectors(tiny_state.features.item_features(tiny, items, SIXTH))
+    assert same(tiny_state.item_vectors(tiny, items, SIXTH), expected.detach())
+    expected = tiny_state.model.user_vectors(tiny_state.features.user_features(tiny, users, 7))
+    assert same(tiny_state.user_vectors(tiny, users, 7), expected.detach())
+
+
+# -- the day as a batch -----------------------------------------------------------------------------------------------
+
+
+def test_day_batch_by_hand(tiny: EventLog):
+    """The fifth: ann buys the new lamp, cid the bag. Histories and counts are the morning's; q has seen the day."""
+    state = trained(tiny, SMALL, tiny.days[:3])
+    rows = tiny.rows(FIFTH, SIXTH)
+    state.features.learn(tiny, rows)
+    batch = day_batch(state, tiny, rows, FIFTH, state.generator())
+    assert batch.ids.tolist() == batch.items["item"].tolist() == [3, 2]  # mug 1, bag 2, lamp 3
+    bags = 0.5 ** (4 / 2) + 0.5 ** (3 / 2)  # bought on the first and the second, half-life 2 days
+    np.testing.assert_allclose(batch.items["statistics"].numpy(), [[0.0], [np.log1p(bags)]], rtol=1e-6)
+    assert batch.users["user"].tolist() == [1, 3]
+    assert batch.users["history"].tolist() == [[2, 1, 0], [1, 0, 0]]
+    weight = 0.5 ** (np.array([4, 4, 3, 3, 1, 0, 0]) / SMALL.q_half_life)  # of the events so far, by age in days
+    share = np.array([weight[5], weight[[1, 2, 6]].sum()]) / weight.sum()
+    np.testing.assert_allclose(batch.log_q.exp().numpy(), share, rtol=1e-6)
+    taken = take_batch(batch, torch.tensor([1]))
+    assert taken.users["history"].tolist() == [[1, 0, 0]] and taken.ids.tolist() == [2] and taken.log_q.shape == (1,)
+
+
+def test_growing_histories_against_a_loop():
+    """Some order of each user's visit explains all of it: event p has the p items before it in front of the morning."""
+    rng = np.random.default_rng(0)
+    morning = torch.tensor([[91, 92, 93], [94, 0, 0], [0, 0, 0], [95, 96, 0]])
+    rows = torch.tensor([0, 2, 1, 2, 0, 2, 2, 0])  # user 3 buys nothing
+    ids = torch.from_numpy(rng.permutation(np.arange(1, 9)))
+    orders = set()
+    for seed in range(20):
+        wide = torch.nn.functional.pad(morning, (0, 8))
+        histories = growing_histories(wide, rows, ids, torch.Generator().manual_seed(seed))
+        for user in range(3):
+            events = sorted(np.flatnonzero(rows == user).tolist(), key=lambda e: int((histories[e] > 0).sum()))
+            before = [index for index in morning[user].tolist() if index]
+            for event in events:
+                assert [index for index in histories[event].tolist() if index] == before
+                before = [int(ids[event]), *before]
+            orders.add((user, tuple(events)))
+        short = growing_histories(morning, rows, ids, torch.Generator().manual_seed(seed))
+        assert same(short, histories[:, :3])
+    assert len(orders) > 15  # the order is drawn anew each time
+
+
+def test_half_the_events_are_trained_in_the_middle_of_a_visit(retail: EventLog, retail_state: State):
+    day = retail.days[3]
+    rows = retail.rows(day, day + DAY)
+    morning = retail.rows(day).start
+    batches = {}
+    for share in (0.0, 0.5, 1.0):
+        state = copy.deepcopy(retail_state)
+        state.settings = replace(state.settings, visit_share=share)
+        state.features.learn(retail, rows)
+        batches[share] = day_batch(state, retail, rows, day, torch.Generator().manual_seed(0))
+    expected = state.features.user_features(retail, retail.user_codes[rows], morning)["history"]
+    assert same(batches[0.0].users["history"], expected)
+    grown = batches[1.0].users["history"]
+    middle = (grown != expected).any(1)
+    share = (batches[0.5].users["history"] != expected).any(1)[middle].double().mean()
+    assert abs(share - 0.5) < 4 * (0.25 / int(middle.sum())) ** 0.5
+    for batch in batches.values():
+        assert not (batch.users["history"] == batch.ids[:, None]).any()  # never the item itself
+
+
+# -- the full update --------------------------------------------------------------------------------------------------
+
+
+def test_full_update_leaves_the_old_state_alone(tiny: EventLog):
+    state = trained(tiny, SMALL, tiny.days[:3])
+    before = contents(state)
+    new = full_update(state, tiny, FIFTH)
+    assert contents(state) == before
+    assert new.updates == 4 and contents(new) != before
+
+
+def test_full_update_depends_on_the_seed_alone(tiny: EventLog):
+    """Whatever torch's own source of chance has been used for meanwhile."""
+    settings, states = replace(SMALL, default_share=0.3, visit_share=0.5), []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        states.append(contents(trained(tiny, settings, tiny.days)))
+    assert states[0] == states[1]
+    assert states[0]["model"] != contents(trained(tiny, replace(settings, seed=1), tiny.days))["model"]
+
+
+def test_full_update_reads_the_days_rows_and_histories_only():
+    """Later events do not matter, nor do earlier ones of users who stay away that day."""
+    frames, other = with_listing(tiny_frames()), with_listing(tiny_frames())
+    other["events"].loc[[4, 7], "item"] = ["vase", "mug"]  # what bob buys on the fourth and the sixth
+    logs = [EventLog.from_frame(**f) for f in (frames, other)]
+    state = trained(logs[0], SMALL, logs[0].days[:3])
+    a, b = (full_update(state, log, FIFTH) for log in logs)
+    assert contents(a) == contents(b)
+
+
+def test_full_update_moves_no_row_that_the_day_does_not_name(retail: EventLog, retail_state: State):
+    """New rows are appended; old ones that are in no event and no history of the day keep value and optimiser state."""
+    day = retail.days[3]
+    rows = retail.rows(day, day + DAY)
+    state = copy.deepcopy(retail_state)
+    state.settings = replace(state.settings, default_share=0.0)
+    new = full_update(state, retail, day)
+    items, users = new.features.items, new.features.users
+    buyers = np.unique(retail.user_codes[rows])
+    shown = {
+        "items": items.encode(retail.items.iloc[np.unique(retail.item_codes[rows])]),
+        "users": users.encode(retail.users.iloc[buyers]),
+    }
+    history = new.features.user_features(retail, buyers, rows.start)["history"]
+    shown["items"]["item"] = torch.cat([shown["items"]["item"], history.flatten()])
+    grown = 0
+    for fields, tables, old_tables in (
+        (shown["items"], new.model.item_tables, retail_state.model.item_tables),
+        (shown["users"], new.model.user_tables, retail_state.model.user_tables),
+    ):
+        for (name, values), table, old in zip(fields.items(), tables, old_tables, strict=True):
+            named = torch.zeros(len(table), dtype=torch.bool)
+            named[values.flatten()] = True
+            quiet = ~named[: len(old)]
+            quiet[0] = False  # the default: of empty bags and of missing values
+            assert same(table.weight[: len(old)][quiet].detach(), old.weight[quiet].detach()), name
+            assert same(table.squares[: len(old)][quiet], old.squares[quiet]), name
+            moved = (table.weight[: len(old)].detach() != old.weight.detach()).any(1)
+            assert moved[named[: len(old)]][1:].all(), name
+            grown += len(table) - len(old)
+    assert grown > 300 and len(new.model.item_tables[0]) == items.sizes["item"]
+
+
+def test_shuffle_is_a_switch(tiny: EventLog):
+    times = pd.date_range("2020-01-02", periods=9, freq="h")
+    busy = pd.DataFrame({"user": ["ann", "bob", "cid"] * 3, "item": [f"i{i}" for i in range(9)], "time": times})
+    log = EventLog.from_frame(
+        pd.concat([tiny.events[:2], busy]),
+        pd.concat([tiny.items.reset_index().drop(columns="listed"), pd.DataFrame({"item": busy["item"], "words": [[]] * 9})]),
+        tiny.users.reset_index(),
+    )
+    state, day = trained(log, SMALL, log.days[:1]), log.days[1]
+    shuffled, ordered = full_update(state, log, day), full_update(state, log, day, shuffle=False)
+    assert contents(shuffled)["model"] != contents(ordered)["model"]
+    assert contents(ordered) == contents(full_update(state, log, day, shuffle=False))
+    # in order: three batches of three, as they were bought
+    steps = copy.deepcopy(state)
+    steps.updates += 1
+    generator = steps.generator()
+    rows = log.rows(day, day + DAY)
+    steps.features.learn(log, rows)
+    steps.model.grow(steps.features.items.sizes, steps.features.users.sizes, generator)
+    batch = day_batch(steps, log, rows, day, generator)
+    for events in ([0, 1, 2], [3, 4, 5], [6, 7, 8]):
+        training_step(steps, RowwiseAdagrad(steps.model.tables(), SMALL.table_rate), take_batch(batch, torch.tensor(events)))
+    assert contents(steps) == contents(ordered)
+
+
+def test_every_event_is_trained_on_once():
+    """One epoch: the batches that the loss sees are the day's events, each once, in batches of much the same size."""
+    seen = []
+
+    def spy(users, items, log_q, ids, temperature):
+        seen.append(ids.tolist())
+        return (users * items).sum()
+
+    frames = tiny_frames()
+    frames["events"] = frames["events"].assign(time=[*frames["events"]["time"][:2], *[FIFTH] * 6])
+    log = EventLog.from_frame(**frames)
+    state = trained(log, replace(SMALL, batch_size=2), log.days[:1])
+    full_update(state, log, FIFTH, loss=spy)
+    names = state.features.items.vocabularies["item"] | {"lamp": 3, "vase": 4}
+    assert sorted(sum(seen, [])) == sorted(names[item] for item in frames["events"]["item"][2:])
+    assert [len(batch) for batch in seen] == [2, 2, 2]
+
+
+def test_the_defaults_are_trained(retail: EventLog, retail_state: State):
+    """Of every field, the ID included, although no ID of the day is unknown."""
+    new = full_update(retail_state, retail, retail.days[3])
+    for table, old in zip(new.model.tables(), retail_state.model.tables(), strict=True):
+        assert not same(table.weight[0].detach(), old.weight[0].detach())
+    assert len({tuple(table.weight[0].tolist()) for table in new.model.tables()}) == len(new.model.tables())  # nor are they zeros
+
+
+def test_with_all_fields_dropped_only_defaults_are_trained(tiny: EventLog):
+    state = trained(tiny, replace(SMALL, default_share=1.0), tiny.days[:3])
+    new = full_update(state, tiny, FIFTH)
+    for table, old in zip(new.model.tables(), state.model.tables(), strict=True):
+        assert same(table.weight[1 : len(old)].detach(), old.weight[1:].detach())
+        assert not same(table.weight[0].detach(), old.weight[0].detach())
+
+
+@pytest.mark.parametrize("day", ["2020-01-03", "2019-12-31", "2020-01-07 15:00"])
+def test_an_empty_day(tiny: EventLog, tiny_state: State, day: str):
+    assert refusal(full_update, tiny_state, tiny, day).startswith(f"{day[:10]} has no events")
+
+
+def test_any_time_of_the_day_means_the_day(tiny: EventLog):
+    state = trained(tiny, SMALL, tiny.days[:3])
+    assert contents(full_update(state, tiny, "2020-01-05 15:30")) == contents(full_update(state, tiny, FIFTH))
+
+
+def test_it_learns_who_likes_what():
+    """Two kinds of users, two kinds of items: after nine days a user's remaining items of the right kind come first."""
+    rng = np.random.default_rng(0)
+    tastes = [(user, item) for user in range(60) for item in rng.permutation(np.arange(user % 2, 40, 2))[:10]]
+    times = pd.Timestamp("2020-01-01") + np.sort(rng.uniform(0, 10, len(tastes))) * DAY
+    users, items = np.array(tastes)[rng.permutation(len(tastes))].T
+    log = EventLog.from_frame(
+        pd.DataFrame({"user": users, "item": items, "time": times}),
+        pd.DataFrame({"item": range(40), "listed": pd.Timestamp("2019-12-01")}),
+        pd.DataFrame({"user": range(60)}),
+    )
+    settings = Settings(dim=16, hidden=16, batch_size=32, device="cpu")
+    result = replay(log, TwoTowerNightly(new_state(log, settings)), log.days[-1], progress=False)
+    assert recall(result, 20) > 0.9  # by chance it were little above 1/2: 20 of some 33 candidates
+
+
+# -- one training step ------------------------------------------------------------------------------------------------
+
+
+def a_step(rows: int) -> tuple[State, Batch]:
+    """A state whose tables have `rows` rows, and a batch that names rows 1 to 39 and leaves no place empty."""
+    log = EventLog.from_frame(**tiny_frames())
+    state = new_state(log, Settings(dim=8, hidden=8, history=4, statistics=(2.0,), device="cpu"))
+    sizes = state.features.items.sizes, state.features.users.sizes
+    state.model.grow(*({name: rows for name in names} for names in sizes), torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(2)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randint(1, 40, shape, generator=generator)
+
+    ids = draw(16)
+    items = {"item": ids, "colour": draw(16), "words": draw(16, 3), "statistics": torch.rand(16, 1, generator=generator)}
+    users = {"user": draw(16), "city": draw(16), "history": draw(16, 4)}
+    return state, Batch(users, items, torch.rand(16, generator=generator).log(), ids)
+
+
+def named_rows(batch: Batch) -> list[set[int]]:
+    """Rows that a batch names, table by table; histories go through the table of item IDs."""
+    items = torch.cat([batch.items["item"], batch.users["history"].flatten()])
+    named = [items, batch.items["colour"], batch.items["words"], batch.users["user"], batch.users["city"]]
+    return [set(values.flatten().tolist()) for values in named]
+
+
+def test_a_step_changes_the_rows_that_its_batch_names_and_no_others():
+    state, batch = a_step(rows=5_000)
+    before = copy.deepcopy(state.model)
+    training_step(state, RowwiseAdagrad(state.model.tables(), 0.1), batch)
+    for table, old, named in zip(state.model.tables(), before.tables(), named_rows(batch), strict=True):
+        changed = (table.weight.detach() != old.weight.detach()).any(1)
+        assert set(changed.nonzero().flatten().tolist()) == named
+        assert set((table.squares != old.squares).nonzero().flatten().tolist()) == named
+    dense = zip(state.model.dense_parameters(), before.dense_parameters(), strict=True)
+    assert all(not torch.equal(new, old) for new, old in dense)
+
+
+class Sizes(TorchDispatchMode):
+    """Notes how many numbers each operation reads and makes anew, forward and backward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[tuple[str, int]] = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        given = {id(a) for a in args} | {a.untyped_storage().data_ptr() for a in args if strided(a)}
+        for tensor in result if isinstance(result, (tuple, list)) else [result]:
+            if strided(tensor) and id(tensor) not in given and tensor.untyped_storage().data_ptr() not in given:
+                self.made.append((str(operation), tensor.numel()))
+        return result
+
+
+def strided(value: object) -> bool:
+    return isinstance(value, torch.Tensor) and value.layout == torch.strided
+
+
+def test_a_step_makes_nothing_of_the_catalogues_size():
+    """Ten times the rows: the same operations on tensors of the same sizes. Views and updates in place make nothing."""
+    made = []
+    for rows in (2_000, 20_000):
+        state, batch = a_step(rows)
+        tables = RowwiseAdagrad(state.model.tables(), 0.1)
+        with Sizes() as sizes:
+            training_step(state, tables, batch)
+        assert max(count for _, count in sizes.made) < 2_000
+        assert any("embedding" in name for name, _ in sizes.made) and len(sizes.made) > 100  # it did watch
+        made.append(sizes.made)
+    assert made[0] == made[1]
+
+
+def test_the_watch_sees_what_a_dense_gradient_makes():
+    """The check above can fail: the same watch on an ordinary embedding and torch's own Adagrad."""
+    weight = torch.nn.Parameter(torch.randn(2_000, 8))
+    with Sizes() as sizes:
+        torch.nn.functional.embedding(torch.tensor([1, 2]), weight).sum().backward()
+    assert max(count for _, count in sizes.made) == 16_000
+
+
+def test_a_step_against_a_dense_model_in_float64():
+    """Loss, embeddings and dense parameters of three steps, against dense gradients, a loss by loops and torch's Adam."""
+    state, batch = a_step(rows=50)
+    tables = RowwiseAdagrad(state.model.tables(), 0.1)
+    model = copy.deepcopy(state.model).double()
+    adam = torch.optim.Adam(model.dense_parameters(), lr=state.settings.dense_rate)
+    squares = [torch.zeros(50, dtype=torch.double) for _ in model.tables()]
+    batch.items["statistics"] = batch.items["statistics"].double()
+    for _ in range(3):
+        cosines = model.user_vectors(batch.users) @ model.item_vectors(batch.items).T
+        scores = cosines / state.settings.temperature - batch.log_q.double()
+        losses = [
+            torch.stack([scores[i, j] for j in range(16) if j == i or batch.ids[j] != batch.ids[i]]).logsumexp(0) - scores[i, i]
+            for i in range(16)
+        ]
+        expected = sum(losses) / 16
+        adam.zero_grad()
+        expected.backward()
+        adam.step()
+        for table, total in zip(model.tables(), squares, strict=True):
+            gradient = table.weight.grad.to_dense()
+            total += (gradient**2).mean(1)
+            table.weight.data -= 0.1 * gradient / (total.sqrt() + 1e-8)[:, None]
+            table.weight.grad = None
+        single = Batch(batch.users, batch.items | {"statistics": batch.items["statistics"].float()}, batch.log_q, batch.ids)
+        assert training_step(state, tables, single) == pytest.approx(float(expected.detach()), rel=1e-4)
+    for ours, theirs in zip(state.model.tables(), model.tables(), strict=True):
+        torch.testing.assert_close(ours.weight.double(), theirs.weight, rtol=1e-3, atol=1e-3)
+    for ours, theirs in zip(state.model.dense_parameters(), model.dense_parameters(), strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=1e-3, atol=1e-3)
