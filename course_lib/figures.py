@@ -22,7 +22,6 @@ STYLE = {
     "figure.dpi": 100,
     "font.size": 10,
     "axes.titlesize": 11,
-    "axes.titlelocation": "left",
 }
 
 
@@ -44,23 +43,23 @@ def pipeline() -> Figure:
     """The whole course in one picture: log → towers → index → nominations."""
     figure, (axes,) = panels(height=2.9)
     axes.axis("off")
-    axes.set(xlim=(0, 100), ylim=(0, 34))
+    axes.set(xlim=(-1, 101), ylim=(0, 34))
     boxes = [
         (0, 12, "LOG\nwho bought what,\nwhen", GREY),
-        (25, 23, "ITEM TOWER\nfeatures → vector", BLUE),
-        (25, 1, "USER TOWER\nfeatures → vector", ORANGE),
-        (52, 23, "VECTOR INDEX\nall item vectors", BLUE),
-        (79, 12, "NOMINATIONS\nthe k items that point\nwhere the user points", GREEN),
+        (26, 23, "ITEM TOWER\nfeatures → vector", BLUE),
+        (26, 1, "USER TOWER\nfeatures → vector", ORANGE),
+        (54, 12, "VECTOR INDEX\nall item vectors", BLUE),
+        (80, 12, "NOMINATIONS\nthe k items that point\nwhere the user points", GREEN),
     ]
     for x, y, text, colour in boxes:
         axes.add_patch(FancyBboxPatch((x, y), 20, 10, boxstyle="round,pad=0.3", facecolor=colour, alpha=0.18, edgecolor=colour))
         axes.text(x + 10, y + 5, text, ha="center", va="center", fontsize=9)
     arrows = [
-        ((20.6, 19), (24.5, 27), "every night", (16.5, 25.5)),
-        ((20.6, 15), (24.5, 7), "now", (20.5, 8)),
-        ((45.6, 28), (51.5, 28), "stored", (48.5, 29.5)),
-        ((72.6, 27), (78.5, 20), "search", (78.5, 25)),
-        ((45.6, 6), (78.5, 14), "the query: one user's vector", (65, 5.5)),
+        ((20.6, 19), (25.5, 27), "every night", (18, 25.5)),
+        ((20.6, 15), (25.5, 7), "now", (20.5, 8)),
+        ((46.6, 27), (56, 22.8), "stored", (54, 26.5)),
+        ((46.6, 7), (56, 11.2), "the query", (55, 6)),
+        ((74.6, 17), (79.5, 17), "the k\nnearest", (77, 18.5)),
     ]
     for start, end, text, place in arrows:
         axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "lw": 1.4, "color": "#333333"})
@@ -74,7 +73,7 @@ def head_effect(times_bought: np.ndarray) -> Figure:
     rank = np.arange(1, len(counts) + 1)
     figure, (left, right) = panels(2)
     left.plot(rank, counts, color=BLUE, lw=2)
-    left.set(xscale="log", yscale="log", xlabel="item, by rank", ylabel="buyers of the item", title="A few items have most buyers")
+    left.set(xscale="log", yscale="log", xlabel="item, by rank", ylabel="buyers of the item", title="Buyers per item, by rank")
     right.plot(100 * rank / len(rank), 100 * counts.cumsum() / counts.sum(), color=BLUE, lw=2)
     right.plot([0, 100], [0, 100], color=GREY, ls="--", lw=1, label="if all were alike")
     right.set(xlabel="top items (% of catalogue)", ylabel="share of events (%)", title="What the top items take")
@@ -94,11 +93,12 @@ def hours_against_day(observed: np.ndarray, shuffled: np.ndarray) -> Figure:
     return figure
 
 
-def newcomers(log: EventLog) -> Figure:
-    """New items and new users by week."""
+def newcomers(log: EventLog, start: str) -> Figure:
+    """Items and users seen for the first time, by week from `start` on."""
     figure, axes = panels(2, height=2.8)
     for ax, column, colour in zip(axes, ("item", "user"), (BLUE, ORANGE), strict=True):
-        weekly = log.events.drop_duplicates(column).resample("W", on="time").size()
+        first = log.events.drop_duplicates(column)
+        weekly = first[first["time"] >= start].resample("W", on="time").size()
         ax.bar(weekly.index, weekly, width=5, color=colour)
         ax.set(ylabel=f"{column}s seen for the first time", xlabel="week", title=f"New {column}s every week")
         ax.tick_params(axis="x", rotation=30)

@@ -133,7 +133,7 @@ class EventLog:
 
 
 def load_online_retail(path: str | Path = DATA) -> EventLog:
-    """The embedded log: one year of a UK online gift wholesaler (UCI Online Retail, doi:10.24432/C5BW33).
+    """The embedded log: one year of a UK online shop for gifts (UCI Online Retail, doi:10.24432/C5BW33).
 
     Kept are rows with a customer, a quantity and a price above 0, and a StockCode that begins with five digits; of
     these the first purchase of each (customer, item) pair: 266,221 events. Fields are made by `item_fields`.

@@ -42,11 +42,10 @@ class _ItemToItem:
         raise NotImplementedError
 
     def scores(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
-        before = log.rows(day).start
         if self.fitted is None or day - self.fitted >= self.refit * DAY:
-            self.similarity = self.similarities(self._history(log, day, slice(0, before)))
+            self.similarity = self.similarities(self._history(log, day, np.arange(len(log.users))))
             self.fitted = day
-        history = self._history(log, day, slice(0, before))[users]  # [n, m]
+        history = self._history(log, day, users)  # [n, m]
         known = len(self.similarity)
         scores = torch.zeros(history.shape)
         scores[:, :known] = history[:, :known] @ self.similarity
@@ -56,11 +55,14 @@ class _ItemToItem:
     def learn(self, log: EventLog, day: pd.Timestamp) -> None:
         self.recent.learn(log, day)
 
-    def _history(self, log: EventLog, day: pd.Timestamp, rows: slice) -> torch.Tensor:
+    def _history(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
+        """[n, m] what n users (codes) had bought before `day`, 1 on the day itself and half after each half-life."""
+        owners = pd.Index(users).get_indexer(log.user_codes[log.rows(end=day)])  # −1: somebody else's event
+        rows = np.flatnonzero(owners >= 0)
         age = (day - log.events["time"].iloc[rows].dt.normalize()) / DAY
-        history = torch.zeros(len(log.users), log.listed(day))
+        history = torch.zeros(len(users), log.listed(day))
         weight = torch.tensor(0.5 ** (age.to_numpy() / self.history_half_life), dtype=torch.float32)
-        history[torch.from_numpy(log.user_codes[rows]), torch.from_numpy(log.item_codes[rows])] = weight
+        history[owners[rows], log.item_codes[rows]] = weight
         return history
 
 

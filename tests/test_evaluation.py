@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import SMALL, refusal, same, tiny_frames, with_listing
+from helpers import SMALL, refusal, same, tiny_frames, trained, with_listing
 from scipy import stats
 
 from course_lib.evaluation import NO_CANDIDATE, TwoTowerNightly, paired_difference, ranks, recall, replay, summary
@@ -187,6 +187,20 @@ def test_replay_of_the_two_towers_is_test_then_train(tiny: EventLog):
     assert result["rank"].tolist() == expected
     ours, theirs = recommender.state.model.state_dict(), state.model.state_dict()
     assert all(same(ours[name], theirs[name]) for name in theirs)
+
+
+def test_scores_of_the_two_towers_know_nothing_of_the_day(tiny: EventLog):
+    """On the fifth: what was bought up to the fourth is event rows 0 to 4; ann's lamp and cid's bag are the answers."""
+    day, users = pd.Timestamp("2020-01-05"), np.array([2, 0])
+    state = trained(tiny, SMALL, tiny.days[:3])
+    features = state.features.user_features(tiny, users, 5)
+    assert features["history"].tolist() == [[1, 0, 0], [2, 1, 0]]
+    vectors = state.model.item_vectors(state.features.item_features(tiny, np.arange(4), day))
+    expected = (state.model.user_vectors(features) @ vectors.T).detach()
+    found = TwoTowerNightly(state).scores(tiny, day, users)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-7)
+    leaked = state.user_vectors(tiny, users, 7) @ vectors.detach().T
+    assert not torch.allclose(leaked, expected, atol=1e-3)  # the comparison can tell
 
 
 def test_later_events_change_no_earlier_rank():

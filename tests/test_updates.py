@@ -27,6 +27,7 @@ def test_a_new_state_knows_names_and_no_value(tiny: EventLog):
     assert state.features.items.sizes == {"item": 1, "colour": 1, "words": 1}
     assert state.features.users.sizes == {"user": 1, "city": 1}
     assert [len(table) for table in state.model.tables()] == [1] * 5
+    assert all(table.weight[0].any() for table in state.model.tables())  # the default is an embedding, not zeros
     other = trained(EventLog.from_frame(**tiny_frames()), SMALL, [])
     assert contents(state) == contents(other)
     assert contents(state)["model"] != contents(new_state(tiny, replace(SMALL, seed=1)))["model"]
@@ -38,6 +39,17 @@ def test_making_a_state_leaves_torchs_own_chance_alone(tiny: EventLog):
     torch.manual_seed(3)
     new_state(tiny, SMALL)
     assert same(torch.rand(2), expected)
+
+
+def test_chance_depends_on_the_seed_and_the_number_of_updates(tiny: EventLog):
+    draws = set()
+    for seed in (0, 1):
+        for updates in (0, 1, 2):
+            state = replace(new_state(tiny, replace(SMALL, seed=seed)), updates=updates)
+            first, again = (torch.rand(3, generator=state.generator()).tolist() for _ in range(2))
+            assert first == again
+            draws.add(tuple(first))
+    assert len(draws) == 6
 
 
 def test_vectors_are_those_of_the_model_on_the_stores_features(tiny: EventLog, tiny_state: State):
