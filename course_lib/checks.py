@@ -37,12 +37,15 @@ def environment() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["check", "found", "ok", "advice"])
 
 
-def _python() -> tuple[str, str, bool, str]:
-    found = platform.python_version_tuple()
-    return "Python", platform.python_version(), (int(found[0]), int(found[1])) >= (3, 10), "Install Python 3.10 or newer; then 'make clean lab'."
+Row = tuple[str, str, bool, str]
 
 
-def _packages() -> list[tuple[str, str, bool, str]]:
+def _python() -> Row:
+    ok = tuple(int(part) for part in platform.python_version_tuple()[:2]) >= (3, 10)
+    return "Python", platform.python_version(), ok, "Install Python 3.10 or newer; then run 'make clean lab'."
+
+
+def _packages() -> list[Row]:
     rows = []
     for line in importlib.metadata.requires("course_lib") or []:
         need = Requirement(line)
@@ -53,16 +56,19 @@ def _packages() -> list[tuple[str, str, bool, str]]:
         except importlib.metadata.PackageNotFoundError:
             found = faiss.__version__ if need.name == "faiss-cpu" else "missing"  # conda's Faiss goes by another name
         ok = found != "missing" and need.specifier.contains(found.split("+")[0], prereleases=True)
-        rows.append((need.name, found, ok, f"The course needs {need.name}{need.specifier}: run 'make clean lab', or update the conda environment."))
+        advice = f"The course needs {need.name}{need.specifier}: run 'make clean lab', or update the conda environment."
+        rows.append((need.name, found, ok, advice))
     return rows
 
 
-def _threads() -> tuple[str, str, bool, str]:
+def _threads() -> Row:
     cores, threads = os.cpu_count() or 1, torch.get_num_threads()
-    return "threads", f"torch {threads}, Faiss {faiss.omp_get_max_threads()}, cores {cores}", threads <= cores, "More threads than cores: set OMP_NUM_THREADS to the number of cores before you start Jupyter."
+    found = f"torch {threads}, Faiss {faiss.omp_get_max_threads()}, cores {cores}"
+    advice = "More threads than cores: set OMP_NUM_THREADS to the number of cores before you start Jupyter."
+    return "threads", found, threads <= cores, advice
 
 
-def _openmp() -> tuple[str, str, bool, str]:
+def _openmp() -> Row:
     libraries = sorted({Path(pool["filepath"]).name for pool in threadpool_info() if pool["user_api"] == "openmp"})
     ok = len(libraries) < 2 or os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE" or torch.get_num_threads() == 1
     advice = (
@@ -72,7 +78,7 @@ def _openmp() -> tuple[str, str, bool, str]:
     return "OpenMP runtimes", ", ".join(libraries) or "none", ok, advice
 
 
-def _together() -> tuple[str, str, bool, str]:
+def _together() -> Row:
     started = time.perf_counter()
     weight = torch.randn(64, 64, requires_grad=True)
     vectors = torch.nn.functional.normalize(torch.randn(20_000, 64) @ weight, dim=1)
@@ -82,10 +88,11 @@ def _together() -> tuple[str, str, bool, str]:
     _, found = index.search(vectors[:64].detach().numpy(), 1)
     seconds = time.perf_counter() - started
     ok = bool((found[:, 0] == np.arange(64)).all()) and seconds < 5
-    return "a torch step and a Faiss search", f"{seconds:.2f} s together", ok, "This should take well under a second: close other programs, then set OMP_NUM_THREADS=1 before you start Jupyter."
+    advice = "This should take well under a second: close other programs, or set OMP_NUM_THREADS=1 before you start Jupyter."
+    return "a torch step and a Faiss search", f"{seconds:.2f} s together", ok, advice
 
 
-def _gpu() -> tuple[str, str, bool, str]:
+def _gpu() -> Row:
     return "GPU (not needed)", torch.cuda.get_device_name() if torch.cuda.is_available() else "none", True, ""
 
 
@@ -100,7 +107,7 @@ def check_logq_sign(logits: Logits) -> None:
     expected = float(log_q[2] - log_q[1])
     if not np.isclose(float(row[1] - row[2]), expected, atol=1e-5):
         raise AssertionError(
-            f"Same cosine, q = 0.7 and 0.1: the popular negative's logit should be {expected:+.2f} against the other's, and is "
+            f"Same cosine, q = 0.7 and 0.1: the popular negative's logit minus the other's should be {expected:+.2f}, and is "
             f"{float(row[1] - row[2]):+.2f}. Is log q subtracted, and after the division by τ?"
         )
 
@@ -142,4 +149,4 @@ def check_ties(recall_of_scores: Callable[[torch.Tensor], float]) -> None:
     """A model that gives every item the same score knows nothing, and must score 0."""
     found = recall_of_scores(torch.zeros(4, 1000))
     if found != 0:
-        raise AssertionError(f"All items have the same score, and R@100 is {found:.2f}; it should be 0. Count ties against the model.")
+        raise AssertionError(f"All items score the same, and R@100 is {found:.2f}; it should be 0. Count ties against the model.")

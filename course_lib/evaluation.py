@@ -42,7 +42,13 @@ class TwoTowerNightly:
         self.state = self.update(self.state, log, day)
 
 
-def replay(log: EventLog, recommender: Recommender, start, end=None, progress: bool = True) -> pd.DataFrame:
+def replay(
+    log: EventLog,
+    recommender: Recommender,
+    start: pd.Timestamp | str,
+    end: pd.Timestamp | str | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
     """Test, then train: the recommender lives through the log's days, and is asked on each from `start` (to before `end`).
 
     Before any event of a day is trained on, all items listed by then, minus those already bought, are ranked for each
@@ -54,7 +60,8 @@ def replay(log: EventLog, recommender: Recommender, start, end=None, progress: b
     start = pd.Timestamp(start)
     days = [day for day in log.days if end is None or day < pd.Timestamp(end)]
     if not days or days[-1] < start:
-        raise ValueError(f"the log has no day from {start:%Y-%m-%d} to {end or 'its end'}; its days are {log.days[0]:%Y-%m-%d} … {log.days[-1]:%Y-%m-%d}.")
+        have = f"{log.days[0]:%Y-%m-%d} … {log.days[-1]:%Y-%m-%d}"
+        raise ValueError(f"the log has no day from {start:%Y-%m-%d} to {end or 'its end'}; its days are {have}.")
     times_bought = np.zeros(len(log.items), dtype=int)
     results = []
     for day in tqdm(days, desc="replay", unit="day", disable=not progress):

@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from course_lib.log import DAY, EventLog
+from course_lib.log import DAY, NOT_A_FIELD, EventLog
 
 Features = dict[str, torch.Tensor]
-NOT_A_FIELD = ("listed", "description")
 
 
 class Encoder:
@@ -79,7 +78,12 @@ class ForgettingCounts:
         self.time: pd.Timestamp | None = None
 
     def at(self, time: pd.Timestamp, size: int) -> torch.Tensor:
-        """[size, h] counts by item index as they stand at `time`; an index never added counts 0."""
+        """[size, h] counts by item index as they stand at `time`; an index never added counts 0.
+
+        Raises ValueError for a time before the latest `add`: counts forget, and cannot go back.
+        """
+        if self.time is not None and time < self.time:
+            raise ValueError(f"the counts stand at {self.time:%Y-%m-%d}; they can't go back to {time:%Y-%m-%d}.")
         counts = torch.zeros(size, len(self.half_lives), dtype=torch.float64)
         counts[: len(self.counts)] = self.counts
         if self.time is not None:

@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from IPython.display import display
+from matplotlib.dates import MonthLocator
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
@@ -101,6 +102,7 @@ def newcomers(log: EventLog, start: str) -> Figure:
         weekly = first[first["time"] >= start].resample("W", on="time").size()
         ax.bar(weekly.index, weekly, width=5, color=colour)
         ax.set(ylabel=f"{column}s seen for the first time", xlabel="week", title=f"New {column}s every week")
+        ax.xaxis.set_major_locator(MonthLocator(interval=2))
         ax.tick_params(axis="x", rotation=30)
     return figure
 

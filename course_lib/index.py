@@ -41,7 +41,8 @@ class FaissIndex(VectorIndex):
     def build(self, vectors: Vectors, ids: np.ndarray) -> None:
         vectors, ids = _matrix(vectors, "vectors"), np.asarray(ids, dtype=np.int64)
         if len(ids) != len(vectors) or len(np.unique(ids)) != len(ids):
-            raise ValueError(f"{len(vectors)} vectors came with {len(ids)} ids, {len(np.unique(ids))} of them different; each needs its own.")
+            different = len(np.unique(ids))
+            raise ValueError(f"{len(vectors)} vectors came with {len(ids)} ids, {different} of them different; each needs its own.")
         index = faiss.IndexIDMap2(faiss.IndexFlatIP(vectors.shape[1]))
         index.add_with_ids(vectors, ids)
         self._index = index
@@ -64,6 +65,7 @@ def _matrix(vectors: Vectors, name: str) -> np.ndarray:
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if vectors.ndim != 2:
         raise ValueError(f"{name} have {vectors.ndim} dimension(s); they need two, [n, d].")
-    if not np.isfinite(vectors).all():
-        raise ValueError(f"{name} hold NaN or infinity in row {int((~np.isfinite(vectors)).any(1).argmax())}; the model that made them diverged.")
+    broken = ~np.isfinite(vectors).all(1)
+    if broken.any():
+        raise ValueError(f"{name} hold NaN or infinity in row {int(broken.argmax())}; the model that made them diverged.")
     return vectors

@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 DATA = Path(__file__).resolve().parent.parent / "data" / "online_retail.parquet"
 LISTED_BEFORE_FIRST_SALE = pd.Timedelta(days=14)
 DAY = pd.Timedelta(days=1)
+NOT_A_FIELD = ("listed", "description")
 TAKEN = ("history", "statistics")  # what features.py calls the features that it makes itself
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EventLog:
     """A checked log of events, in time order. Make one with `from_frame` or `load_online_retail`.
 
@@ -62,7 +63,7 @@ class EventLog:
                 if column not in frame.columns:
                     raise ValueError(f"{name} has no column '{column}'; it needs {', '.join(needed)}.")
                 _refuse(frame[column].isna(), name, column, "is missing; every row needs a value")
-            for column in [] if name == "events" else frame.columns.drop([*needed, "listed", "description"], errors="ignore"):
+            for column in [] if name == "events" else frame.columns.drop([*needed, *NOT_A_FIELD], errors="ignore"):
                 _check_field(name, frame[column])
         if events.empty:
             raise ValueError("events has no rows; a log needs at least one.")
@@ -107,7 +108,7 @@ class EventLog:
         """Midnights of the days that have events, in order."""
         return pd.DatetimeIndex(self.events["time"].dt.normalize().unique())
 
-    def rows(self, start=None, end=None) -> slice:
+    def rows(self, start: pd.Timestamp | str | None = None, end: pd.Timestamp | str | None = None) -> slice:
         """The slice of event rows with start ≤ time < end."""
         time = self.events["time"]
         low = 0 if start is None else int(time.searchsorted(pd.Timestamp(start)))
@@ -127,7 +128,7 @@ class EventLog:
         rows = order[starts[user] : starts[user + 1]]
         return self.item_codes[rows[: np.searchsorted(rows, before)]]
 
-    def listed(self, time) -> int:
+    def listed(self, time: pd.Timestamp | str) -> int:
         """How many items are listed at `time`: they are the first that many rows of `items`."""
         return int(self.items["listed"].searchsorted(pd.Timestamp(time), side="right"))
 
@@ -152,14 +153,14 @@ def load_online_retail(path: str | Path = DATA) -> EventLog:
 
 # -- fields of Online Retail ------------------------------------------------------------------------------------------
 
-_words = lambda text: text.split()  # noqa: E731
-COLOURS = set(_words("""
+COLOURS = set("""
     AMBER AMETHYST AQUA BEIGE BLACK BLUE BRONZE BROWN BURGUNDY COPPER CORAL CREAM GOLD GREEN GREY IVORY LILAC MAUVE
-    MINT MULTICOLOUR OLIVE ORANGE PEACH PINK PURPLE RED SILVER TURQUOISE WHITE YELLOW"""))  # fmt: skip
-MATERIALS = set(_words("""
+    MINT MULTICOLOUR OLIVE ORANGE PEACH PINK PURPLE RED SILVER TURQUOISE WHITE YELLOW""".split())  # fmt: skip
+MATERIALS = set("""
     ACRYLIC BAMBOO BEADED CERAMIC COTTON CROCHET CRYSTAL DIAMANTE ENAMEL FABRIC FELT FELTCRAFT GLASS IRON KNITTED LACE
-    LEATHER METAL PAPER PLASTIC PORCELAIN RATTAN SHELL SLATE STEEL STRAW TIN WICKER WIRE WOOD WOODEN WOOL ZINC"""))  # fmt: skip
-LABELS = _words("""
+    LEATHER METAL PAPER PLASTIC PORCELAIN RATTAN SHELL SLATE STEEL STRAW TIN WICKER WIRE WOOD WOODEN WOOL
+    ZINC""".split())  # fmt: skip
+LABELS = """
     HOT-WATER-BOTTLE T-LIGHT-HOLDER CANDLE-HOLDER WATERING-CAN PHOTO-FRAME PICTURE-FRAME CUSHION-COVER CAKE-STAND
     CAKESTAND CAKE-CASE CAKE-TIN LUNCH-BAG LUNCH-BOX STORAGE-BAG STORAGE-BOX STORAGE-TIN SHOPPER-BAG JUMBO-BAG GIFT-WRAP GIFT-BAG
     GIFT-TAG KEY-RING HAIR-CLIP HAND-WARMER DOOR-MAT WALL-ART WALL-CLOCK ALARM-CLOCK TEA-TOWEL TEA-SET TEA-COSY
@@ -174,8 +175,8 @@ LABELS = _words("""
     MIRROR MOBILE MOULD MUG NAPKIN NECKLACE NOTEBOOK OIL ORGANISER ORNAMENT PAD PAN PARASOL PASSPORT-COVER PATCH PEG
     PEN PENCIL PENDANT PIN PLACEMAT PLANTER PLATE POSTER POT PURSE QUILT RACK RIBBON RING ROPE RUG RULER SACHET SACK
     SAUCER SCALE SCARF SCISSORS SHEET SHELF SIGN SKETCHBOOK SLIPPER SOAP SPOON STAMP STAND STATIONERY STICKER STOCKING
-    STOOL STRAW SWEETS TABLE TABLECLOTH TAG TAPE TEACUP TEAPOT THERMOMETER TIDY TIN TISSUE TORCH TOWEL TOY TRAY
-    TREE TUBE TWINE UMBRELLA VASE WALLET WARMER WASHBAG WHISK WINDMILL WRAP WREATH""")  # fmt: skip
+    STOOL STRAW SWEETS T-LIGHT TABLE TABLECLOTH TAG TAPE TEACUP TEAPOT THERMOMETER TIDY TIN TISSUE TORCH TOWEL TOY
+    TRAY TREE TUBE TWINE UMBRELLA VASE WALLET WARMER WASHBAG WHISK WINDMILL WRAP WREATH""".split()  # fmt: skip
 IGNORED = set("A AN AND ASSORTED ASSTD BY DE FOR I IN OF ON PC PCS PIECE PIECES SET THE TO W WITH YOUR".split())
 PRICE_BANDS = [0, 0.5, 1, 1.5, 2, 3, 5, 8, 15, np.inf]  # GBP
 _LABEL = re.compile(r"\b(" + "|".join(sorted((w.replace("-", "[- ]") for w in LABELS), key=len, reverse=True)) + r")(?=E?S?\b)")
@@ -226,7 +227,7 @@ def _singular(word: str) -> str:
 def _refuse(bad: pd.Series, frame: str, column: str, why: str) -> None:
     bad = np.asarray(bad, dtype=bool)
     if bad.any():
-        raise ValueError(f"{frame}: column '{column}', row {int(bad.argmax())} {why} ({int(bad.sum())} such rows).")
+        raise ValueError(f"{frame}: column '{column}', row {int(bad.argmax())} {why} (such rows: {int(bad.sum())}).")
 
 
 def _check_time(frame: str, time: pd.Series) -> None:
@@ -263,11 +264,18 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         raw = pq.read_table(path).to_pandas(ignore_metadata=True)
     except Exception as error:  # pyarrow raises several unrelated types for damage
-        raise ValueError(f"{path} is damaged or not Parquet ({type(error).__name__}); restore it with 'git checkout -- data'.") from None
-    kinds = {"text": pd.api.types.is_string_dtype, "number": pd.api.types.is_numeric_dtype, "datetime": pd.api.types.is_datetime64_any_dtype}
+        why = type(error).__name__
+        raise ValueError(f"{path} is damaged or not Parquet ({why}); restore it with 'git checkout -- data'.") from None
+    kinds = {
+        "text": pd.api.types.is_string_dtype,
+        "number": pd.api.types.is_numeric_dtype,
+        "datetime": pd.api.types.is_datetime64_any_dtype,
+    }
     for column, kind in columns.items():
         if column not in raw:
             raise ValueError(f"{path} has no column '{column}'; is it the Online Retail file that data/README.md describes?")
         if not kinds[kind](raw[column].dropna()):  # pandas 2 takes a column of text with gaps for no text
-            raise ValueError(f"{path}: column '{column}' is {raw[column].dtype}, not {kind}; restore it with 'git checkout -- data'.")
+            raise ValueError(
+                f"{path}: column '{column}' is {raw[column].dtype}, not {kind}; restore it with 'git checkout -- data'."
+            )
     return raw.sort_values("InvoiceDate", kind="stable") if not raw["InvoiceDate"].is_monotonic_increasing else raw

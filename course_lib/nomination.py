@@ -33,10 +33,11 @@ class Nominator:
         self.log = log
         self.version: Version | None = None
 
-    def publish(self, state: State, time=None) -> None:
+    def publish(self, state: State, time: pd.Timestamp | str | None = None) -> None:
         """Compute all listed items' vectors, index them, and serve them with this state's user network.
 
-        `time`: what is listed, and bought, before it counts; without it, the whole log.
+        `time`: the clock of this version. Items listed by then can be nominated, and what was bought before then is the
+        users' history; without it, the end of the log. Raises ValueError if the state has learned from later days.
         """
         time = self.log.events["time"].iloc[-1] + pd.Timedelta(seconds=1) if time is None else pd.Timestamp(time)
         items = np.arange(self.log.listed(time))
@@ -50,8 +51,8 @@ class Nominator:
         A user that the log does not know is a new user: default ID, no history. Fewer than k rows come back only if
         the user has bought nearly all there is. Raises ValueError for k < 1 and before the first `publish`.
         """
-        if k < 1:
-            raise ValueError(f"k is {k}; ask for at least 1 item.")
+        if not isinstance(k, (int, np.integer)) or k < 1:
+            raise ValueError(f"k is {k!r}; ask for a whole number of items, at least 1.")
         version = self._published()
         bought = self._bought(user)
         scores, items = version.index.search(self.user_vector(user), k + len(bought))

@@ -95,9 +95,7 @@ class TwoTower(nn.Module):
         """Every parameter that is not an embedding."""
         return [*self.item_tower.parameters(), *self.user_tower.parameters()]
 
-    def grow(
-        self, item_sizes: dict[str, int], user_sizes: dict[str, int], generator: torch.Generator | None = None
-    ) -> None:
+    def grow(self, item_sizes: dict[str, int], user_sizes: dict[str, int], generator: torch.Generator | None = None) -> None:
         """Add rows for values that the vocabularies have learned since."""
         for fields, tables, sizes in (
             (self.item_fields, self.item_tables, item_sizes),

@@ -89,13 +89,12 @@ class Batch:
     ids: torch.Tensor  # [n] item indices
 
 
-def full_update(
-    state: State, log: EventLog, day: pd.Timestamp, shuffle: bool = True, loss: Loss = in_batch_softmax
-) -> State:
+def full_update(state: State, log: EventLog, day: pd.Timestamp, shuffle: bool = True, loss: Loss = in_batch_softmax) -> State:
     """One epoch over all of a day's events, shuffled, all parameters; returns a new state and leaves `state` as it was.
 
-    New items and users get rows first. Features are what they were that morning: histories end, and purchase counts
-    stand, where the day begins. Raises ValueError if the day has no events. Source: the notes, "full update".
+    New items and users get rows first. Purchase counts stand where the day begins, and so do the histories, but for the
+    `visit_share` of the events that are trained in the middle of their visit (`growing_histories`). Raises ValueError
+    if the day has no events. Source: the notes, "full update".
     """
     day = pd.Timestamp(day).normalize()
     rows = log.rows(day, day + DAY)

@@ -103,7 +103,7 @@ def test_names_that_torch_and_dict_use_too():
     frames["users"] = frames["users"].assign(**{name.replace("user", "item"): list("xyz") for name in odd})
     log = EventLog.from_frame(**frames)
     state = trained(log, SMALL, log.days)
-    assert state.item_vectors(log, np.arange(4), START).shape == (4, 8)
+    assert state.item_vectors(log, np.arange(4), log.days[-1]).shape == (4, 8)
     assert state.user_vectors(log, np.arange(3), 8).shape == (3, 8)
     assert all(state.features.items.sizes[name] == 5 for name in odd)
 

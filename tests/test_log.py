@@ -242,7 +242,7 @@ def test_a_bad_frame_gets_one_sentence(frames: Frames, change: Callable[[Frames]
 
 def test_the_sentence_counts_the_bad_rows(frames: Frames):
     frames = put("items", "item", 3, "cup")(frames)  # three mugs were sold
-    sentence = "events: column 'item', row 0 is not in items; add a row for it there (3 such rows)."
+    sentence = "events: column 'item', row 0 is not in items; add a row for it there (such rows: 3)."
     assert refusal(EventLog.from_frame, **frames) == sentence
 
 

@@ -114,16 +114,22 @@ def test_history(small: Nominator):
     assert small.history("ann", 1)["description"].tolist() == ["A RED LAMP"]
 
 
-def test_what_is_published_ends_at_its_time(tiny: EventLog, tiny_state: State):
+def test_what_is_published_ends_at_its_time(tiny: EventLog):
     """Published for the second, 10:00: ann has her mug and her bag, cid nothing yet; lamp and vase are listed already."""
     nominator = Nominator(tiny)
-    nominator.publish(tiny_state, "2020-01-02 10:00")
+    state = new_state(tiny, SMALL)
+    nominator.publish(state, "2020-01-02 10:00")
     assert nominator.history("ann")["item"].tolist() == ["bag", "mug"] and nominator.history("cid").empty
     assert set(nominator.nominate("ann", 9)["item"]) == {"lamp", "vase"}
-    nominator.publish(tiny_state, "2019-12-18 09:30")  # only the mug is listed
+    nominator.publish(state, "2019-12-18 09:30")  # only the mug is listed
     assert nominator.nominate("eve", 9)["item"].tolist() == ["mug"]
-    nominator.publish(tiny_state, "2019-12-01")
+    nominator.publish(state, "2019-12-01")
     assert refusal(nominator.nominate, "eve", 9).startswith("the index is empty")
+
+
+def test_a_state_that_knows_the_future_is_not_published(tiny: EventLog, tiny_state: State):
+    """The state has learned from 6 January."""
+    assert refusal(Nominator(tiny).publish, tiny_state, "2020-01-02").startswith("the counts stand at 2020-01-06")
 
 
 def test_before_publish(tiny: EventLog):
