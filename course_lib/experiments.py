@@ -35,15 +35,15 @@ def two_tower(name: str, **changes) -> Iterator[Arm]:
 
 
 def peers_test() -> Iterator[Arm]:
-    """Chapter 02: the two towers and their peers on the test days."""
-    yield "popularity", 0, lambda log: Popularity(**TUNED["popularity"])
-    yield "item-to-item CF", 0, lambda log: ItemCF(**TUNED["item-to-item CF"])
-    yield "EASE", 0, lambda log: EASE(**TUNED["EASE"])
+    """The two towers and their peers on the test days, with their default settings: the chosen ones."""
+    yield "popularity", 0, lambda log: Popularity()
+    yield "item-to-item CF", 0, lambda log: ItemCF()
+    yield "EASE", 0, lambda log: EASE()
     yield from two_tower("two towers")
 
 
 def peers_tuning() -> Iterator[Arm]:
-    """How the peers were tuned."""
+    """How the peers' default settings were chosen."""
     for half_life in (3, 5, 7, 10, 14):
         yield f"popularity half_life={half_life}", 0, lambda log, h=half_life: Popularity(h)
     for weight in (1.0, 3.0, 10.0):
@@ -76,8 +76,6 @@ def what_moved_it() -> Iterator[Arm]:
     yield from two_tower("16 dimensions", dim=16)
 
 
-# Chosen on April and May 2011 from the table of peers_tuning.
-TUNED = {"popularity": {}, "item-to-item CF": {}, "EASE": {}}
 EXPERIMENTS = {"peers_test": (peers_test, TEST), "peers_tuning": (peers_tuning, TUNING), "what_moved_it": (what_moved_it, TUNING)}
 
 
