@@ -58,7 +58,7 @@ class Encoder:
             if name in self.bags:
                 features[name] = _pad([[vocabulary.get(v, 0) for v in _as_list(value)] for value in values])
             else:
-                features[name] = torch.tensor([vocabulary.get(value, 0) for value in values], dtype=torch.long)
+                features[name] = torch.from_numpy(np.array([vocabulary.get(value, 0) for value in values], dtype=np.int64))
         return features
 
     def _column(self, table: pd.DataFrame, name: str) -> list:
@@ -217,5 +217,7 @@ def _flatten(values: list) -> list:
 
 
 def _pad(bags: list[list[int]]) -> torch.Tensor:
-    width = max(map(len, bags), default=1) or 1
-    return torch.tensor([bag + [0] * (width - len(bag)) for bag in bags], dtype=torch.long).reshape(len(bags), width)
+    lengths = np.array([len(bag) for bag in bags], dtype=np.int64)
+    padded = np.zeros((len(bags), max(lengths.max(initial=0), 1)), dtype=np.int64)
+    padded[np.arange(padded.shape[1]) < lengths[:, None]] = [index for bag in bags for index in bag]
+    return torch.from_numpy(padded)

@@ -86,8 +86,8 @@ class EventLog:
             items = items[items["listed"].notna()]
         if "description" not in items:
             items["description"] = items.index.astype(str)
-        items = items.sort_values("listed", kind="stable")
-        users = users.loc[events["user"].unique()]
+        items = items.sort_values("listed", kind="stable").astype(dict.fromkeys(items.columns.drop("listed"), object))
+        users = users.loc[events["user"].unique()].astype(object)  # plain objects: they are looked up one by one
         return cls(events[["user", "item", "time"]].reset_index(drop=True), items, users)
 
     def __len__(self) -> int:

@@ -37,12 +37,14 @@ class Table(nn.Module):
 
         Divided by k, thirty rows that point anywhere would be √30 times shorter than one; divided by √k they are not.
         """
-        rows = functional.embedding(indices, self.weight, sparse=True)
         if indices.dim() == 1:
-            return rows
-        filled = (indices > 0).to(rows)  # [n, L]
-        filled[:, 0] += filled.sum(1) == 0  # an empty bag is the default: one place, index 0
-        return (rows * (filled / filled.sum(1, keepdim=True).sqrt()).unsqueeze(2)).sum(1)  # [n, L, dim] → [n, dim]
+            return functional.embedding(indices, self.weight, sparse=True)
+        filled = indices > 0  # [n, L]
+        filled[:, 0] |= ~filled.any(1)  # an empty bag is the default: one place, index 0
+        k = filled.sum(1)  # [n]
+        named, places = indices[filled].unique(return_inverse=True)  # bags share rows: read each row once
+        rows = functional.embedding(named, self.weight, sparse=True)  # [rows named, dim]
+        return functional.embedding_bag(places, rows, k.cumsum(0) - k, mode="sum") / k.sqrt()[:, None]
 
 
 class Tower(nn.Module):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,7 +77,7 @@ def new_state(log: EventLog, settings: Settings | None = None) -> State:
         model = TwoTower(
             list(features.items.sizes), list(features.users.sizes), len(settings.statistics), settings.dim, settings.hidden
         ).to(settings.device)
-    return State(settings, features, model, torch.optim.Adam(model.dense_parameters(), lr=settings.dense_rate))
+    return State(settings, features, model, torch.optim.Adam(model.dense_parameters(), lr=settings.dense_rate, fused=True))
 
 
 @dataclass
@@ -89,6 +90,18 @@ class Batch:
     ids: torch.Tensor  # [n] item indices
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Tensors of a few hundred rows are handled sooner than a second thread wakes up (with OMP_WAIT_POLICY=PASSIVE)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 def full_update(state: State, log: EventLog, day: pd.Timestamp, shuffle: bool = True, loss: Loss = in_batch_softmax) -> State:
     """One epoch over all of a day's events, shuffled, all parameters; returns a new state and leaves `state` as it was.
 
