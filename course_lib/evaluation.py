@@ -11,8 +11,8 @@ import torch
 from scipy import stats
 from tqdm.auto import tqdm
 
-from course_lib.log import EventLog
-from course_lib.updates import State, full_update
+from course_lib.log import DAY, HOUR, EventLog
+from course_lib.updates import State, full_update, incremental_update, unfrozen_update
 
 SLICES = {"cold": (0, 0), "tail": (1, 20), "mid": (21, 100), "head": (101, np.inf)}  # times bought up to then
 NO_CANDIDATE = torch.iinfo(torch.long).max  # the rank of an item that was not listed yet: a miss at every k
@@ -42,20 +42,79 @@ class TwoTowerNightly:
         self.state = self.update(self.state, log, day)
 
 
+class TwoTowerServed:
+    """The two towers as they are served through the day, for `replay(..., hourly=True)`.
+
+    Item vectors are what the index holds: published whole after a full update, one by one as items are listed, and, with
+    `hourly`, as an hour's events touch them. Users' vectors are computed as they come, from what they had bought
+    when the hour began.
+
+    - `full_every`: days from one full update to the next; None: never again. `shuffle`: of the full update.
+    - `hourly`: None, "ids" (the incremental update) or "all" (nothing frozen). `rate`: the learning rate of "ids".
+    - `state`: fresh, or trained: days that it has learned already are passed over.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        full_every: int | None = 1,
+        hourly: str | None = None,
+        rate: float | None = None,
+        shuffle: bool = True,
+    ) -> None:
+        self.state, self.full_every, self.hourly, self.rate, self.shuffle = state, full_every, hourly, rate, shuffle
+        self.vectors = torch.zeros(0, state.settings.dim)  # [m, d] by item code
+        self.first: pd.Timestamp | None = None  # of the days that wait for the next full update
+
+    def scores(self, log: EventLog, time: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
+        self.publish(log, np.arange(len(self.vectors), log.listed(time.normalize())), time)
+        return self.state.user_vectors(log, users, log.rows(time).start) @ self.vectors.T  # [n, d] @ [d, m] → [n, m]
+
+    def publish(self, log: EventLog, items: np.ndarray, time: pd.Timestamp) -> None:
+        """Put these items' vectors (codes [t], new ones at the end) into the index."""
+        if len(items):
+            new = self.vectors.new_zeros(max(items.max() + 1 - len(self.vectors), 0), self.vectors.shape[1])
+            self.vectors = torch.cat([self.vectors, new])
+            self.vectors[torch.from_numpy(items)] = self.state.item_vectors(log, items, time)
+
+    def learn_hour(self, log: EventLog, hour: pd.Timestamp) -> None:
+        if self.hourly == "ids":
+            self.state, touched = incremental_update(self.state, log, hour, rate=self.rate)
+            self.publish(log, touched.items, hour)
+        elif self.hourly == "all":
+            self.state = unfrozen_update(self.state, log, hour)
+            self.publish(log, np.arange(len(self.vectors)), hour)
+
+    def learn(self, log: EventLog, day: pd.Timestamp) -> None:
+        learned = (self.state.full or self.state).features.counts.time
+        if learned is not None and day <= learned:
+            return
+        self.first = self.first or day
+        days = (day - self.first).days + 1
+        if self.full_every is not None and days >= self.full_every:
+            self.state = full_update(self.state.full or self.state, log, self.first, days, self.shuffle)
+            self.first, self.vectors = None, self.vectors[:0]
+
+
 def replay(
     log: EventLog,
     recommender: Recommender,
     start: pd.Timestamp | str,
     end: pd.Timestamp | str | None = None,
     progress: bool = True,
+    hourly: bool = False,
 ) -> pd.DataFrame:
     """Test, then train: the recommender lives through the log's days, and is asked on each from `start` (to before `end`).
 
     Before any event of a day is trained on, all items listed by then, minus those already bought, are ranked for each
     of the day's buyers. Days before `start` are only trained on.
 
+    With `hourly` the same is done hour by hour: what a user bought this morning is history and no candidate this afternoon,
+    and the recommender has a `learn_hour` besides, called once the hour is tested. Candidates are the items listed by
+    that morning.
+
     Returns one row per event: `day`, `user`, `item`, `rank` (1 is best; ties count against the model), `bought` (how
-    often the item had been bought before that day) and `history` (how many items the user had bought).
+    often the item had been bought before that day) and `history` (how many items the user had bought); `hour` too, if hourly.
     """
     start = pd.Timestamp(start)
     days = [day for day in log.days if end is None or day < pd.Timestamp(end)]
@@ -65,21 +124,29 @@ def replay(
     times_bought = np.zeros(len(log.items), dtype=int)
     results = []
     for day in tqdm(days, desc="replay", unit="day", disable=not progress):
-        rows = log.rows(day, day + pd.Timedelta(days=1))
+        rows = log.rows(day, day + DAY)
         if day >= start:
-            results.append(_test_day(log, recommender, day, rows, times_bought))
+            for time in _hours(log, rows) if hourly else [day]:
+                tested = _test(log, recommender, time, log.rows(time, time + (HOUR if hourly else DAY)), times_bought)
+                results.append(tested.assign(hour=time.hour) if hourly else tested)
+                if hourly:
+                    recommender.learn_hour(log, time)
         recommender.learn(log, day)
         np.add.at(times_bought, log.item_codes[rows], 1)
     return pd.concat(results, ignore_index=True)
 
 
-def _test_day(log: EventLog, recommender: Recommender, day: pd.Timestamp, rows: slice, times_bought: np.ndarray) -> pd.DataFrame:
+def _hours(log: EventLog, rows: slice) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(log.events["time"].iloc[rows].dt.floor("h").unique())
+
+
+def _test(log: EventLog, recommender: Recommender, time: pd.Timestamp, rows: slice, times_bought: np.ndarray) -> pd.DataFrame:
     items, (users, user_rows) = log.item_codes[rows], np.unique(log.user_codes[rows], return_inverse=True)
-    scores = torch.as_tensor(recommender.scores(log, day, users))
+    scores = torch.as_tensor(recommender.scores(log, time, users))
     bought = [log.bought(user, rows.start) for user in users]
     return pd.DataFrame(
         {
-            "day": day,
+            "day": time.normalize(),
             "user": log.users.index[users[user_rows]],
             "item": log.items.index[items],
             "rank": ranks(scores, bought, user_rows, items),
@@ -115,10 +182,18 @@ def recall(result: pd.DataFrame, k: int) -> float:
     return float((result["rank"] <= k).mean())
 
 
+def slices(result: pd.DataFrame) -> pd.Series:
+    """Each event's slice, by how often its item had been bought up to then: cold, tail, mid or head."""
+    borders = [-1, *(high for _, high in SLICES.values())]
+    return pd.cut(result["bought"], borders, labels=list(SLICES))
+
+
 def summary(result: pd.DataFrame) -> pd.Series:
-    """R@50, R@100, and R@100 by how often the item had been bought up to then (NaN for an empty slice)."""
-    slices = {name: recall(result[result["bought"].between(*borders)], 100) for name, borders in SLICES.items()}
-    return pd.Series({"R@50": recall(result, 50), "R@100": recall(result, 100), **slices})
+    """R@50, R@100, and R@100 by slice (NaN for an empty one)."""
+    of = slices(result)
+    return pd.Series(
+        {"R@50": recall(result, 50), "R@100": recall(result, 100), **{name: recall(result[of == name], 100) for name in SLICES}}
+    )
 
 
 class Difference(NamedTuple):

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import argparse
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
 from course_lib import __version__
-from course_lib.evaluation import Recommender, TwoTowerNightly, replay, summary
+from course_lib.evaluation import Recommender, TwoTowerNightly, TwoTowerServed, replay, slices, summary
 from course_lib.log import EventLog, load_online_retail
 from course_lib.peers import EASE, ItemCF, Popularity
-from course_lib.updates import Settings, new_state
+from course_lib.updates import Settings, State, full_update, new_state
 
 RESULTS = Path(__file__).resolve().parent.parent / "data" / "results"
 TUNING = ("2011-04-01", "2011-06-01")
@@ -76,19 +77,83 @@ def what_moved_it() -> Iterator[Arm]:
     yield from two_tower("16 dimensions", dim=16)
 
 
-EXPERIMENTS = {"peers_test": (peers_test, TEST), "peers_tuning": (peers_tuning, TUNING), "what_moved_it": (what_moved_it, TUNING)}
+@cache
+def warm_state(log: EventLog, settings: Settings, until: str) -> State:
+    """A state that was fully updated every night until then."""
+    state = new_state(log, settings)
+    for day in log.days[log.days < pd.Timestamp(until)]:
+        state = full_update(state, log, day)
+    return state
 
 
-def run(name: str, log: EventLog | None = None) -> pd.DataFrame:
-    """Run an experiment and return its table, a row per arm and seed."""
-    arms, days = EXPERIMENTS[name]
+def served(name: str, counts: bool = True, until: str = TEST[0], **options) -> Iterator[Arm]:
+    """One arm of `TwoTowerServed` for each seed; all arms start from the same state."""
+    for seed in SEEDS:
+        settings = Settings(seed=seed) if counts else Settings(seed=seed, statistics=())
+        yield name, seed, lambda log, settings=settings: TwoTowerServed(warm_state(log, settings, until), **options)
+
+
+def updates_test() -> Iterator[Arm]:
+    """What happens between two nights, and how many nights apart they may be; tested hour by hour."""
+    yield from served("never updated", full_every=None)
+    yield from served("nightly full")
+    yield from served("nightly full + hourly IDs", hourly="ids")
+    yield from served("nightly full + hourly counts", hourly="ids", rate=0.0)
+    yield from served("nightly full + hourly all parameters", hourly="all")
+    yield from served("no full, hourly IDs", full_every=None, hourly="ids")
+    yield from served("no full, hourly all parameters", full_every=None, hourly="all")
+    yield from served("nightly full in time order", shuffle=False)
+    for days in (3, 7, 14, 30):
+        yield from served(f"full every {days} days", full_every=days)
+        yield from served(f"full every {days} days + hourly IDs", full_every=days, hourly="ids")
+    yield from served("no counts: nightly full", counts=False)
+    yield from served("no counts: nightly full + hourly IDs", counts=False, hourly="ids")
+    yield from served("no counts: nightly full + hourly all parameters", counts=False, hourly="all")
+    yield from served("no counts: no full, hourly IDs", counts=False, full_every=None, hourly="ids")
+    yield from served("no counts: no full, hourly all parameters", counts=False, full_every=None, hourly="all")
+    yield from served("no counts: nightly full in time order", counts=False, shuffle=False)
+
+
+def updates_tuning() -> Iterator[Arm]:
+    """How the hourly learning rate was chosen: it is the tables' own."""
+    for rate in (0.0, 0.03, 0.1, 0.3):
+        yield from served(f"nightly full + hourly IDs rate={rate}", until=TUNING[0], hourly="ids", rate=rate)
+
+
+EXPERIMENTS = {
+    "peers_test": (peers_test, TEST, False),
+    "peers_tuning": (peers_tuning, TUNING, False),
+    "what_moved_it": (what_moved_it, TUNING, False),
+    "updates_test": (updates_test, TEST, True),
+    "updates_tuning": (updates_tuning, TUNING, True),
+}
+
+
+def run(name: str, log: EventLog | None = None, seeds: Collection[int] = SEEDS) -> dict[str, pd.DataFrame]:
+    """Run an experiment. Returns its table, a row per arm and seed, by `name`.
+
+    An hourly experiment has two more: `name`_by_day and `name`_by_hour, events and hits at 100, the mean of the seeds.
+    """
+    arms, days, hourly = EXPERIMENTS[name]
     log = log or load_online_retail()
-    rows = []
+    rows, hits = [], []
     for arm, seed, make in arms():
-        row = {"arm": arm, "seed": seed, **summary(replay(log, make(log), *days)).round(5)}
+        if seed not in seeds:
+            continue
+        result = replay(log, make(log), *days, hourly=hourly)
+        row = {"arm": arm, "seed": seed, **summary(result).round(5)}
         rows.append(row | {"version": __version__, "date": datetime.date.today().isoformat()})
         print(row, flush=True)
-    return pd.DataFrame(rows)
+        if hourly:
+            hits.append(result.assign(arm=arm, seed=seed, hit=result["rank"] <= 100, slice=slices(result)))
+    tables = {name: pd.DataFrame(rows)}
+    if hourly:
+        hits = pd.concat(hits)
+        for by in ("day", "hour"):
+            by_seed = hits.groupby(["arm", by, "slice", "seed"], sort=False)["hit"].agg(["size", "sum"])
+            mean = by_seed.groupby(level=["arm", by, "slice"], sort=False).mean().round(2)
+            tables[f"{name}_by_{by}"] = mean.rename(columns={"size": "events", "sum": "hits"}).reset_index()
+    return tables
 
 
 def load(name: str) -> pd.DataFrame:
@@ -99,10 +164,10 @@ def load(name: str) -> pd.DataFrame:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=EXPERIMENTS, nargs="+")
-    for name in parser.parse_args().name:
-        table = run(name)
+    for experiment in parser.parse_args().name:
         RESULTS.mkdir(parents=True, exist_ok=True)
-        table.to_csv(RESULTS / f"{name}.csv", index=False)  # only a finished table replaces the old one
+        for name, table in run(experiment).items():
+            table.to_csv(RESULTS / f"{name}.csv", index=False)  # only a finished table replaces the old one
 
 
 if __name__ == "__main__":

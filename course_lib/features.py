@@ -18,6 +18,27 @@ from course_lib.log import DAY, NOT_A_FIELD, EventLog
 Features = dict[str, torch.Tensor]
 
 
+class Fork:
+    """A vocabulary (value → index) that shares another's values, never writes to it, and adds its own above them."""
+
+    def __init__(self, base: dict) -> None:
+        self.base, self.own = base, {}
+
+    def __copy__(self) -> Fork:
+        twin = Fork(self.base)
+        twin.own = dict(self.own)
+        return twin
+
+    def __len__(self) -> int:
+        return len(self.base) + len(self.own)
+
+    def get(self, value: object, default: int = 0) -> int:
+        return self.own.get(value) or self.base.get(value, default)
+
+    def setdefault(self, value: object, index: int) -> int:
+        return self.base.get(value) or self.own.setdefault(value, index)
+
+
 class Encoder:
     """Turns the fields of a table (items or users) into indices, and learns new values as days go by.
 
@@ -34,17 +55,30 @@ class Encoder:
 
     def __deepcopy__(self, memo: dict) -> Encoder:
         twin = copy.copy(self)  # values are immutable, so the dicts need no deep copy, which would take most of a night
-        twin.vocabularies = {name: dict(vocabulary) for name, vocabulary in self.vocabularies.items()}
+        twin.vocabularies = {name: copy.copy(vocabulary) for name, vocabulary in self.vocabularies.items()}
         return twin
+
+    def fork(self) -> Encoder:
+        """An encoder that shares this one's values and can learn IDs of its own; costs the same for any number of values."""
+        twin = copy.copy(self)
+        ids = self.vocabularies[self.id]
+        twin.vocabularies = self.vocabularies | {self.id: copy.copy(ids) if isinstance(ids, Fork) else Fork(ids)}
+        return twin
+
+    def __len__(self) -> int:
+        """Rows that the ID's embedding table needs."""
+        return len(self.vocabularies[self.id]) + 1
 
     @property
     def sizes(self) -> dict[str, int]:
         """Rows that each field's embedding table needs: the values known so far and the default."""
         return {name: len(vocabulary) + 1 for name, vocabulary in self.vocabularies.items()}
 
-    def learn(self, table: pd.DataFrame) -> None:
-        """Give an index to every value of `table` that has none yet."""
+    def learn(self, table: pd.DataFrame, ids_only: bool = False) -> None:
+        """Give an index to every value of `table` (or to its IDs only) that has none yet."""
         for name, vocabulary in self.vocabularies.items():
+            if ids_only and name != self.id:
+                continue
             values = self._column(table, name)
             for value in _flatten(values) if name in self.bags else dict.fromkeys(values):
                 if not _is_missing(value):
@@ -68,33 +102,68 @@ class Encoder:
 class ForgettingCounts:
     """How often each item was bought lately: counts that halve every `half_lives` days.
 
-    Streams: `add` a day's items, ask `at` any later time. One of the half-lives is the estimate of q in the logQ
+    Streams: `add` a batch's items, ask `at` any later time. One of the half-lives is the estimate of q in the logQ
     correction (Yi et al., 2019, section 4, estimate q from a stream too); the others are inputs of the item tower.
+
+    What was added stands in a list until `settle` adds it up: adding and asking cost what the batch names, settling
+    costs a pass over all items. A full update settles, an incremental one does not.
     """
 
     def __init__(self, half_lives: tuple[float, ...]) -> None:
         self.half_lives = torch.tensor(half_lives, dtype=torch.float64)  # [h] days
-        self.counts = torch.zeros(1, len(half_lives), dtype=torch.float64)  # [size, h]
-        self.time: pd.Timestamp | None = None
+        self.settled = torch.zeros(1, len(half_lives), dtype=torch.float64)  # [size, h] counts at `time`
+        self.sum = torch.zeros(len(half_lives), dtype=torch.float64)  # [h] of all of them
+        self.time: pd.Timestamp | None = None  # of the latest `add` or `settle`
+        self.settled_at: pd.Timestamp | None = None
+        self.added: list[tuple[torch.Tensor, pd.Timestamp]] = []
 
-    def at(self, time: pd.Timestamp, size: int) -> torch.Tensor:
-        """[size, h] counts by item index as they stand at `time`; an index never added counts 0.
+    def __copy__(self) -> ForgettingCounts:
+        twin = object.__new__(ForgettingCounts)
+        twin.__dict__ = self.__dict__ | {"added": list(self.added)}  # `settled` is shared: it is replaced, never written
+        return twin
+
+    def at(self, time: pd.Timestamp, indices: torch.Tensor) -> torch.Tensor:
+        """[n, h] counts of the items with these indices [n] as they stand at `time`; an index never added counts 0.
 
         Raises ValueError for a time before the latest `add`: counts forget, and cannot go back.
         """
-        if self.time is not None and time < self.time:
-            raise ValueError(f"the counts stand at {self.time:%Y-%m-%d}; they can't go back to {time:%Y-%m-%d}.")
-        counts = torch.zeros(size, len(self.half_lives), dtype=torch.float64)
-        counts[: len(self.counts)] = self.counts
-        if self.time is not None:
-            counts *= 0.5 ** ((time - self.time) / DAY / self.half_lives)
+        self._check(time)
+        counts = torch.zeros(len(indices), len(self.half_lives), dtype=torch.float64)
+        known = indices < len(self.settled)
+        counts[known] = self.settled[indices[known]] * self._decay(self.settled_at, time)
+        if self.added:
+            asked, rows = indices.unique(return_inverse=True)
+            recent = torch.zeros(len(asked), len(self.half_lives), dtype=torch.float64)
+            for ids, when in self.added:
+                place = torch.searchsorted(asked, ids).clamp(max=len(asked) - 1)
+                recent.index_add_(0, place, (asked[place] == ids)[:, None] * self._decay(when, time))
+            counts += recent[rows]
         return counts
 
-    def add(self, indices: torch.Tensor, time: pd.Timestamp, size: int) -> None:
+    def total(self, time: pd.Timestamp) -> torch.Tensor:
+        """[h] the counts of all items together at `time`."""
+        self._check(time)
+        recent = [len(ids) * self._decay(when, time) for ids, when in self.added]
+        return self.sum * self._decay(self.settled_at, time) + sum(recent)
+
+    def add(self, indices: torch.Tensor, time: pd.Timestamp) -> None:
         """Count each of `indices` [n] once at `time`."""
-        self.counts = self.at(time, size)
-        self.counts += torch.bincount(indices, minlength=size)[:, None]
+        self._check(time)
+        self.added.append((indices, time))
         self.time = time
+
+    def settle(self, time: pd.Timestamp, size: int) -> None:
+        """Add up all that was added, as it stands at `time`, for the items with an index below `size`."""
+        self.settled, self.sum = self.at(time, torch.arange(size)), self.total(time)
+        self.time = self.settled_at = time
+        self.added = []
+
+    def _decay(self, since: pd.Timestamp | None, time: pd.Timestamp) -> torch.Tensor:
+        return 0.5 ** ((time - since) / DAY / self.half_lives) if since is not None else torch.ones_like(self.half_lives)
+
+    def _check(self, time: pd.Timestamp) -> None:
+        if self.time is not None and time < self.time:
+            raise ValueError(f"the counts stand at {self.time:%Y-%m-%d %H:%M}; they can't go back to {time:%Y-%m-%d %H:%M}.")
 
 
 class FeatureStore:
@@ -111,14 +180,20 @@ class FeatureStore:
         self.counts = ForgettingCounts(half_lives)
         self.history = history
 
-    def learn(self, log: EventLog, rows: slice) -> None:
-        """Let the vocabularies grow by the items and users of these event rows."""
-        self.items.learn(log.items.iloc[first_seen(log.item_codes[rows])])
-        self.users.learn(log.users.iloc[first_seen(log.user_codes[rows])])
+    def fork(self) -> FeatureStore:
+        """A store that shares all that this one knows, and can learn IDs and count events without changing it."""
+        twin = copy.copy(self)
+        twin.items, twin.users, twin.counts = self.items.fork(), self.users.fork(), copy.copy(self.counts)
+        return twin
+
+    def learn(self, log: EventLog, rows: slice, ids_only: bool = False) -> None:
+        """Let the vocabularies (or those of the two IDs only) grow by the items and users of these event rows."""
+        self.items.learn(log.items.iloc[first_seen(log.item_codes[rows])], ids_only)
+        self.users.learn(log.users.iloc[first_seen(log.user_codes[rows])], ids_only)
 
     def count(self, log: EventLog, rows: slice, time: pd.Timestamp) -> None:
         """Add the items of these event rows to the purchase counts."""
-        self.counts.add(self.item_ids(log, log.item_codes[rows]), time, self.items.sizes[self.items.id])
+        self.counts.add(self.item_ids(log, log.item_codes[rows]), time)
 
     def item_ids(self, log: EventLog, items: np.ndarray) -> torch.Tensor:
         """Item indices (0: not learned yet) of item codes of any shape; code −1 is no item, 0."""
@@ -131,7 +206,7 @@ class FeatureStore:
     def item_features(self, log: EventLog, items: np.ndarray, time: pd.Timestamp) -> Features:
         """Features of m items (codes) as they stand at `time`: index fields, and `statistics`, [m, h − 1] log(1 + count)."""
         features = self.items.encode(log.items.iloc[items])
-        counts = self.counts.at(time, self.items.sizes[self.items.id])[features[self.items.id], 1:]
+        counts = self.counts.at(time, features[self.items.id])[:, 1:]
         return features | ({"statistics": counts.log1p().float()} if counts.shape[1] else {})
 
     def user_features(self, log: EventLog, users: np.ndarray, before: int) -> Features:
@@ -149,8 +224,7 @@ class FeatureStore:
 
     def log_q(self, ids: torch.Tensor, time: pd.Timestamp) -> torch.Tensor:
         """[n] log of each item's share of the recent events."""
-        counts = self.counts.at(time, self.items.sizes[self.items.id])[:, 0]
-        return (counts[ids] / counts.sum()).log().float()
+        return (self.counts.at(time, ids)[:, 0] / self.counts.total(time)[0]).log().float()
 
 
 def take(features: Features, rows: torch.Tensor) -> Features:

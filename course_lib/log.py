@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 DATA = Path(__file__).resolve().parent.parent / "data" / "online_retail.parquet"
 LISTED_BEFORE_FIRST_SALE = pd.Timedelta(days=14)
 DAY = pd.Timedelta(days=1)
+HOUR = pd.Timedelta(hours=1)
 NOT_A_FIELD = ("listed", "description")
 TAKEN = ("history", "statistics")  # what features.py calls the features that it makes itself
 

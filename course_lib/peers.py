@@ -20,10 +20,11 @@ class Popularity:
         self.counts = ForgettingCounts((half_life,))
 
     def scores(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
-        return self.counts.at(day, len(log.items))[: log.listed(day), 0].expand(len(users), -1)
+        return self.counts.at(day, torch.arange(log.listed(day)))[:, 0].expand(len(users), -1)
 
     def learn(self, log: EventLog, day: pd.Timestamp) -> None:
-        self.counts.add(torch.from_numpy(log.item_codes[log.rows(day, day + DAY)]), day, len(log.items))
+        self.counts.add(torch.from_numpy(log.item_codes[log.rows(day, day + DAY)]), day)
+        self.counts.settle(day, len(log.items))
 
 
 class _ItemToItem:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -38,13 +40,67 @@ class Table(nn.Module):
         Divided by k, thirty rows that point anywhere would be √30 times shorter than one; divided by √k they are not.
         """
         if indices.dim() == 1:
-            return functional.embedding(indices, self.weight, sparse=True)
+            return self.rows(indices)
         filled = indices > 0  # [n, L]
         filled[:, 0] |= ~filled.any(1)  # an empty bag is the default: one place, index 0
         k = filled.sum(1)  # [n]
         named, places = indices[filled].unique(return_inverse=True)  # bags share rows: read each row once
-        rows = functional.embedding(named, self.weight, sparse=True)  # [rows named, dim]
+        rows = self.rows(named)  # [rows named, dim]
         return functional.embedding_bag(places, rows, k.cumsum(0) - k, mode="sum") / k.sqrt()[:, None]
+
+    def rows(self, indices: Tensor) -> Tensor:
+        """[n] → [n, dim]"""
+        return functional.embedding(indices, self.weight, sparse=True)
+
+
+class Overlay(Table):
+    """A table seen through some rows of its own: those can be trained, all others are the base's and never change.
+
+    What an incremental update publishes, and what the next full update throws away, is this: `ids` and `weight`.
+    Making one and training it costs what it holds, whatever the base holds.
+
+    - `base`: a full table. `ids`: [t] rows of the base or beyond its end, each once, rising; `weight`: [t, dim].
+    """
+
+    def __init__(self, base: Table, ids: Tensor, weight: Tensor, squares: Tensor) -> None:
+        nn.Module.__init__(self)
+        self.shared = [base]  # in a list: the base is no part of this module's parameters
+        self.register_buffer("ids", ids)
+        self.weight = nn.Parameter(weight)
+        self.register_buffer("squares", squares)
+
+    @property
+    def base(self) -> Table:
+        return self.shared[0]
+
+    def rows(self, indices: Tensor) -> Tensor:
+        own, place = self.find(indices)
+        shared = functional.embedding(indices.masked_fill(own, 0), self.base.weight.detach())
+        if not len(self.ids):
+            return shared
+        return torch.where(own[:, None], functional.embedding(place, self.weight, sparse=True), shared)
+
+    def find(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """[n] which of the indices are rows of its own, and where."""
+        if not len(self.ids):
+            return torch.zeros_like(indices, dtype=torch.bool), torch.zeros_like(indices)
+        place = torch.searchsorted(self.ids, indices).clamp(max=len(self.ids) - 1)
+        return self.ids[place] == indices, place
+
+
+def overlay(table: Table, ids: Tensor) -> Overlay:
+    """An overlay with rows for `ids` [n] as they are in `table` (itself an overlay or not), which is left as it is.
+
+    A row beyond the table's end starts as a copy of the default's: that is where its ID has stood until now.
+    """
+    base, old = (table.base, table.ids) if isinstance(table, Overlay) else (table, ids.new_zeros(0))
+    ids = torch.cat([old, ids]).unique()
+    rows = ids.masked_fill(ids >= len(base), 0)
+    weight, squares = base.weight.detach()[rows], base.squares[rows]
+    if len(old):
+        place = torch.searchsorted(ids, old)
+        weight[place], squares[place] = table.weight.detach(), table.squares
+    return Overlay(base, ids, weight, squares)
 
 
 class Tower(nn.Module):
@@ -92,6 +148,14 @@ class TwoTower(nn.Module):
 
     def tables(self) -> list[Table]:
         return [*self.item_tables, *self.user_tables]
+
+    def with_ids(self, items: Table, users: Table) -> TwoTower:
+        """The same model with other ID tables; everything else is shared, not copied."""
+        twin = copy.copy(self)
+        twin._modules = dict(self._modules)
+        twin.item_tables = nn.ModuleList([items, *self.item_tables[1:]])
+        twin.user_tables = nn.ModuleList([users, *self.user_tables[1:]])
+        return twin
 
     def dense_parameters(self) -> list[nn.Parameter]:
         """Every parameter that is not an embedding."""

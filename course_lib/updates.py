@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn import functional
 
 from course_lib.features import Features, FeatureStore, drop_fields, first_seen, growing_histories, take
-from course_lib.log import DAY, EventLog
+from course_lib.log import DAY, HOUR, EventLog
 from course_lib.losses import in_batch_softmax
-from course_lib.towers import RowwiseAdagrad, TwoTower
+from course_lib.towers import RowwiseAdagrad, Table, TwoTower, overlay
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
 
@@ -47,6 +49,7 @@ class State:
     model: TwoTower
     optimiser: torch.optim.Optimizer
     updates: int = 0
+    full: State | None = None  # of an incremental state: the full state that it builds on, and goes back to
 
     def generator(self) -> torch.Generator:
         """A source of chance that depends on the seed and the number of updates alone: same state, same day, same result."""
@@ -102,33 +105,107 @@ def one_thread() -> Iterator[None]:
 
 
 @one_thread()
-def full_update(state: State, log: EventLog, day: pd.Timestamp, shuffle: bool = True, loss: Loss = in_batch_softmax) -> State:
-    """One epoch over all of a day's events, shuffled, all parameters; returns a new state and leaves `state` as it was.
+def full_update(
+    state: State, log: EventLog, day: pd.Timestamp, days: int = 1, shuffle: bool = True, loss: Loss = in_batch_softmax
+) -> State:
+    """One epoch over all events of a day (or of several), shuffled, all parameters; returns a new state, leaves `state` as it was.
 
-    New items and users get rows first. Purchase counts stand where the day begins, and so do the histories, but for the
-    `visit_share` of the events that are trained in the middle of their visit (`growing_histories`). Raises ValueError
-    if the day has no events. Source: the notes, "full update".
+    New items and users get rows first. Purchase counts stand where each day begins, and so do the histories, but for the
+    `visit_share` of the events that are trained in the middle of their visit (`growing_histories`). Without `shuffle`
+    the events come from morning to night. Raises ValueError if there are no events, and for an incremental state: a
+    full update starts from the last full one. Source: the notes, "full update".
     """
     day = pd.Timestamp(day).normalize()
-    rows = log.rows(day, day + DAY)
+    if state.full is not None:
+        raise ValueError("this state comes from an incremental update; a full update starts from the last full state: state.full.")
+    rows = log.rows(day, day + days * DAY)
     if rows.start == rows.stop:
         raise ValueError(f"{day:%Y-%m-%d} has no events, so there is nothing to learn; leave the day out.")
+    mornings = log.days[(log.days >= day) & (log.days < day + days * DAY)]
+    return _epoch(state, log, {morning: log.rows(morning, morning + DAY) for morning in mornings}, shuffle, loss)
+
+
+@one_thread()
+def unfrozen_update(state: State, log: EventLog, hour: pd.Timestamp, end: pd.Timestamp | None = None) -> State:
+    """What `incremental_update` would be with nothing frozen: an hour's events in order of time, all parameters.
+
+    Here to be compared with; every item's vector changes, so that all of them would have to be published every hour.
+    """
+    rows = log.rows(hour, hour + HOUR if end is None else end)
+    new = _epoch(replace(state, full=None), log, {pd.Timestamp(hour): rows}, False, in_batch_softmax)
+    new.full = state.full or state
+    return new
+
+
+def _epoch(state: State, log: EventLog, parts: dict[pd.Timestamp, slice], shuffle: bool, loss: Loss) -> State:
+    """A new state after one epoch over event rows, each part with features as they stand at its time."""
     state = copy.deepcopy(state)
     state.updates += 1
-    generator = state.generator()
-    state.features.learn(log, rows)
+    generator, batches = state.generator(), []
+    for rows in parts.values():
+        state.features.learn(log, rows)
     state.model.grow(state.features.items.sizes, state.features.users.sizes, generator)
-    data = day_batch(state, log, rows, day, generator)
+    for time, rows in parts.items():
+        batches.append(make_batch(state, log, rows, time, generator))
+        state.features.counts.settle(time, len(state.features.items))
+    data = join(batches)
     data.users = drop_fields(data.users, state.settings.default_share, generator)
     data.items = drop_fields(data.items, state.settings.default_share, generator)
     order = torch.randperm(len(data.ids), generator=generator) if shuffle else torch.arange(len(data.ids))
     tables = RowwiseAdagrad(state.model.tables(), state.settings.table_rate)
-    for events in order.tensor_split(max(1, round(len(order) / state.settings.batch_size))):
+    for events in split(order, state.settings.batch_size):
         training_step(state, tables, take_batch(data, events), loss)
     return state
 
 
-def day_batch(state: State, log: EventLog, rows: slice, time: pd.Timestamp, generator: torch.Generator) -> Batch:
+class Touched(NamedTuple):
+    """Whose ID embeddings an incremental update moved, as codes of the log."""
+
+    items: np.ndarray
+    users: np.ndarray
+
+
+@one_thread()
+def incremental_update(
+    state: State, log: EventLog, hour: pd.Timestamp, end: pd.Timestamp | None = None, rate: float | None = None
+) -> tuple[State, Touched]:
+    """Gradient descent on the embeddings of the user IDs and item IDs that an hour's events name; all else is frozen.
+
+    Returns a new state and whose embeddings moved; `state`, full or incremental, stays as it was. The new state shares every
+    frozen parameter with the last full state, so that an update costs what its events touch, whatever the catalogue
+    holds. Users and items met for the first time get IDs; other new values wait for the full update. The events come
+    in order of time, as in a stream, and are counted. An hour without events touches nothing.
+    Source: the notes, "incremental update".
+
+    - `end`: of the events' time; an hour after `hour` unless said. `rate`: the learning rate, `Settings.table_rate` unless said.
+    """
+    hour = pd.Timestamp(hour)
+    rows = log.rows(hour, hour + HOUR if end is None else end)
+    touched = Touched(first_seen(log.item_codes[rows]), first_seen(log.user_codes[rows]))
+    if rows.start == rows.stop:
+        return state, touched
+    features = state.features.fork()
+    features.learn(log, rows, ids_only=True)
+    new = replace(state, features=features, updates=state.updates + 1, full=state.full or state)
+    data = make_batch(new, log, rows, hour, new.generator())
+    if len(features.counts.added) > 100:  # nobody has made a full update for days
+        features.counts.settle(hour, len(features.items))
+    named = [data.items[features.items.id].unique(), data.users[features.users.id].unique()]
+    tables = [state.model.item_tables[0], state.model.user_tables[0]]
+    tables = [overlay(table, ids) for table, ids in zip(tables, named, strict=True)]
+    new.model = state.model.with_ids(*tables)
+    optimiser = RowwiseAdagrad(tables, state.settings.table_rate if rate is None else rate)
+    for events in split(torch.arange(len(data.ids)), state.settings.batch_size):
+        id_step(new, tables, named, optimiser, take_batch(data, events))
+    return new, touched
+
+
+def split(order: torch.Tensor, batch_size: int) -> tuple[torch.Tensor, ...]:
+    """Parts of nearly the same size, as near to `batch_size` as that allows."""
+    return order.tensor_split(max(1, round(len(order) / batch_size)))
+
+
+def make_batch(state: State, log: EventLog, rows: slice, time: pd.Timestamp, generator: torch.Generator) -> Batch:
     """All the events of `rows` as one batch on the state's device; counts the events, once their features are made."""
     items, users = first_seen(log.item_codes[rows]), first_seen(log.user_codes[rows])
     item_features = state.features.item_features(log, items, time)
@@ -145,6 +222,20 @@ def day_batch(state: State, log: EventLog, rows: slice, time: pd.Timestamp, gene
     return Batch(state.put(batch.users), state.put(batch.items), *(t.to(state.settings.device) for t in (batch.log_q, batch.ids)))
 
 
+def join(batches: list[Batch]) -> Batch:
+    """All the events of several batches, one after the other."""
+    fields = [(batch.users, batch.items) for batch in batches]
+    users, items = ({name: _stack([part[name] for part in side]) for name in side[0]} for side in zip(*fields, strict=True))
+    return Batch(users, items, *(torch.cat(parts) for parts in zip(*((b.log_q, b.ids) for b in batches), strict=True)))
+
+
+def _stack(parts: list[torch.Tensor]) -> torch.Tensor:
+    if parts[0].dim() > 1:  # bags of one field can be wider on one day than on another
+        width = max(part.shape[1] for part in parts)
+        parts = [functional.pad(part, (0, width - part.shape[1])) for part in parts]
+    return torch.cat(parts)
+
+
 def take_batch(batch: Batch, events: torch.Tensor) -> Batch:
     """The given events of a batch."""
     return Batch(take(batch.users, events), take(batch.items, events), batch.log_q[events], batch.ids[events])
@@ -158,4 +249,20 @@ def training_step(state: State, tables: RowwiseAdagrad, batch: Batch, loss: Loss
     value.backward()
     tables.step()
     state.optimiser.step()
+    return value.item()
+
+
+def id_step(state: State, tables: list[Table], named: list[torch.Tensor], optimiser: RowwiseAdagrad, batch: Batch) -> float:
+    """One step of gradient descent on the rows `named` [t] of each of the two overlay `tables`, in place; nothing else moves.
+
+    Histories read item IDs too: a row that only a history names is left alone, so that what moved is what the hour names.
+    """
+    users, items = state.model.user_vectors(batch.users), state.model.item_vectors(batch.items)  # [n, d], [n, d]
+    value = in_batch_softmax(users, items, batch.log_q, batch.ids, state.settings.temperature)
+    gradients = torch.autograd.grad(value, [table.weight for table in tables])
+    for table, ids, gradient in zip(tables, named, gradients, strict=True):
+        rows, values = gradient._indices()[0], gradient._values()
+        keep = torch.isin(table.ids[rows], ids)
+        table.weight.grad = torch.sparse_coo_tensor(rows[keep][None], values[keep], gradient.shape, check_invariants=True)
+    optimiser.step()
     return value.item()

@@ -63,7 +63,7 @@ def contents(state: State) -> dict[str, object]:
         "settings": state.settings,
         "updates": state.updates,
         "vocabularies": [{n: dict(v) for n, v in e.vocabularies.items()} for e in (state.features.items, state.features.users)],
-        "counts": state.features.counts.counts.tolist(),
+        "counts": state.features.counts.settled.tolist(),
         "time": state.features.counts.time,
         "model": {name: tensor.tolist() for name, tensor in state.model.state_dict().items()},
         "moments": [{n: v.tolist() for n, v in m.items()} for m in state.optimiser.state_dict()["state"].values()],

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import SMALL, same, tiny_frames, trained, with_listing
+from helpers import SMALL, refusal, same, tiny_frames, trained, with_listing
 
 from course_lib.features import Encoder, FeatureStore, ForgettingCounts, drop_fields, first_seen, take
 from course_lib.log import DAY, EventLog
@@ -164,36 +164,80 @@ def test_what_happens_later_changes_nothing_today():
 # -- counts that forget -----------------------------------------------------------------------------------------------
 
 
+def everything(counts: ForgettingCounts, time: pd.Timestamp, size: int) -> list[list[float]]:
+    return counts.at(time, torch.arange(size)).tolist()
+
+
 def test_forgetting_counts_by_hand():
     counts = ForgettingCounts((1.0, 2.0))
-    assert counts.at(START, 3).tolist() == [[0, 0]] * 3
-    counts.add(torch.tensor([1, 2, 1]), START, 3)
-    assert counts.at(START, 3).tolist() == [[0, 0], [2, 2], [1, 1]]
-    assert counts.at(START + 2 * DAY, 3).tolist() == [[0, 0], [0.5, 1], [0.25, 0.5]]  # two days: a quarter, a half
-    counts.add(torch.tensor([3]), START + 2 * DAY, 4)
-    assert counts.at(START + 2 * DAY, 5).tolist() == [[0, 0], [0.5, 1], [0.25, 0.5], [1, 1], [0, 0]]
-    assert counts.at(START + 3 * DAY, 4)[3].tolist() == [0.5, 0.5**0.5]
+    assert everything(counts, START, 3) == [[0, 0]] * 3
+    counts.add(torch.tensor([1, 2, 1]), START)
+    for settle in (False, True):
+        if settle:
+            counts.settle(START, 3)
+        assert everything(counts, START, 3) == [[0, 0], [2, 2], [1, 1]]
+        assert everything(counts, START + 2 * DAY, 3) == [[0, 0], [0.5, 1], [0.25, 0.5]]  # two days: a quarter, a half
+        assert counts.total(START + 2 * DAY).tolist() == [0.75, 1.5]
+        assert counts.at(START, torch.tensor([2, 1, 2, 9])).tolist() == [[1, 1], [2, 2], [1, 1], [0, 0]]
+    counts.add(torch.tensor([3]), START + 2 * DAY)
+    assert everything(counts, START + 2 * DAY, 5) == [[0, 0], [0.5, 1], [0.25, 0.5], [1, 1], [0, 0]]
+    assert everything(counts, START + 3 * DAY, 4)[3] == [0.5, 0.5**0.5]
 
 
-def test_forgetting_counts_against_the_sum_over_events():
+@pytest.mark.parametrize("settle_every", [1, 3, 100])
+def test_forgetting_counts_against_the_sum_over_events(settle_every: int):
     rng = np.random.default_rng(0)
     half_lives, size = np.array([0.5, 3.0, 20.0]), 7
     counts, events = ForgettingCounts(tuple(half_lives)), []
-    for day in sorted(rng.choice(40, 12, replace=False)):
+    for i, day in enumerate(sorted(rng.choice(40, 12, replace=False))):
         indices = rng.integers(size, size=5)
-        counts.add(torch.from_numpy(indices), START + day * DAY, size)
+        counts.add(torch.from_numpy(indices), START + day * DAY)
+        if (i + 1) % settle_every == 0:
+            counts.settle(START + day * DAY, size)
         events += [(index, day) for index in indices]
     expected = np.zeros((size, 3))
     for index, day in events:
         expected[index] += 0.5 ** ((41 - day) / half_lives)
-    np.testing.assert_allclose(counts.at(START + 41 * DAY, size).numpy(), expected, rtol=1e-12)
+    time = START + 41 * DAY
+    np.testing.assert_allclose(counts.at(time, torch.arange(size)).numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(counts.total(time).numpy(), expected.sum(0), rtol=1e-12)
 
 
 def test_asking_does_not_change_the_counts():
     counts = ForgettingCounts((1.0,))
-    counts.add(torch.tensor([0]), START, 1)
-    counts.at(START + 5 * DAY, 1).zero_()
-    assert counts.at(START, 1).tolist() == [[1]]
+    counts.add(torch.tensor([0]), START)
+    counts.settle(START, 1)
+    counts.at(START + 5 * DAY, torch.tensor([0])).zero_()
+    assert everything(counts, START, 1) == [[1]]
+
+
+def test_counts_that_go_back():
+    counts = ForgettingCounts((1.0,))
+    counts.add(torch.tensor([0]), START + DAY)
+    for call in (lambda: counts.at(START, torch.tensor([0])), lambda: counts.add(torch.tensor([0]), START)):
+        assert refusal(call).startswith("the counts stand at")
+
+
+# -- forks ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_fork_learns_ids_and_counts_without_changing_what_it_came_from(tiny: EventLog):
+    store = FeatureStore(tiny, (7.0, 2.0), 3)
+    store.learn(tiny, tiny.rows(None, START + 2 * DAY))
+    known = {name: dict(vocabulary) for name, vocabulary in store.items.vocabularies.items()}
+    fork, rows = store.fork(), tiny.rows()
+    fork.learn(tiny, rows, ids_only=True)
+    fork.count(tiny, rows, START + 9 * DAY)
+    again = fork.fork()
+    again.count(tiny, rows, START + 9 * DAY)
+    assert {name: dict(vocabulary) for name, vocabulary in store.items.vocabularies.items()} == known
+    assert store.counts.time is None and len(fork.counts.added) == 1 and len(again.counts.added) == 2
+    full = FeatureStore(tiny, (7.0, 2.0), 3)
+    full.learn(tiny, rows)
+    everyone = np.arange(len(tiny.items))
+    assert same(fork.item_ids(tiny, everyone), full.item_ids(tiny, everyone))
+    assert fork.items.sizes["item"] == full.items.sizes["item"] == len(fork.items)
+    assert {n: s for n, s in fork.items.sizes.items() if n != "item"} == {n: len(v) + 1 for n, v in known.items() if n != "item"}
 
 
 # -- the feature store ------------------------------------------------------------------------------------------------

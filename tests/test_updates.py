@@ -14,7 +14,7 @@ from course_lib.evaluation import TwoTowerNightly, recall, replay
 from course_lib.features import growing_histories
 from course_lib.log import DAY, EventLog
 from course_lib.towers import RowwiseAdagrad
-from course_lib.updates import Batch, Settings, State, day_batch, full_update, new_state, take_batch, training_step
+from course_lib.updates import Batch, Settings, State, make_batch, full_update, new_state, take_batch, training_step
 
 FIFTH, SIXTH = pd.Timestamp("2020-01-05"), pd.Timestamp("2020-01-06")
 
@@ -63,12 +63,12 @@ def test_vectors_are_those_of_the_model_on_the_stores_features(tiny: EventLog, t
 # -- the day as a batch -----------------------------------------------------------------------------------------------
 
 
-def test_day_batch_by_hand(tiny: EventLog):
+def test_make_batch_by_hand(tiny: EventLog):
     """The fifth: ann buys the new lamp, cid the bag. Histories and counts are the morning's; q has seen the day."""
     state = trained(tiny, SMALL, tiny.days[:3])
     rows = tiny.rows(FIFTH, SIXTH)
     state.features.learn(tiny, rows)
-    batch = day_batch(state, tiny, rows, FIFTH, state.generator())
+    batch = make_batch(state, tiny, rows, FIFTH, state.generator())
     assert batch.ids.tolist() == batch.items["item"].tolist() == [3, 2]  # mug 1, bag 2, lamp 3
     bags = 0.5 ** (4 / 2) + 0.5 ** (3 / 2)  # bought on the first and the second, half-life 2 days
     np.testing.assert_allclose(batch.items["statistics"].numpy(), [[0.0], [np.log1p(bags)]], rtol=1e-6)
@@ -112,7 +112,7 @@ def test_half_the_events_are_trained_in_the_middle_of_a_visit(retail: EventLog, 
         state = copy.deepcopy(retail_state)
         state.settings = replace(state.settings, visit_share=share)
         state.features.learn(retail, rows)
-        batches[share] = day_batch(state, retail, rows, day, torch.Generator().manual_seed(0))
+        batches[share] = make_batch(state, retail, rows, day, torch.Generator().manual_seed(0))
     expected = state.features.user_features(retail, retail.user_codes[rows], morning)["history"]
     assert same(batches[0.0].users["history"], expected)
     grown = batches[1.0].users["history"]
@@ -206,9 +206,10 @@ def test_shuffle_is_a_switch(tiny: EventLog):
     rows = log.rows(day, day + DAY)
     steps.features.learn(log, rows)
     steps.model.grow(steps.features.items.sizes, steps.features.users.sizes, generator)
-    batch = day_batch(steps, log, rows, day, generator)
+    batch = make_batch(steps, log, rows, day, generator)
     for events in ([0, 1, 2], [3, 4, 5], [6, 7, 8]):
         training_step(steps, RowwiseAdagrad(steps.model.tables(), SMALL.table_rate), take_batch(batch, torch.tensor(events)))
+    steps.features.counts.settle(day, len(steps.features.items))
     assert contents(steps) == contents(ordered)
 
 
