@@ -74,6 +74,19 @@ class Encoder:
         """Rows that each field's embedding table needs: the values known so far and the default."""
         return {name: len(vocabulary) + 1 for name, vocabulary in self.vocabularies.items()}
 
+    def contents(self) -> dict:
+        """All that the encoder knows, as plain values that can be written to a file; `Encoder.of` reads them."""
+        values = {name: [getattr(v, "item", lambda v=v: v)() for v in known] for name, known in self.vocabularies.items()}
+        return {"id": self.id, "bags": self.bags, "values": values}
+
+    @classmethod
+    def of(cls, contents: dict) -> Encoder:
+        """The encoder whose `contents` these are."""
+        encoder = cls.__new__(cls)
+        encoder.id, encoder.bags = contents["id"], contents["bags"]
+        encoder.vocabularies = {name: {v: i + 1 for i, v in enumerate(known)} for name, known in contents["values"].items()}
+        return encoder
+
     def learn(self, table: pd.DataFrame, ids_only: bool = False) -> None:
         """Give an index to every value of `table` (or to its IDs only) that has none yet."""
         for name, vocabulary in self.vocabularies.items():
@@ -175,8 +188,8 @@ class FeatureStore:
     - `history`: how many of a user's latest purchases make the bag.
     """
 
-    def __init__(self, log: EventLog, half_lives: tuple[float, ...], history: int) -> None:
-        self.items, self.users = Encoder(log.items), Encoder(log.users)
+    def __init__(self, items: Encoder, users: Encoder, half_lives: tuple[float, ...], history: int) -> None:
+        self.items, self.users = items, users
         self.counts = ForgettingCounts(half_lives)
         self.history = history
 
@@ -214,9 +227,13 @@ class FeatureStore:
 
         A history that contains the day itself contains the answer: pass the day's first row as `before`.
         """
+        return self.features_of(log, users, [log.bought(user, before) for user in users])
+
+    def features_of(self, log: EventLog, users: np.ndarray, bought: list[np.ndarray]) -> Features:
+        """Features of n users (codes; −1 is a new user) who have bought these items (n arrays of codes, the latest last)."""
         bags = np.full((len(users), self.history), -1)
-        for bag, user in zip(bags, users, strict=True):
-            latest = log.bought(user, before)[::-1][: self.history]
+        for bag, codes in zip(bags, bought, strict=True):
+            latest = codes[::-1][: self.history]
             bag[: len(latest)] = latest
         known = torch.from_numpy(users >= 0)
         features = self.users.encode(log.users.iloc[users])

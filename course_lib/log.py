@@ -100,6 +100,11 @@ class EventLog:
         return self.users.index.get_indexer(self.events["user"])
 
     @cached_property
+    def code_of_user(self) -> dict:
+        """Row number in `users` of each user."""
+        return {user: code for code, user in enumerate(self.users.index.tolist())}
+
+    @cached_property
     def item_codes(self) -> np.ndarray:
         """[len(events)] row numbers in `items`."""
         return self.items.index.get_indexer(self.events["item"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,8 @@ import pandas as pd
 import torch
 from torch.nn import functional
 
-from course_lib.features import Features, FeatureStore, drop_fields, first_seen, growing_histories, take
+from course_lib.features import Encoder, Features, FeatureStore, drop_fields, first_seen, growing_histories, take
+from course_lib.files import whole_file
 from course_lib.log import DAY, HOUR, EventLog
 from course_lib.losses import in_batch_softmax
 from course_lib.towers import RowwiseAdagrad, Table, TwoTower, overlay
@@ -70,16 +72,60 @@ class State:
         """The features on the model's device."""
         return {name: values.to(self.settings.device) for name, values in features.items()}
 
+    def save(self, path: str | Path) -> None:
+        """Write a full state to a file, whole or not at all. Raises ValueError for an incremental one: it is not worth keeping."""
+        if self.full is not None:
+            raise ValueError("this state comes from an incremental update; save the full state (state.full) and the hour's shards.")
+        counts = self.features.counts
+        contents = {
+            "settings": asdict(self.settings),
+            "items": self.features.items.contents(),
+            "users": self.features.users.contents(),
+            "counts": {"settled": counts.settled, "sum": counts.sum, "time": counts.time and counts.time.isoformat()},
+            "model": dict(self.model.state_dict()),
+            "optimiser": self.optimiser.state_dict(),
+            "updates": self.updates,
+        }
+        with whole_file(path) as new:
+            torch.save(contents, new)
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | None = None) -> State:
+        """The state that `save` wrote, on `device` (a GPU if there is one). Raises ValueError for a damaged file."""
+        try:
+            contents = torch.load(path, map_location="cpu", weights_only=True)
+            device = device or Settings().device
+            settings = Settings(
+                **contents["settings"] | {"statistics": tuple(contents["settings"]["statistics"]), "device": device}
+            )
+            state = _state(settings, Encoder.of(contents["items"]), Encoder.of(contents["users"]))
+            state.model.grow(state.features.items.sizes, state.features.users.sizes)
+            state.model.load_state_dict(contents["model"])
+            state.optimiser.load_state_dict(contents["optimiser"])
+            counts, time = state.features.counts, contents["counts"]["time"]
+            counts.settled, counts.sum = contents["counts"]["settled"], contents["counts"]["sum"]
+            counts.time = counts.settled_at = time and pd.Timestamp(time)
+            state.updates = contents["updates"]
+        except FileNotFoundError:
+            raise ValueError(f"there is no state at {path}.") from None
+        except Exception as error:  # torch raises several unrelated types for damage
+            why = type(error).__name__
+            raise ValueError(f"{path} is damaged or holds no state of this library ({why}); train it anew.") from None
+        return state
+
 
 def new_state(log: EventLog, settings: Settings | None = None) -> State:
     """An untrained state that knows the names of `log`'s fields and none of its values."""
-    settings = settings or Settings()
-    features = FeatureStore(log, (settings.q_half_life, *settings.statistics), settings.history)
+    return _state(settings or Settings(), Encoder(log.items), Encoder(log.users))
+
+
+def _state(settings: Settings, items: Encoder, users: Encoder) -> State:
+    features = FeatureStore(items, users, (settings.q_half_life, *settings.statistics), settings.history)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        model = TwoTower(
-            list(features.items.sizes), list(features.users.sizes), len(settings.statistics), settings.dim, settings.hidden
-        ).to(settings.device)
+        model = TwoTower(list(items.sizes), list(users.sizes), len(settings.statistics), settings.dim, settings.hidden).to(
+            settings.device
+        )
     return State(settings, features, model, torch.optim.Adam(model.dense_parameters(), lr=settings.dense_rate, fused=True))
 
 

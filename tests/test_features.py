@@ -17,7 +17,7 @@ START = pd.Timestamp("2020-01-01")
 @pytest.fixture
 def store(tiny: EventLog) -> FeatureStore:
     """Vocabularies and counts of the tiny log's first two days: ann bought mug and bag, bob bag, cid mug."""
-    store = FeatureStore(tiny, (1.0, 2.0), history=2)
+    store = FeatureStore(Encoder(tiny.items), Encoder(tiny.users), (1.0, 2.0), history=2)
     for day in tiny.days[:2]:
         store.learn(tiny, tiny.rows(day, day + DAY))
         store.count(tiny, tiny.rows(day, day + DAY), day)
@@ -126,7 +126,7 @@ def test_a_truncated_log_gives_the_same_features(retail: EventLog):
     short = until(retail, time)
     stores = []
     for log in (short, retail):
-        store = FeatureStore(log, (7.0, 2.0), history=30)
+        store = FeatureStore(Encoder(log.items), Encoder(log.users), (7.0, 2.0), history=30)
         for day in short.days:
             rows = log.rows(day, day + DAY)
             store.learn(log, rows)
@@ -222,7 +222,7 @@ def test_counts_that_go_back():
 
 
 def test_a_fork_learns_ids_and_counts_without_changing_what_it_came_from(tiny: EventLog):
-    store = FeatureStore(tiny, (7.0, 2.0), 3)
+    store = FeatureStore(Encoder(tiny.items), Encoder(tiny.users), (7.0, 2.0), 3)
     store.learn(tiny, tiny.rows(None, START + 2 * DAY))
     known = {name: dict(vocabulary) for name, vocabulary in store.items.vocabularies.items()}
     fork, rows = store.fork(), tiny.rows()
@@ -232,7 +232,7 @@ def test_a_fork_learns_ids_and_counts_without_changing_what_it_came_from(tiny: E
     again.count(tiny, rows, START + 9 * DAY)
     assert {name: dict(vocabulary) for name, vocabulary in store.items.vocabularies.items()} == known
     assert store.counts.time is None and len(fork.counts.added) == 1 and len(again.counts.added) == 2
-    full = FeatureStore(tiny, (7.0, 2.0), 3)
+    full = FeatureStore(Encoder(tiny.items), Encoder(tiny.users), (7.0, 2.0), 3)
     full.learn(tiny, rows)
     everyone = np.arange(len(tiny.items))
     assert same(fork.item_ids(tiny, everyone), full.item_ids(tiny, everyone))
@@ -256,7 +256,7 @@ def test_item_features_by_hand(tiny: EventLog, store: FeatureStore):
 
 
 def test_without_statistics_there_are_none(tiny: EventLog):
-    assert "statistics" not in FeatureStore(tiny, (1.0,), 2).item_features(tiny, np.arange(4), START)
+    assert "statistics" not in FeatureStore(Encoder(tiny.items), Encoder(tiny.users), (1.0,), 2).item_features(tiny, np.arange(4), START)
 
 
 def test_log_q_by_hand(tiny: EventLog, store: FeatureStore):
@@ -284,7 +284,7 @@ def test_user_features_by_hand(tiny: EventLog, store: FeatureStore):
 def test_histories_against_brute_force(retail: EventLog, length: int):
     """For every buyer of a day: what was bought before that midnight, the latest first, at most `length`."""
     day = retail.days[20]
-    store = FeatureStore(retail, (7.0,), length)
+    store = FeatureStore(Encoder(retail.items), Encoder(retail.users), (7.0,), length)
     store.learn(retail, retail.rows(end=day))
     buyers = np.unique(retail.user_codes[retail.rows(day, day + DAY)])
     history = store.user_features(retail, buyers, retail.rows(day).start)["history"]
