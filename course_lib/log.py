@@ -87,12 +87,42 @@ class EventLog:
             items = items[items["listed"].notna()]
         if "description" not in items:
             items["description"] = items.index.astype(str)
+        items["listed"] = items["listed"].astype("datetime64[us]")
         items = items.sort_values("listed", kind="stable").astype(dict.fromkeys(items.columns.drop("listed"), object))
         users = users.loc[events["user"].unique()].astype(object)  # plain objects: they are looked up one by one
-        return cls(events[["user", "item", "time"]].reset_index(drop=True), items, users)
+        events = events[["user", "item", "time"]].astype({"time": "datetime64[us]"}).reset_index(drop=True)
+        return cls(events, items, users)
 
     def __len__(self) -> int:
         return len(self.events)
+
+    def append(self, events: pd.DataFrame) -> EventLog:
+        """A log that goes on with these events, in this order; codes and rows of this log stay what they are.
+
+        A (user, item) pair that is there already is left out: first purchases only. An item that is new here counts as
+        listed when this log's last item was, if it was listed before that: codes are given in order of appearance.
+
+        - `events`: `user`, `item`, `time`, and each field of either as `item/…`, `user/…` (`tfrecord.read` gives such
+          tables). Raises ValueError for a missing column, or a time before this log's last.
+        """
+        for name in ("user", "item", "time", *("item/" + self.items.columns), *("user/" + self.users.columns)):
+            if name not in events:
+                raise ValueError(f"events has no column '{name}'; it needs the fields of the log that it goes on from.")
+        _check_time("events", events["time"])
+        times = pd.concat([self.events["time"].iloc[-1:], events["time"]])
+        _refuse(
+            times.diff()[1:] < pd.Timedelta(0), "events", "time", "is earlier than the row before; what came late goes to the end"
+        )
+        pairs = pd.concat([self.events[["user", "item"]], events[["user", "item"]]])
+        events = events[~pairs.duplicated().to_numpy()[len(self) :]]
+        tables = {}
+        for kind, known in (("item", self.items), ("user", self.users)):
+            new = events[~events[kind].isin(known.index)].drop_duplicates(kind).set_index(kind)
+            new = new[kind + "/" + known.columns].set_axis(known.columns, axis=1)
+            if kind == "item":
+                new = new.assign(listed=new["listed"].clip(lower=known["listed"].iloc[-1])).sort_values("listed", kind="stable")
+            tables[f"{kind}s"] = pd.concat([known, new]).astype(known.dtypes) if len(new) else known
+        return EventLog(pd.concat([self.events, events[["user", "item", "time"]]], ignore_index=True), **tables)
 
     @cached_property
     def user_codes(self) -> np.ndarray:
@@ -117,8 +147,8 @@ class EventLog:
     def rows(self, start: pd.Timestamp | str | None = None, end: pd.Timestamp | str | None = None) -> slice:
         """The slice of event rows with start ≤ time < end."""
         time = self.events["time"]
-        low = 0 if start is None else int(time.searchsorted(pd.Timestamp(start)))
-        high = len(time) if end is None else int(time.searchsorted(pd.Timestamp(end)))
+        low = 0 if start is None else int(time.searchsorted(pd.Timestamp(start).as_unit("us")))
+        high = len(time) if end is None else int(time.searchsorted(pd.Timestamp(end).as_unit("us")))
         return slice(low, high)
 
     @cached_property
@@ -136,7 +166,7 @@ class EventLog:
 
     def listed(self, time: pd.Timestamp | str) -> int:
         """How many items are listed at `time`: they are the first that many rows of `items`."""
-        return int(self.items["listed"].searchsorted(pd.Timestamp(time), side="right"))
+        return int(self.items["listed"].searchsorted(pd.Timestamp(time).as_unit("us"), side="right"))
 
 
 def load_online_retail(path: str | Path = DATA) -> EventLog:

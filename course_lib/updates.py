@@ -177,8 +177,9 @@ def unfrozen_update(state: State, log: EventLog, hour: pd.Timestamp, end: pd.Tim
 
     Here to be compared with; every item's vector changes, so that all of them would have to be published every hour.
     """
+    hour = pd.Timestamp(hour)
     rows = log.rows(hour, hour + HOUR if end is None else end)
-    new = _epoch(replace(state, full=None), log, {pd.Timestamp(hour): rows}, False, in_batch_softmax)
+    new = _epoch(replace(state, full=None), log, {hour: rows}, False, in_batch_softmax)
     new.full = state.full or state
     return new
 

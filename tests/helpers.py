@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from course_lib.log import EventLog
 from course_lib.updates import Settings, State, full_update, new_state
@@ -83,3 +84,23 @@ def refusal(function, *arguments, **options) -> str:
 def unit_vectors(rows: int, dim: int, seed: int) -> torch.Tensor:
     vectors = np.random.default_rng(seed).normal(size=(rows, dim))
     return torch.from_numpy(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).float()
+
+
+class Sizes(TorchDispatchMode):
+    """Notes how many numbers each operation reads and makes anew, forward and backward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[tuple[str, int]] = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        given = {id(a) for a in args} | {a.untyped_storage().data_ptr() for a in args if strided(a)}
+        for tensor in result if isinstance(result, (tuple, list)) else [result]:
+            if strided(tensor) and id(tensor) not in given and tensor.untyped_storage().data_ptr() not in given:
+                self.made.append((str(operation), tensor.numel()))
+        return result
+
+
+def strided(value: object) -> bool:
+    return isinstance(value, torch.Tensor) and value.layout == torch.strided

@@ -7,14 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import SMALL, contents, refusal, same, tiny_frames, trained, with_listing
-from torch.utils._python_dispatch import TorchDispatchMode
+from helpers import SMALL, Sizes, contents, refusal, same, tiny_frames, trained, with_listing
 
 from course_lib.evaluation import TwoTowerNightly, recall, replay
 from course_lib.features import growing_histories
 from course_lib.log import DAY, EventLog
 from course_lib.towers import RowwiseAdagrad
-from course_lib.updates import Batch, Settings, State, make_batch, full_update, new_state, take_batch, training_step
+from course_lib.updates import Batch, Settings, State, full_update, make_batch, new_state, take_batch, training_step
 
 FIFTH, SIXTH = pd.Timestamp("2020-01-05"), pd.Timestamp("2020-01-06")
 
@@ -310,26 +309,6 @@ def test_a_step_changes_the_rows_that_its_batch_names_and_no_others():
         assert set((table.squares != old.squares).nonzero().flatten().tolist()) == named
     dense = zip(state.model.dense_parameters(), before.dense_parameters(), strict=True)
     assert all(not torch.equal(new, old) for new, old in dense)
-
-
-class Sizes(TorchDispatchMode):
-    """Notes how many numbers each operation reads and makes anew, forward and backward."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.made: list[tuple[str, int]] = []
-
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        result = operation(*args, **(kwargs or {}))
-        given = {id(a) for a in args} | {a.untyped_storage().data_ptr() for a in args if strided(a)}
-        for tensor in result if isinstance(result, (tuple, list)) else [result]:
-            if strided(tensor) and id(tensor) not in given and tensor.untyped_storage().data_ptr() not in given:
-                self.made.append((str(operation), tensor.numel()))
-        return result
-
-
-def strided(value: object) -> bool:
-    return isinstance(value, torch.Tensor) and value.layout == torch.strided
 
 
 def test_a_step_makes_nothing_of_the_catalogues_size():
