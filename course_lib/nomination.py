@@ -95,8 +95,10 @@ class Nominator:
         self.version = self._loaded(name)
         return True
 
-    def update(self, state: State, touched: Touched) -> None:
+    def update(self, state: State, touched: Touched, log: EventLog | None = None) -> None:
         """Serve an incremental state: the touched items' vectors go to the index, and nothing else does.
+
+        - `log`: as it stands now, if it has grown (`EventLog.append`); all of it is the users' history from now on.
 
         Raises ValueError if the state does not build on the full state that is published. A process that starts anew
         goes on with the full version: incremental states are made again from the hour's shards, not kept.
@@ -104,6 +106,14 @@ class Nominator:
         version = self._published()
         if state.full is None or state.full.updates != (version.state.full or version.state).updates:
             raise ValueError("this state does not build on the full state that is published; publish its full state first.")
+        if log is not None and log is not self.log:
+            users = np.append(np.arange(len(self.log.users), len(log.users)), -1)
+            items = np.arange(len(self.log.items), len(log.items))
+            self.log = log
+            new = self._encoded(state, users)
+            users = {name: torch.cat([values[:-1], new[name]]) for name, values in version.users.items()}
+            item_ids = torch.cat([version.item_ids, state.features.item_ids(log, items)])
+            version = replace(version, users=users, item_ids=item_ids, before=len(log))
         if len(touched.items):
             version.index.upsert(state.item_vectors(self.log, touched.items, state.features.counts.time), touched.items)
         id = state.features.users.id
