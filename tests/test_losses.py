@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import refusal, unit_vectors
 
-from course_lib.losses import in_batch_logits, in_batch_softmax
+from course_lib.losses import in_batch_logits, in_batch_softmax, joint, self_supervised
 
 
 def a_batch(n: int = 7, dim: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -114,3 +114,83 @@ def test_logq_makes_the_estimate_of_the_partition_unbiased():
         q /= q.sum()
         logits = in_batch_logits(user.expand(12, -1), items, q.log(), torch.arange(12), temperature=0.3)[0]
         assert float((q * logits.exp()).sum()) == pytest.approx(float((user @ items.T / 0.3).exp().sum()), rel=1e-5)
+
+
+# -- self-supervised --------------------------------------------------------------------------------------------------
+
+
+def loop_self_supervised(first: torch.Tensor, second: torch.Tensor, temperature: float) -> float:
+    """Item by item in plain floats: −log of its own pair's share, among all second views and among all first ones."""
+    first, second, losses = first.double().tolist(), second.double().tolist(), []
+    for i in range(len(first)):
+        own = math.exp(sum(map(float.__mul__, first[i], second[i])) / temperature)
+        across = sum(math.exp(sum(map(float.__mul__, first[i], other)) / temperature) for other in second)
+        down = sum(math.exp(sum(map(float.__mul__, other, second[i])) / temperature) for other in first)
+        losses += [-math.log(own / across), -math.log(own / down)]
+    return sum(losses) / len(losses)
+
+
+def test_self_supervised_by_hand():
+    """Both first views at cosine 1 to their own; the second item's first view also at 0.6 to the other's second. τ = 0.5."""
+    first, second = torch.tensor([[1.0, 0.0], [0.6, 0.8]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    rows = [math.log(1 + math.exp(0 - 2)), math.log(1 + math.exp(1.2 - 1.6))]
+    columns = [math.log(1 + math.exp(1.2 - 2)), math.log(1 + math.exp(0 - 1.6))]
+    assert float(self_supervised(first, second, 0.5)) == pytest.approx((sum(rows) + sum(columns)) / 4, rel=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.1, 1.0, 3.0])
+@pytest.mark.parametrize("m", [2, 9])
+def test_self_supervised_against_a_double_loop(temperature: float, m: int):
+    first, second = unit_vectors(m, 5, 6), unit_vectors(m, 5, 7)
+    expected = loop_self_supervised(first, second, temperature)
+    assert float(self_supervised(first, second, temperature)) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert float(self_supervised(second, first, temperature)) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_self_supervised_knows_nothing_and_everything():
+    """All vectors the same: log m. Orthogonal items whose views agree, at a low temperature: 0."""
+    same = unit_vectors(1, 4, 0).expand(8, -1)
+    assert float(self_supervised(same, same, 0.2)) == pytest.approx(math.log(8), rel=1e-6)
+    assert float(self_supervised(torch.eye(8), torch.eye(8), 0.02)) < 1e-6
+
+
+def test_self_supervised_moves_both_views():
+    """Its gradient, of either view, is what the loss changes by: nothing is held fixed on one side."""
+    views = [unit_vectors(5, 4, seed).double().requires_grad_() for seed in (1, 2)]
+    assert torch.autograd.gradcheck(lambda first, second: self_supervised(first, second, 0.5), views)
+
+
+def test_self_supervised_refuses_what_it_can_not_compare():
+    views = unit_vectors(4, 3, 0), unit_vectors(4, 3, 1)
+    for temperature in (0, -0.1):
+        assert refusal(self_supervised, *views, temperature).startswith(f"temperature is {temperature}")
+    for second in (views[1][:3], views[1][:, :2], views[1][0]):
+        assert "the views' vectors have shapes [4, 3] and" in refusal(self_supervised, views[0], second, 0.1)
+    assert "must be [m, d]" in refusal(self_supervised, views[0][0], views[1][0], 0.1)
+    for m in (0, 1):
+        assert refusal(self_supervised, views[0][:m], views[1][:m], 0.1).startswith(f"m is {m}")
+
+
+# -- joint ------------------------------------------------------------------------------------------------------------
+
+
+def test_joint_is_the_weighted_sum_and_shows_its_parts():
+    """1/n Σ L_main + α · 1/m Σ L_self; the gradient of the total is that of the sum, the parts have none."""
+    weight = torch.tensor(2.0, requires_grad=True)
+    main, self_loss = torch.stack([weight, 3 * weight]).mean(), (weight**2).mean()  # 4 and 4, gradients 2 and 4
+    found = joint(main, self_loss, 0.25)
+    assert (float(found.total.detach()), float(found.main), float(found.self_supervised)) == (5.0, 4.0, 4.0)
+    found.total.backward()
+    assert float(weight.grad) == 2 + 0.25 * 4
+    assert not found.main.requires_grad and not found.self_supervised.requires_grad
+    assert float(joint(torch.tensor(4.0), torch.tensor(9.0), 0).total) == 4
+
+
+@pytest.mark.parametrize("alpha", [-0.1, math.nan, math.inf])
+def test_alpha_is_a_weight(alpha: float):
+    assert refusal(joint, torch.tensor(1.0), torch.tensor(1.0), alpha).startswith(f"alpha is {alpha}")
+
+
+def test_joint_wants_means():
+    for losses in ((torch.ones(3), torch.tensor(1.0)), (torch.tensor(1.0), torch.ones(1))):
+        assert refusal(joint, *losses, 0.1).startswith("a loss is no single number")
