@@ -173,7 +173,7 @@ class Nominator:
             state = State.load(place / "state.pt")
             return self._version(name, state, type(self.make_index(name)).load(place / "index", version=name), time)
         except (OSError, ValueError, KeyError) as error:
-            raise ValueError(f"{place} is no whole version ({error}); publish again to {self.folder}.") from None
+            raise ValueError(f"{place} is no whole version; publish again to {self.folder}.") from error
 
     def _version(self, name: str, state: State, index: VectorIndex, time: pd.Timestamp) -> Version:
         users = np.append(np.arange(len(self.log.users)), -1)
