@@ -103,11 +103,13 @@ def replay(
     end: pd.Timestamp | str | None = None,
     progress: bool = True,
     hourly: bool = False,
+    learn_before: bool = True,
 ) -> pd.DataFrame:
     """Test, then train: the recommender lives through the log's days, and is asked on each from `start` (to before `end`).
 
     Before any event of a day is trained on, all items listed by then, minus those already bought, are ranked for each
-    of the day's buyers. Days before `start` are only trained on.
+    of the day's buyers. Days before `start` are only trained on; without `learn_before` they are not (the recommender
+    has learned them already).
 
     With `hourly` the same is done hour by hour: what a user bought this morning is history and no candidate this afternoon,
     and the recommender has a `learn_hour` besides, called once the hour is tested. Candidates are the items listed by
@@ -131,7 +133,8 @@ def replay(
                 results.append(tested.assign(hour=time.hour) if hourly else tested)
                 if hourly:
                     recommender.learn_hour(log, time)
-        recommender.learn(log, day)
+        if day >= start or learn_before:
+            recommender.learn(log, day)
         np.add.at(times_bought, log.item_codes[rows], 1)
     return pd.concat(results, ignore_index=True)
 

@@ -14,6 +14,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+try:  # pandas 3: a tenth of the time of pd.DataFrame, which would cost as much as the search
+    from pandas.api.internals import create_dataframe_from_blocks
+except ImportError:
+    create_dataframe_from_blocks = None
+
 from course_lib.features import Features
 from course_lib.files import whole_file
 from course_lib.index import FaissIndex, VectorIndex
@@ -32,6 +37,7 @@ class Version:
     before: int  # the first event row that is not
     users: Features  # every user's fields as this state knows them, by code; the last row is a new user
     item_ids: torch.Tensor  # every item's ID as this state knows it, by code
+    words: np.ndarray  # [2, items] every item and its description
 
 
 class Nominator:
@@ -113,7 +119,8 @@ class Nominator:
             new = self._encoded(state, users)
             users = {name: torch.cat([values[:-1], new[name]]) for name, values in version.users.items()}
             item_ids = torch.cat([version.item_ids, state.features.item_ids(log, items)])
-            version = replace(version, users=users, item_ids=item_ids, before=len(log))
+            words = self._words() if len(items) else version.words
+            version = replace(version, users=users, item_ids=item_ids, before=len(log), words=words)
         if len(touched.items):
             version.index.upsert(state.item_vectors(self.log, touched.items, state.features.counts.time), touched.items)
         id = state.features.users.id
@@ -178,7 +185,11 @@ class Nominator:
     def _version(self, name: str, state: State, index: VectorIndex, time: pd.Timestamp) -> Version:
         users = np.append(np.arange(len(self.log.users)), -1)
         item_ids = state.features.item_ids(self.log, np.arange(len(self.log.items)))
-        return Version(name, state, index, time, self.log.rows(time).start, self._encoded(state, users), item_ids)
+        before = self.log.rows(time).start
+        return Version(name, state, index, time, before, self._encoded(state, users), item_ids, self._words())
+
+    def _words(self) -> np.ndarray:
+        return np.array([self.log.items.index, self.log.items["description"]], dtype=object)
 
     def _encoded(self, state: State, users: np.ndarray) -> Features:
         features = state.features.features_of(self.log, users, [np.array([], int)] * len(users))
@@ -200,8 +211,7 @@ class Nominator:
         the user has bought nearly all there is. Raises ValueError for k < 1 and before the first `publish`.
         """
         scores, items = self.best(user, k)
-        table = self.log.items
-        return pd.DataFrame({"item": table.index[items], "description": table["description"].array[items], "score": scores})
+        return _table(self._published().words[:, items], scores)
 
     def best(self, user, k: int) -> tuple[np.ndarray, np.ndarray]:
         """What `nominate` answers, without a table for people around it: scores [≤ k], falling, and item codes [≤ k]."""
@@ -210,25 +220,25 @@ class Nominator:
         bought = self._bought(user)
         scores, items = self._published().index.search(self._vector(user, bought), k + len(bought))
         owned = set(bought.tolist())
-        new = [place for place, item in enumerate(items[0].tolist()) if item not in owned][:k]
-        return scores[0, new], items[0, new]
+        new = np.array([place for place, item in enumerate(items[0].tolist()) if item not in owned][:k], dtype=int)
+        return scores[0][new], items[0][new]
 
     def user_vector(self, user) -> torch.Tensor:
         """[1, d] the user's vector, computed now by the published user network."""
-        return self._vector(user, self._bought(user))
+        return self._vector(user, self._bought(user)).clone()  # an ordinary tensor, not one of inference mode
 
     def history(self, user, length: int = 10) -> pd.DataFrame:
         """What the user bought before the version's time, and since, the latest first: `item`, `description`."""
         items = self.log.items.iloc[self._bought(user)[::-1][:length]]
         return pd.DataFrame({"item": items.index, "description": items["description"].to_numpy()})
 
+    @torch.inference_mode()
     def _vector(self, user, bought: np.ndarray) -> torch.Tensor:
         version, code = self._published(), self._code(user)
         features = {name: values[code : code + 1 or None] for name, values in version.users.items()}  # −1: the last row
         latest = torch.from_numpy(bought[::-1][: version.state.features.history].copy())
         features["history"] = version.item_ids[latest][None] if len(latest) else torch.zeros(1, 1, dtype=torch.long)
-        with torch.inference_mode():
-            return version.state.model.user_vectors(version.state.put(features)).cpu()
+        return version.state.model.user_vectors(version.state.put(features)).cpu()
 
     def _code(self, user) -> int:
         return self.log.code_of_user.get(user, -1)
@@ -241,3 +251,13 @@ class Nominator:
         if self.version is None:
             raise ValueError("nothing is published yet; call publish(state) first.")
         return self.version
+
+
+COLUMNS = pd.Index(["item", "description", "score"], dtype=object)
+
+
+def _table(words: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
+    if create_dataframe_from_blocks is None:
+        return pd.DataFrame({"item": words[0], "description": words[1], "score": scores})
+    blocks = [(words, np.array([0, 1])), (scores[None], np.array([2]))]
+    return create_dataframe_from_blocks(blocks, index=pd.RangeIndex(len(scores)), columns=COLUMNS)

@@ -7,9 +7,9 @@ import torch
 from helpers import SMALL, refusal, same, tiny_frames, trained, with_listing
 from scipy import stats
 
-from course_lib.evaluation import NO_CANDIDATE, TwoTowerNightly, paired_difference, ranks, recall, replay, summary
+from course_lib.evaluation import NO_CANDIDATE, TwoTowerNightly, TwoTowerServed, paired_difference, ranks, recall, replay, summary
 from course_lib.log import EventLog
-from course_lib.updates import full_update, new_state
+from course_lib.updates import full_update, incremental_update, new_state, unfrozen_update
 
 # -- ranks ------------------------------------------------------------------------------------------------------------
 
@@ -123,6 +123,9 @@ class Diary:
     def learn(self, log: EventLog, day: pd.Timestamp) -> None:
         self.pages.append(("learn", day.day))
 
+    def learn_hour(self, log: EventLog, hour: pd.Timestamp) -> None:
+        self.pages.append(("hour", hour.day, hour.hour))
+
 
 def test_replay_by_hand(tiny: EventLog):
     """Test, then train. All four items are listed from the start: mug 1, bag 2, lamp 3, vase 4, less what the user has."""
@@ -223,3 +226,80 @@ def test_the_update_of_the_replay_can_be_exchanged(tiny: EventLog):
     recommender = TwoTowerNightly(new_state(tiny, SMALL), lazy)
     replay(tiny, recommender, "2020-01-05", progress=False)
     assert days == [1, 2, 4, 5, 6] and recommender.state.updates == 0
+
+
+# -- hour by hour -----------------------------------------------------------------------------------------------------
+
+
+def test_hourly_replay_by_hand(tiny: EventLog):
+    """Each hour is tested, then told; what a user bought that morning is history and no candidate that evening."""
+    diary = Diary()
+    result = replay(tiny, diary, "2020-01-05", "2020-01-06", progress=False, hourly=True)
+    assert diary.pages == [
+        ("learn", 1), ("learn", 2), ("learn", 4),
+        ("scores", 5, [0]), ("hour", 5, 8), ("scores", 5, [2]), ("hour", 5, 23), ("learn", 5),
+    ]  # fmt: skip
+    assert result[["user", "item", "hour", "rank", "bought", "history"]].values.tolist() == [
+        ["ann", "lamp", 8, 1, 0, 2],
+        ["cid", "bag", 23, 1, 2, 1],
+    ]
+    quiet = Diary()
+    replay(tiny, quiet, "2020-01-05", "2020-01-06", progress=False, hourly=True, learn_before=False)
+    assert quiet.pages == diary.pages[3:]
+
+
+def test_what_was_bought_this_morning_is_no_candidate_this_evening():
+    frames = tiny_frames()
+    frames["events"].loc[6, "user"] = "ann"  # ann: lamp at 8, and at 23:59, instead of cid, the bag, which she has: so the vase
+    frames["events"].loc[6, "item"] = "vase"
+    log = EventLog.from_frame(**with_listing(frames))
+    hourly = replay(log, Diary(), "2020-01-05", "2020-01-06", progress=False, hourly=True)
+    daily = replay(log, Diary(), "2020-01-05", "2020-01-06", progress=False)
+    assert hourly["history"].tolist() == [2, 3] and daily["history"].tolist() == [2, 2]
+    code = {item: i for i, item in enumerate(log.items.index)}
+    later = int(code["lamp"] < code["vase"])  # the lamp stood before the vase, and is gone by the evening
+    assert daily["rank"].iloc[1] - hourly["rank"].iloc[1] == later
+
+
+@pytest.mark.parametrize("hourly", [None, "ids", "all"])
+def test_what_is_served_is_what_was_published(hourly: str | None):
+    """Through the busy days of the tiny log: vectors by hand, from the updates themselves, against the recommender's scores."""
+    log = EventLog.from_frame(**with_listing(tiny_frames()))
+    start = trained(log, SMALL, log.days[:3])
+    served = TwoTowerServed(start, hourly=hourly)
+    morning, evening = pd.Timestamp("2020-01-05 08:00"), pd.Timestamp("2020-01-05 23:00")
+    everyone, everything = np.arange(3), np.arange(4)
+    vectors = start.item_vectors(log, everything, morning)
+    np.testing.assert_array_equal(
+        served.scores(log, morning, everyone), start.user_vectors(log, everyone, log.rows(morning).start) @ vectors.T
+    )
+    served.learn_hour(log, morning)
+    state = start
+    if hourly == "ids":
+        state, touched = incremental_update(start, log, morning)
+        vectors[touched.items] = state.item_vectors(log, touched.items, morning)
+    if hourly == "all":
+        state = unfrozen_update(start, log, morning)
+        vectors = state.item_vectors(log, everything, morning)
+    expected = state.user_vectors(log, everyone, log.rows(evening).start) @ vectors.T
+    np.testing.assert_array_equal(served.scores(log, evening, everyone), expected)
+    served.learn(log, pd.Timestamp("2020-01-04"))  # learned already: passed over
+    assert served.state.updates == state.updates
+    served.learn(log, pd.Timestamp("2020-01-05"))  # the hour's state is discarded
+    night = full_update(start, log, pd.Timestamp("2020-01-05"))
+    midnight = pd.Timestamp("2020-01-06")
+    expected = night.user_vectors(log, everyone, 7) @ night.item_vectors(log, everything, midnight).T
+    np.testing.assert_array_equal(served.scores(log, midnight, everyone), expected)
+
+
+def test_cadence(retail: EventLog):
+    """A full update every three days learns the three days at once; without one nothing is learned."""
+    state = trained(retail, SMALL, retail.days[:2])
+    rare, never = TwoTowerServed(state, full_every=3), TwoTowerServed(state, full_every=None)
+    for day in retail.days[2:6]:  # Friday, Sunday, Monday, Tuesday
+        rare.learn(retail, day)
+        never.learn(retail, day)
+    assert never.state is state and rare.state.updates == state.updates + 1
+    expected = full_update(state, retail, retail.days[2], days=3)
+    assert same(rare.state.model.item_tables[0].weight.detach(), expected.model.item_tables[0].weight.detach())
+    assert rare.first == retail.days[4]
