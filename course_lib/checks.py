@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,11 @@ import torch
 from packaging.requirements import Requirement
 from threadpoolctl import threadpool_info
 
-from course_lib.updates import Batch
+from course_lib.features import Features
+from course_lib.index import FaissIndex, VectorIndex
+from course_lib.log import HOUR, EventLog
+from course_lib.towers import Overlay, TwoTower
+from course_lib.updates import Batch, Settings, State, full_update, incremental_update, new_state
 
 Logits = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
 
@@ -150,3 +155,195 @@ def check_ties(recall_of_scores: Callable[[torch.Tensor], float]) -> None:
     found = recall_of_scores(torch.zeros(4, 1000))
     if found != 0:
         raise AssertionError(f"All items score the same, and R@100 is {found:.2f}; it should be 0. Count ties against the model.")
+
+
+Search = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+
+
+def check_inner_product(search: Search) -> None:
+    """`search(vectors [m, d], queries [n, d], k) -> ids [n, k]` on vectors whose products, distances and cosines disagree."""
+    vectors, query = np.array([[3, 3], [1, 0], [0, -1]], np.float32), np.array([[1, 0]], np.float32)
+    found = tuple(np.asarray(search(vectors, query, 3))[0].tolist())
+    if found != (0, 1, 2):
+        reason = {
+            (
+                1,
+                2,
+                0,
+            ): "That is the order of L2 distances. Faiss's lists and graphs measure those unless METRIC_INNER_PRODUCT is said.",
+            (1, 0, 2): "That is the order of cosines: something divides by the length.",
+            (2, 1, 0): "That is the wrong way round: a larger product is better, a larger distance is worse.",
+        }.get(found, "Does it return ids, and all three of them?")
+        raise AssertionError(f"The products are 3, 1 and 0, so the order should be (0, 1, 2), and is {found}. {reason}")
+
+
+def check_unit_length(embed: Callable[[TwoTower, Features], torch.Tensor]) -> None:
+    """`embed(model, item_features) -> [m, d]`, what is to be stored, must have length 1, and each item its own direction."""
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        model = TwoTower(["item"], ["user"], dim=4, hidden=4)
+        model.grow({"item": 5}, {"user": 1})
+        features = {"item": torch.arange(5)}
+        vectors, right = embed(model, features), model.item_vectors(features)
+    lengths = vectors.norm(dim=1)
+    if not torch.allclose(lengths, torch.ones(5), atol=1e-4):
+        raise AssertionError(
+            f"Five stored vectors should all have length 1, and have lengths from {lengths.min():.2f} to {lengths.max():.2f}: long "
+            "ones would win every product. Is the division by the length left out?"
+        )
+    if not torch.allclose(vectors, right, atol=1e-4):
+        raise AssertionError(
+            "The lengths are 1, but the vectors do not point where the item tower's do. Divide by the length only."
+        )
+
+
+def check_version_refused(load: Callable[[Path, str], VectorIndex]) -> None:
+    """`load(path, version)` must open an index of that version, and refuse any other's."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, index = Path(folder, "index"), FaissIndex()
+        index.version = "v1"
+        index.build(np.eye(3, dtype=np.float32), np.arange(3))
+        index.save(path)
+        if len(load(path, "v1")) != 3:
+            raise AssertionError(
+                "The file holds 3 vectors of version v1, v1 was asked for, and something else came. Load the file."
+            )
+        try:
+            load(path, "v2")
+        except ValueError:
+            return
+        raise AssertionError(
+            "The file holds vectors of version v1, v2 was asked for, and they were handed out: v2's user vectors would search "
+            "v1's item vectors. Is the version compared when the index is loaded?"
+        )
+
+
+def check_shuffle(order: Callable[[int, torch.Generator], torch.Tensor]) -> None:
+    """`order(n, generator) -> [n]`, the order in which n events of a day are trained, must hold each once and forget the time."""
+    n = 4_000
+    first, second = (torch.as_tensor(order(n, torch.Generator().manual_seed(seed))) for seed in (0, 1))
+    if not torch.equal(first.sort().values, torch.arange(n)):
+        raise AssertionError(
+            f"The order of {n} events has {len(first)} places and {len(first.unique())} different events; each event should come "
+            "once. Is something drawn with replacement, or is what the buffer still holds at the end left out?"
+        )
+    if torch.equal(first, second):
+        raise AssertionError("Two seeds gave the same order of 4,000 events; it should be random. Is the generator used?")
+    kept = float(np.corrcoef(first.numpy(), np.arange(n))[0, 1])  # of places: the rank correlation
+    near = float(((first[1:] - first[:-1]).abs() < n // 50).float().mean())  # by chance 2 in 50
+    if near > 0.5 and abs(kept) < 0.5:
+        raise AssertionError(
+            f"The day as a whole is mixed, but {near:.0%} of the neighbours come from the same fiftieth of the day, and by chance "
+            "it would be 4 %: whole blocks were shuffled, and not the events in them. Shuffle events."
+        )
+    if abs(kept) > 0.1:
+        raise AssertionError(
+            f"The rank correlation of place in and place out should be near 0, and is {kept:+.2f}: what happened early is trained "
+            "early. Is the shuffle buffer smaller than the day?"
+        )
+    if near > 0.08:
+        raise AssertionError(
+            f"{near:.0%} of the neighbours come from the same fiftieth of the day, and by chance it would be 4 %: parts of the day "
+            "stayed together. Is each shard shuffled in itself, and not with the others?"
+        )
+
+
+def _a_shop() -> tuple[EventLog, State, pd.Timestamp]:
+    """A log of three users and four items, a state that has learned its first two days, and a busy hour of the third."""
+    bought = [
+        ("ann", "mug", "01 09:00"),
+        ("bob", "bag", "01 10:00"),
+        ("cem", "sign", "01 11:00"),
+        ("ann", "clock", "02 09:00"),
+        ("bob", "mug", "02 10:00"),
+        ("cem", "bag", "02 11:00"),
+        ("ann", "sign", "03 10:05"),
+        ("bob", "clock", "03 10:40"),
+        ("ann", "bag", "04 10:10"),
+        ("cem", "mug", "04 10:20"),
+    ]
+    events = pd.DataFrame(bought, columns=["user", "item", "time"])
+    events["time"] = pd.to_datetime("2020-01-" + events["time"])
+    items = pd.DataFrame({"item": ["mug", "bag", "sign", "clock"], "colour": ["red", "blue", "red", None]})
+    users = pd.DataFrame({"user": ["ann", "bob", "cem"], "city": ["Ely", "Ayr", "Ely"]})
+    log = EventLog.from_frame(events, items, users)
+    state = new_state(log, Settings(dim=4, hidden=4, batch_size=4, statistics=(2.0,), history=3, default_share=0.0, device="cpu"))
+    for day in log.days[:2]:
+        state = full_update(state, log, day)
+    return log, state, log.days[2] + 10 * HOUR
+
+
+def _values(state: State) -> dict[str, torch.Tensor]:
+    """A copy of every parameter by name; of a table, the rows that the last full state has."""
+    rows = [len(table) for table in (state.full or state).model.tables()]
+    fields = [f"{name} IDs" if place == 0 else name for place, name in enumerate(state.model.item_fields)]
+    fields += [f"{name} IDs" if place == 0 else name for place, name in enumerate(state.model.user_fields)]
+    tables = zip(fields, state.model.tables(), rows, strict=True)
+    values = {f"the table of {name}": table.rows(torch.arange(size)).detach().clone() for name, table, size in tables}
+    return values | {n: p.detach().clone() for n, p in state.model.named_parameters() if "tower" in n}
+
+
+def check_frozen(update: Callable[[State, EventLog, pd.Timestamp], State]) -> None:
+    """`update(state, log, hour) -> state` must move the ID rows that the hour's events name, and nothing else."""
+    log, state, hour = _a_shop()
+    before = _values(state)
+    after = _values(update(state, log, hour))
+    if any(not torch.equal(values, before[name]) for name, values in _values(state).items()):
+        raise AssertionError("The state that was passed in has changed, and it is being served; work on a copy.")
+    rows = log.rows(hour, hour + HOUR)
+    codes = {"item": log.item_codes[rows], "user": log.user_codes[rows]}
+    named = {"item": state.features.item_ids(log, codes["item"])}
+    named["user"] = state.features.users.encode(log.users.iloc[codes["user"]])["user"]
+    of_ids = {f"the table of {kind} IDs": ids for kind, ids in named.items()}
+    for name, old in sorted(before.items(), key=lambda pair: pair[0] in of_ids):  # what must be frozen comes first
+        moved, ids = after[name][: len(old)] != old, of_ids.get(name)
+        if ids is None and moved.any():
+            raise AssertionError(
+                f"{name} should be frozen, and moved by up to {(after[name] - old).abs().max():.1g}. A gradient of zero does not "
+                "hold a parameter: momentum and weight decay go on. Is it left out of the optimiser, or its gradient None?"
+            )
+        if ids is not None and not moved.any(1)[ids].all():
+            raise AssertionError(f"In {name} a row of the hour's events did not move. Does the step reach the ID tables?")
+        if ids is not None and moved.any(1).sum() > len(ids.unique()):
+            raise AssertionError(
+                f"In {name} {int(moved.any(1).sum())} rows moved, and the hour's events name {len(ids.unique())}. Histories read "
+                "item IDs too: does their gradient get through?"
+            )
+
+
+def _same_values(one: State, other: State) -> bool:
+    a, b = one.model.state_dict(), other.model.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def check_full_start(night: Callable[[State, EventLog, pd.Timestamp], State]) -> None:
+    """`night(state, log, day) -> state` gets an incremental state, and must start from the full one below it."""
+    log, state, hour = _a_shop()
+    hourly, _ = incremental_update(state, log, hour)
+    expected, found = full_update(state, log, hour), night(hourly, log, hour.normalize())
+    if found.full is not None:
+        raise AssertionError("After the night the state is still an incremental one. Return what full_update returns.")
+    if not _same_values(found, expected):
+        raise AssertionError(
+            "After the night the model should be the one that the last full state and the day make, bit for bit, and it is "
+            "another: if what the hours learned is in it, the night has learned the same events again. Start from state.full."
+        )
+
+
+def check_discard(day: Callable[[State, EventLog, pd.Timestamp], State]) -> None:
+    """`day(state, log, day) -> state`, the hours of a day and its night, must hand nothing of the hours to the next day."""
+    log, state, _ = _a_shop()
+    expected = found = state
+    for number, midnight in enumerate(log.days[2:], 1):
+        expected, found = full_update(expected, log, midnight), day(found, log, midnight)
+        table = found.model.item_tables[0]
+        if found.full is not None or isinstance(table, Overlay):
+            raise AssertionError(
+                f"After {number} day(s) the state that goes on is an incremental one, with {len(table.ids)} item rows of its own: "
+                "tomorrow's hours would build on today's. Return the full update's state, and drop the other."
+            )
+        if not _same_values(found, expected):
+            raise AssertionError(
+                f"After {number} day(s) the model is not the one that full updates of all days make. Was a day left out, or "
+                "learned twice? Each night starts from the full state of the night before."
+            )

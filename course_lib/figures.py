@@ -170,3 +170,218 @@ def paths(values: dict[str, np.ndarray], left: str, right: str, xlabel: str) -> 
         ax.set(xlabel=xlabel, title=title)
     axes[0].legend(frameon=False)
     return figure
+
+
+def lines(sheets: dict[str, dict[str, np.ndarray]], x: np.ndarray, xlabel: str, ylabel: str) -> Figure:
+    """One panel per sheet, all axes logarithmic, labelled lines over `x`, each with its own dash pattern."""
+    figure, axes = panels(len(sheets), height=3.2, sharex=True)
+    for ax, (title, named) in zip(axes, sheets.items(), strict=True):
+        looks = zip(named.items(), (RED, BLUE, GREEN, ORANGE), ("-", "--", "-.", ":"), strict=False)
+        for (name, values), colour, dashes in looks:
+            ax.plot(x, values, color=colour, ls=dashes, lw=2, label=name)
+        ax.set(xscale="log", yscale="log", title=title, xlabel=xlabel)
+        ax.legend(frameon=False, fontsize=8)
+    axes[0].set_ylabel(ylabel)
+    return figure
+
+
+def circle(degrees: np.ndarray, query: float, groups: np.ndarray, found: list[int], title: str, arrows: list = ()) -> Figure:
+    """Unit vectors of two entries on their circle.
+
+    - `degrees`: [m] where they point; `query`: where the query points.
+    - `groups`: [m] 0, 1 or 2: each has a colour and a marker; `found`: those with a ring around them.
+    - `arrows`: pairs (from, to) of a walk.
+    """
+    figure, (axes,) = panels(height=3.9, width=4.6)
+    where = np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)  # [m, 2]
+    turn = np.linspace(0, 2 * np.pi, 200)
+    axes.plot(np.cos(turn), np.sin(turn), color=GREY, lw=0.7, zorder=0)
+    for group, colour, marker in zip(range(3), (BLUE, ORANGE, GREEN), "os^", strict=True):
+        axes.plot(*where[groups == group].T, marker, color=colour, ms=7)
+    axes.plot(*where[found].T, "o", mfc="none", mec=RED, ms=14, mew=1.6)
+    tip = np.cos(np.radians(query)), np.sin(np.radians(query))
+    axes.annotate("", tip, (0, 0), arrowprops={"arrowstyle": "-|>", "color": RED, "lw": 2})
+    axes.text(tip[0] * 0.55, tip[1] * 0.55, "query ", color=RED, ha="right")
+    for number, (x, y) in enumerate(where):
+        axes.text(1.17 * x, 1.17 * y, number, ha="center", va="center", fontsize=9)
+    for start, end in arrows:
+        bow = {"arrowstyle": "->", "color": "#333333", "lw": 1.5, "connectionstyle": "arc3,rad=0.25", "shrinkA": 6, "shrinkB": 6}
+        axes.annotate("", where[end], where[start], arrowprops=bow)
+    axes.set(aspect="equal", title=title, xlim=(-1.3, 1.3), ylim=(-1.3, 1.3))
+    axes.axis("off")
+    return figure
+
+
+def dials(table: pd.DataFrame, chosen: int | None = None) -> Figure:
+    """Recall over vectors compared: left IVF with a dot per nprobe, right HNSW with a line per M and a dot per efSearch.
+
+    - `table`: `index` ("ivf" or "hnsw"), `M`, `value` (nprobe or efSearch), `recall`, `compared` (share of the vectors).
+    - `chosen`: a row of it, to be ringed.
+    """
+    figure, axes = panels(2, height=3.4, sharey=True, sharex=True)
+    looks = zip((BLUE, ORANGE, GREEN, GREY), ("o-", "s--", "^-.", "d:"), strict=True)
+    for ax, kind, name in zip(axes, ("ivf", "hnsw"), ("nprobe", "efSearch"), strict=True):
+        for M, part in table[table["index"] == kind].groupby("M", dropna=False):
+            colour, line = next(looks)
+            ax.plot(100 * part["compared"], part["recall"], line, color=colour, ms=5, label=None if np.isnan(M) else f"M = {M:.0f}")
+        for _, row in part.iterrows():  # of the last line
+            place = (100 * row["compared"], row["recall"])
+            ax.annotate(f"{row['value']}", place, xytext=(3, -11), textcoords="offset points", fontsize=8)
+        ax.set(xscale="log", xlabel="vectors compared (% of all, log scale)", title=f"{kind.upper()}: numbers are {name}")
+        ax.set_xticks([2, 5, 10, 20, 50], [2, 5, 10, 20, 50])
+        ax.minorticks_off()
+    if chosen is not None:
+        row = table.loc[chosen]
+        ax = axes[0] if row["index"] == "ivf" else axes[1]
+        ax.plot(100 * row["compared"], row["recall"], "o", mfc="none", mec=RED, ms=16, mew=2)
+    axes[0].set_ylabel("recall")
+    axes[1].legend(frameon=False)
+    return figure
+
+
+def frontier(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
+    """CPU milliseconds per query over recall, a line per index and a dot per setting; a panel for each `vectors` in `titles`."""
+    figure, axes = panels(len(titles), height=4.2, sharey=True)
+    names = list(dict.fromkeys(table["index"]))
+    looks = list(zip((GREY, BLUE, ORANGE, GREEN, RED, "black", "#CC79A7", "#56B4E9"), "*os^Dvph", strict=True))
+    for ax, (data, title) in zip(axes, titles.items(), strict=True):
+        for name, part in table[table["vectors"] == data].groupby("index", sort=False):
+            colour, marker = looks[names.index(name)]
+            size, face = (12, colour) if marker == "*" else (6, "none")
+            ax.plot(part["recall"], part["ms"], marker=marker, color=colour, mfc=face, ms=size, label=name)
+        ax.set(yscale="log", xlabel="recall@100", title=title)
+    axes[0].set_ylabel("CPU ms per query, one thread")
+    axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def losses_by_age(arms: dict[str, list], ages: list[int], title: str) -> Figure:
+    """Mean paired differences with their 95 % intervals over the age in nights; `arms` has a `Difference` per age."""
+    figure, (axes,) = panels(height=3.2)
+    places = np.arange(len(ages))
+    for (name, found), colour, line, shift in zip(arms.items(), (RED, BLUE), ("s-", "o--"), (0.04, -0.04), strict=False):
+        mean = np.array([difference.mean for difference in found])
+        error = [mean - [difference.low for difference in found], [difference.high for difference in found] - mean]
+        axes.errorbar(places + shift, mean, error, fmt=line, color=colour, capsize=4, label=name)
+    axes.axhline(0, color=GREY, lw=1)
+    axes.set_xticks(places, ages)
+    axes.set(xlabel="age in nights", ylabel="R@100 against all fresh", title=title)
+    axes.legend(frameon=False)
+    return figure
+
+
+def stacked(table: pd.DataFrame, xlabel: str, title: str) -> Figure:
+    """One horizontal bar per row, made of the columns, with the total written at its end."""
+    figure, (axes,) = panels(height=0.5 * len(table) + 1.4)
+    left = np.zeros(len(table))
+    looks = zip(table.columns, (BLUE, ORANGE, GREEN, GREY), ("", "//", "..", "xx"), strict=False)
+    for column, colour, hatch in looks:
+        axes.barh(table.index, table[column], left=left, color=colour, hatch=hatch, edgecolor="white", label=column)
+        left += table[column].to_numpy(dtype=float)
+    for row, total in enumerate(left):
+        axes.text(total, row, f" {total:,.0f}", va="center")
+    axes.set(xlabel=xlabel, title=title, xlim=(0, left.max() * 1.12))
+    axes.invert_yaxis()
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def vector_map(items: np.ndarray, path: np.ndarray, nominated: np.ndarray) -> Figure:
+    """All item vectors [m, 2] in a plane, the nominated ones among them [k, 2], and the path of the user's vector [n + 1, 2]."""
+    figure, (axes,) = panels(height=3.6, width=4.6)
+    _draw_map(axes, items, path, nominated)
+    return figure
+
+
+def before_after(
+    items: np.ndarray, path: np.ndarray, nominated: np.ndarray, before: list[str], after: list[str], titles: tuple[str, str]
+) -> Figure:
+    """Left `vector_map`; right the lists of nominations before and after, with a line from each item's old place to its new."""
+    figure, (left, right) = panels(2, height=4, width=10.5, width_ratios=(1, 1.5))
+    _draw_map(left, items, path, nominated)
+    for x, align, names, title in ((0.42, "right", before, titles[0]), (0.58, "left", after, titles[1])):
+        right.text(x, -1.2, title, ha=align, weight="bold", fontsize=9)
+        for row, name in enumerate(names):
+            right.text(x, row, name, ha=align, va="center", fontsize=7.5, color="black" if name in before else RED)
+    for row, name in enumerate(before):
+        if name in after:
+            right.plot([0.43, 0.57], [row, after.index(name)], color=GREY, lw=1)
+    right.set(xlim=(0, 1), ylim=(len(before), -1.6))
+    right.axis("off")
+    return figure
+
+
+def _draw_map(axes, items: np.ndarray, path: np.ndarray, nominated: np.ndarray) -> None:
+    axes.plot(*items.T, ".", color=GREY, ms=2, alpha=0.35)
+    axes.plot(*nominated.T, "o", color=ORANGE, mec="black", mew=0.5, ms=5, label="nominated now")
+    axes.plot(*path.T, "-", color=BLUE, lw=1.5)
+    axes.plot(*path[0], "s", color=BLUE, mfc="white", ms=8, label="user, at first")
+    axes.plot(*path[-1], "D", color=BLUE, ms=8, label="user, now")
+    axes.set(title="All items (grey), in two of 64 dimensions", xticklabels=[], yticklabels=[])
+    axes.legend(frameon=False, fontsize=8, loc="best")
+
+
+def histograms(values: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str) -> Figure:
+    """Two or three sets of values over the same bins; the first filled, the others as outlines with their own dashes."""
+    figure, (axes,) = panels(height=3)
+    bins = np.linspace(min(0, *map(np.min, values.values())), max(map(np.max, values.values())), 41)
+    looks = zip(values.items(), (BLUE, RED, "black"), ("-", "--", ":"), strict=False)
+    for row, ((name, part), colour, dashes) in enumerate(looks):
+        filled = {"alpha": 0.45} if row == 0 else {"histtype": "step", "lw": 2, "ls": dashes}
+        axes.hist(part, bins, color=colour, label=f"{name} ({len(part):,})", **filled)
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axes.legend(frameon=False)
+    return figure
+
+
+def places(orders: dict[str, np.ndarray]) -> Figure:
+    """Place in the day over place out of the buffer, a panel for each order; `orders` [n]: which event comes first, second, …"""
+    figure, axes = panels(len(orders), height=3.1, sharex=True, sharey=True)
+    for ax, (title, order) in zip(axes, orders.items(), strict=True):
+        ax.plot(np.arange(len(order)), order, ".", color=BLUE, ms=2, alpha=0.6)
+        ax.set(xlabel="place out of the buffer", title=title, aspect="equal")
+    axes[0].set_ylabel("place in the day (order of time)")
+    return figure
+
+
+def moves(plane: np.ndarray, start: np.ndarray, end: np.ndarray, angles: dict[str, np.ndarray]) -> Figure:
+    """Left: all items in a plane [m, 2], and arrows from `start` [t, 2] to `end` [t, 2]; right: by what angle items moved."""
+    figure, (left, right) = panels(2, height=3.8)
+    left.plot(*plane.T, ".", color=GREY, ms=2, alpha=0.4)
+    left.quiver(*start.T, *(end - start).T, angles="xy", scale_units="xy", scale=1, width=0.004, color=RED)
+    left.set(title="All items (grey) in two of 64 dimensions,\nwhere the touched ones went (arrows)")
+    left.set(xticklabels=[], yticklabels=[], xlabel="1st principal axis", ylabel="2nd principal axis")
+    bins = np.linspace(0, max(map(np.max, angles.values())) * 1.02, 31)
+    looks = zip(angles.items(), (BLUE, RED, "black"), ("-", "--", ":"), strict=False)
+    for row, ((name, values), colour, dashes) in enumerate(looks):
+        filled = {"alpha": 0.45} if row == 0 else {"histtype": "step", "lw": 2, "ls": dashes}
+        right.hist(values, bins, color=colour, label=f"{name} ({len(values):,})", **filled)
+    right.set(yscale="log", xlabel="angle that the item's vector moved (degrees)", ylabel="items (log scale)", title="By how much")
+    right.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def differences(found: dict[str, object], xlabel: str, title: str) -> Figure:
+    """Mean paired differences with their 95 % intervals, one row each; `found` has a `Difference` by name."""
+    figure, (axes,) = panels(height=0.34 * len(found) + 1.1)
+    for row, difference in enumerate(found.values()):
+        clear = difference.low > 0 or difference.high < 0
+        colour = GREY if not clear else BLUE if difference.mean > 0 else RED
+        axes.plot([difference.low, difference.high], [row, row], color=colour, lw=2)
+        axes.plot(difference.mean, row, "o" if clear else "s", color=colour, mfc=colour if clear else "white")
+    axes.axvline(0, color=GREY, lw=1)
+    axes.set_yticks(range(len(found)), found)
+    axes.set(xlabel=xlabel, title=title)
+    axes.invert_yaxis()
+    return figure
+
+
+def over(x: np.ndarray, values: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str) -> Figure:
+    """A few labelled lines over the same positions, with markers."""
+    figure, (axes,) = panels(height=3)
+    looks = zip(values.items(), (BLUE, ORANGE, GREEN, RED, GREY), ("o-", "s--", "^-.", "v:", "x-"), strict=False)
+    for (name, line), colour, look in looks:
+        axes.plot(x, line, look, color=colour, ms=5, label=name)
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axes.legend(frameon=False)
+    return figure

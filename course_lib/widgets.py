@@ -1,0 +1,214 @@
+"""Widgets: what a reader can turn by hand. Each has a figure in figures.py that says the same on a page that stands still.
+
+A widget is a `Panel`; its parts are attributes, so that a test can turn them and read what they show.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Sequence
+
+import ipywidgets
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from course_lib import figures
+from course_lib.evaluation import TwoTowerServed, replay
+from course_lib.log import DAY, EventLog
+from course_lib.nomination import Nominator
+from course_lib.updates import State
+
+
+class Panel(ipywidgets.VBox):
+    """A box that a page without widgets replaces by a sentence."""
+
+    words = "A widget: open the notebook in Jupyter to turn it; the figure below shows the same."
+
+    def _repr_mimebundle_(self, **options) -> dict:
+        return super()._repr_mimebundle_(**options) | {"text/plain": self.words}
+
+
+def nomination_explorer(nominator: Nominator, users: Sequence, basket: Sequence, k: int = 10) -> Panel:
+    """Choose a user, see history and nominations; buy, and see at once where the vector goes and what becomes of the list.
+
+    - `users`: those to choose from; one that the log doesn't know is a new user.
+    - `basket`: ids of the items to buy that are offered first; any other listed item can be typed.
+
+    Parts: `user`, `item` (a description and its id), `buy`, `again` (forget what was bought here); `message`, `history`,
+    `nominations` (tables as HTML), `picture`; and as values `path`, the user's vectors [1, d] from the first to now, `listed`
+    and `before`, the nominations now and before the last purchase (None at first).
+    """
+    log, times_bought = nominator.log, _times_bought(nominator)
+    plane = Plane(_item_vectors(nominator))
+    names = {f"{text} ({item})": item for item, text in _in_order(nominator, basket).items()}
+    panel = Panel()
+    panel.user = ipywidgets.Dropdown(options=[(str(user), user) for user in users], description="user")
+    panel.item = ipywidgets.Combobox(options=list(names), value=next(iter(names)), description="item", layout={"width": "32em"})
+    panel.buy = ipywidgets.Button(description="Buy", button_style="primary", layout={"width": "6em"})
+    panel.again = ipywidgets.Button(description="Start again", layout={"width": "8em"})
+    panel.message, panel.history, panel.nominations = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
+    panel.picture = ipywidgets.Image(format="png", layout={"width": "440px"})
+    tables = ipywidgets.HBox([panel.history, panel.nominations])
+    panel.children = [
+        ipywidgets.HBox([panel.user, panel.item, panel.buy, panel.again]),
+        panel.message,
+        tables,
+        panel.picture,
+    ]
+
+    def show(message: str) -> None:
+        user = panel.user.value
+        panel.path.append(nominator.user_vector(user).numpy())
+        panel.before, panel.listed = panel.listed, nominator.nominate(user, k)
+        codes = log.items.index.get_indexer(panel.listed["item"])
+        table = panel.listed.assign(bought=times_bought[codes], change=_changes(panel.listed, panel.before))
+        panel.nominations.value = _table(f"Nominations for {user}", table)
+        panel.history.value = _table("History, latest first", nominator.history(user, k))
+        cosine = float((panel.path[0] * panel.path[-1]).sum())
+        panel.message.value = f"{html.escape(message)} Cosine of the vector with where it was at first: <b>{cosine:.3f}</b>"
+        path = plane.of(np.concatenate(panel.path))
+        panel.picture.value = png(figures.vector_map(plane.points, path, plane.points[codes]))
+
+    def start(_=None) -> None:
+        nominator.live.pop(panel.user.value, None)
+        panel.path, panel.listed = [], None
+        show("Nothing bought yet.")
+
+    def buy(_) -> None:
+        item = names.get(panel.item.value)
+        if item is None:
+            panel.message.value = "There is no such item; type a part of its name, and choose one."
+        elif item in nominator.history(panel.user.value, len(log.items))["item"].array:
+            panel.message.value = "The user has that already; choose another."
+        else:
+            nominator.buy(panel.user.value, item)
+            show(f"Bought: {panel.item.value}.")
+
+    panel.user.observe(start, "value")
+    panel.buy.on_click(buy)
+    panel.again.on_click(start)
+    start()
+    return panel
+
+
+def index_dials(table: pd.DataFrame) -> Panel:
+    """Turn nprobe, efSearch and M, and see what they do to recall and to the number of vectors compared.
+
+    `table`: as `figures.dials` wants it. Parts: `kind`, `nprobe`, `M`, `ef_search`; `message`, `picture`; and as a value
+    `chosen`, the row of the table.
+    """
+    ivf, hnsw = (table[table["index"] == kind] for kind in ("ivf", "hnsw"))
+    panel = Panel()
+    panel.kind = ipywidgets.ToggleButtons(options=["ivf", "hnsw"], description="index")
+    panel.nprobe = ipywidgets.SelectionSlider(options=_values(ivf["value"]), description="nprobe")
+    panel.M = ipywidgets.SelectionSlider(options=_values(hnsw["M"]), description="M")
+    panel.ef_search = ipywidgets.SelectionSlider(options=_values(hnsw["value"]), description="efSearch")
+    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.Image(format="png", layout={"width": "800px"})
+    dials = ipywidgets.HBox([panel.nprobe, panel.M, panel.ef_search])
+    panel.children = [panel.kind, dials, panel.message, panel.picture]
+
+    def show(_=None) -> None:
+        of_graph = panel.kind.value == "hnsw"
+        panel.nprobe.disabled, panel.M.disabled, panel.ef_search.disabled = of_graph, not of_graph, not of_graph
+        if of_graph:
+            row = hnsw[(hnsw["M"] == panel.M.value) & (hnsw["value"] == panel.ef_search.value)].iloc[0]
+        else:
+            row = ivf[ivf["value"] == panel.nprobe.value].iloc[0]
+        panel.chosen = row
+        panel.message.value = f"recall <b>{row['recall']:.3f}</b>, compared <b>{100 * row['compared']:.1f} %</b> of the vectors"
+        panel.picture.value = png(figures.dials(table, row.name))
+
+    for part in (panel.kind, panel.nprobe, panel.M, panel.ef_search):
+        part.observe(show, "value")
+    show()
+    return panel
+
+
+class Plane:
+    """The two directions in which vectors [m, d] differ most (principal components), and the vectors in it: `points` [m, 2]."""
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self.middle = vectors.mean(0)
+        self.axes = np.linalg.svd(vectors - self.middle, full_matrices=False)[2][:2].T  # [d, 2]
+        self.points = self.of(vectors)
+
+    def of(self, vectors: np.ndarray) -> np.ndarray:
+        """[n, d] → [n, 2]"""
+        return (vectors - self.middle) @ self.axes
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as the bytes of a PNG."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _item_vectors(nominator: Nominator) -> np.ndarray:
+    version, log = nominator.version, nominator.log
+    return version.state.item_vectors(log, np.arange(log.listed(version.time)), version.time).numpy()
+
+
+def _times_bought(nominator: Nominator) -> np.ndarray:
+    log = nominator.log
+    return np.bincount(log.item_codes[: nominator.version.before], minlength=len(log.items))
+
+
+def _in_order(nominator: Nominator, basket: Sequence) -> pd.Series:
+    """The descriptions of all listed items by their ids, those of the basket first."""
+    listed = nominator.log.items["description"].iloc[: nominator.log.listed(nominator.version.time)]
+    return pd.concat([listed.loc[list(basket)], listed.drop(list(basket))])
+
+
+def _values(column: pd.Series) -> list[int]:
+    return [int(value) for value in sorted(column.unique())]
+
+
+def _changes(now: pd.DataFrame, before: pd.DataFrame | None) -> list[str]:
+    """What became of each item's place."""
+    if before is None:
+        return [""] * len(now)
+    old = {item: place for place, item in enumerate(before["item"])}
+    moved = [old[item] - place if item in old else None for place, item in enumerate(now["item"])]
+    return ["new" if by is None else f"▲{by}" if by > 0 else f"▼{-by}" if by < 0 else "" for by in moved]
+
+
+def _table(title: str, table: pd.DataFrame) -> str:
+    body = table.to_html(index=False, border=0, justify="left", float_format="{:.3f}".format) if len(table) else "nothing"
+    return f"<b>{html.escape(title)}</b><br>{body}"
+
+
+def update_dials(log: EventLog, states: dict[int, State], day: pd.Timestamp, rates: Sequence[float]) -> Panel:
+    """Choose how many days ago the last full update was, and the hourly learning rate; see the day's recall by hour.
+
+    `states`: full states by the days that lie between them and `day`. Parts: `age`, `rate`; `message`, `picture`; and as a
+    value `recall`, by hour.
+    """
+    panel = Panel()
+    panel.age = ipywidgets.SelectionSlider(options=sorted(states), description="days old")
+    panel.rate = ipywidgets.SelectionSlider(options=["no hourly update", *rates], description="rate")
+    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.Image(format="png", layout={"width": "800px"})
+    panel.children = [ipywidgets.HBox([panel.age, panel.rate]), panel.message, panel.picture]
+
+    def show(_=None) -> None:
+        rate = None if panel.rate.value == "no hourly update" else panel.rate.value
+        panel.recall = recall_by_hour(log, states[panel.age.value], day, rate)
+        plain = recall_by_hour(log, states[min(states)], day, None)
+        panel.message.value = f"R@100 of the day: <b>{panel.recall['all day']:.4f}</b>, fresh and without: {plain['all day']:.4f}"
+        named = {"last night's, no hourly update": plain.iloc[:-1], "as chosen": panel.recall.iloc[:-1]}
+        panel.picture.value = png(figures.over(plain.index[:-1], named, "hour of the day", "R@100", f"{day:%Y-%m-%d}"))
+
+    for part in (panel.age, panel.rate):
+        part.observe(show, "value")
+    show()
+    return panel
+
+
+def recall_by_hour(log: EventLog, state: State, day: pd.Timestamp, rate: float | None) -> pd.Series:
+    """R@100 of each hour of a day, and of all of it, served from `state`; `rate` of the hourly ID update, None for none."""
+    served = TwoTowerServed(state, full_every=None, hourly=None if rate is None else "ids", rate=rate)
+    result = replay(log, served, day, day + DAY, progress=False, hourly=True, learn_before=False)
+    hit = result["rank"] <= 100
+    return pd.concat([hit.groupby(result["hour"]).mean(), pd.Series({"all day": hit.mean()})])

@@ -1,0 +1,129 @@
+"""The widgets, turned as a reader turns them, without a browser: what they show is what the library answers."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from course_lib import figures, widgets
+from course_lib.log import EventLog
+from course_lib.nomination import Nominator
+from course_lib.updates import State
+
+BASKET = ["22423", "85123A"]
+
+
+@pytest.fixture
+def nominator(retail: EventLog, retail_state: State) -> Nominator:
+    nominator = Nominator(retail)
+    nominator.publish(retail_state, retail.days[3])
+    return nominator
+
+
+@pytest.fixture
+def explorer(nominator: Nominator, retail: EventLog) -> widgets.Panel:
+    return widgets.nomination_explorer(nominator, ["<new>", retail.users.index[0]], BASKET, k=5)
+
+
+def rows(table) -> list[list[str]]:
+    """The cells of a table in HTML, its head left out."""
+    return [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", table.value, re.S)]
+
+
+def test_what_is_shown_is_what_the_nominator_answers(explorer: widgets.Panel, nominator: Nominator, retail: EventLog):
+    found = nominator.nominate("<new>", 5)
+    before = retail.events[retail.events["time"] < retail.days[3]]
+    shown = rows(explorer.nominations)
+    assert [row[0] for row in shown] == found["item"].tolist()
+    assert [row[2] for row in shown] == [f"{score:.3f}" for score in found["score"]]
+    assert [int(row[3]) for row in shown] == [(before["item"] == item).sum() for item in found["item"]]
+    assert not any(row[4] for row in shown)
+    assert "nothing" in explorer.history.value and rows(explorer.history) == []
+
+
+def test_a_purchase_is_history_and_moves_vector_and_list_at_once(explorer: widgets.Panel, nominator: Nominator):
+    first, picture = explorer.listed["item"].tolist(), explorer.picture.value
+    explorer.buy.click()
+    assert rows(explorer.history)[0][0] == "22423"
+    np.testing.assert_array_equal(explorer.path[-1], nominator.user_vector("<new>").numpy())
+    cosine = float((explorer.path[0] * explorer.path[1]).sum())
+    assert cosine < 0.9999 and f"{cosine:.3f}" in explorer.message.value
+    now = nominator.nominate("<new>", 5)["item"].tolist()
+    shown = rows(explorer.nominations)
+    assert [row[0] for row in shown] == now and "22423" not in now and now != first
+    for place, (item, *_, change) in enumerate(shown):
+        by = first.index(item) - place if item in first else None
+        assert change == ("new" if by is None else f"▲{by}" if by > 0 else f"▼{-by}" if by < 0 else "")
+    assert explorer.picture.value != picture
+
+
+def test_another_item_can_be_typed_and_nonsense_changes_nothing(explorer: widgets.Panel, nominator: Nominator, retail: EventLog):
+    item = retail.items.index[7]
+    explorer.item.value = f"{retail.items['description'].iloc[7]} ({item})"
+    explorer.buy.click()
+    assert nominator.history("<new>")["item"].tolist() == [item]
+    for nonsense in (explorer.item.value, "no such thing"):  # owned already, and unknown
+        explorer.item.value = nonsense
+        explorer.buy.click()
+        assert nominator.history("<new>")["item"].tolist() == [item] and len(explorer.path) == 2
+    assert "no such item" in explorer.message.value
+
+
+def test_another_user_and_starting_again(explorer: widgets.Panel, nominator: Nominator, retail: EventLog):
+    explorer.buy.click()
+    explorer.again.click()
+    assert len(explorer.path) == 1 and nominator.history("<new>").empty
+    user = retail.users.index[0]
+    explorer.user.value = user
+    assert [row[0] for row in rows(explorer.history)] == nominator.history(user, 5)["item"].tolist()
+    assert [row[0] for row in rows(explorer.nominations)] == nominator.nominate(user, 5)["item"].tolist()
+
+
+def test_text_from_the_log_is_text(explorer: widgets.Panel):
+    """A user or an item called <new> must not become a tag."""
+    assert "&lt;new&gt;" in explorer.nominations.value and "<new>" not in explorer.nominations.value
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    rows = [("ivf", np.nan, probe, probe / 8, probe / 10) for probe in (1, 4, 8)]
+    rows += [("hnsw", M, ef, ef / 100 - 1 / M, ef * M / 10_000) for M in (4, 16) for ef in (50, 100)]
+    return pd.DataFrame(rows, columns=["index", "M", "value", "recall", "compared"])
+
+
+def test_dials(table: pd.DataFrame):
+    panel = widgets.index_dials(table)
+    assert panel.chosen["value"] == 1 and panel.M.disabled and not panel.nprobe.disabled
+    picture = panel.picture.value
+    panel.nprobe.value = 4
+    assert "0.500" in panel.message.value and "40.0 %" in panel.message.value and panel.picture.value != picture
+    panel.kind.value = "hnsw"
+    assert panel.nprobe.disabled and not panel.M.disabled
+    panel.M.value, panel.ef_search.value = 16, 100
+    assert panel.chosen.name == 6 and "0.938" in panel.message.value and "16.0 %" in panel.message.value
+
+
+def test_a_page_without_widgets_says_so(table: pd.DataFrame, explorer: widgets.Panel):
+    for panel in (widgets.index_dials(table), explorer):
+        bundle = panel._repr_mimebundle_()
+        assert bundle["text/plain"] == widgets.Panel.words
+        assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.model_id
+        assert panel.picture.value.startswith(b"\x89PNG")
+
+
+def test_the_plane_is_the_one_in_which_vectors_differ_most():
+    rng = np.random.default_rng(0)
+    turned = np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    vectors = 7 + (rng.normal(size=(400, 5)) * [9, 5, 1, 1, 1]) @ turned
+    spread = widgets.Plane(vectors).points.var(0)
+    np.testing.assert_allclose(spread, np.linalg.eigvalsh(np.cov(vectors.T, bias=True))[::-1][:2])
+
+
+def test_the_rings_are_where_the_values_are(table: pd.DataFrame):
+    """`figures.dials` rings the chosen row in the panel of its kind."""
+    for row, ax in ((2, 0), (5, 1)):
+        rings = [line for line in figures.dials(table, row).axes[ax].lines if line.get_markersize() == 16]
+        assert [(ring.get_xdata()[0], ring.get_ydata()[0]) for ring in rings] == [
+            (100 * table["compared"][row], table["recall"][row])
+        ]
