@@ -24,9 +24,8 @@ import torch
 from scipy.sparse import csr_array
 from scipy.special import entr
 from torch import Tensor
-from torch.nn.functional import pad
 
-from course_lib.features import Encoder, Features, drop_fields
+from course_lib.features import Encoder, Features, drop_fields, stack
 
 Augmentation = Callable[[Features, torch.Generator], tuple[Features, Features]]
 
@@ -49,8 +48,7 @@ def vectors_together(item_vectors: Callable[[Features], Tensor], *parts: Feature
 
     One pass costs less than one for each part: every embedding table gets one gradient, to be sorted and applied once.
     """
-    rows = {name: _stack([part[name] for part in parts]) for name in parts[0]}
-    return item_vectors(rows).split([len(next(iter(part.values()))) for part in parts])
+    return item_vectors(stack(list(parts))).split([len(next(iter(part.values()))) for part in parts])
 
 
 @dataclass(frozen=True)
@@ -186,13 +184,6 @@ def mutual_information(items: pd.DataFrame, weights: pd.Series | np.ndarray | No
 def field_names(features: Features) -> list[str]:
     """The fields, the ID first: everything but `statistics`."""
     return [name for name in features if name != "statistics"]
-
-
-def _stack(parts: list[Tensor]) -> Tensor:
-    if parts[0].dim() > 1:  # the bags of one batch can be wider than those of another
-        width = max(part.shape[1] for part in parts)
-        parts = [pad(part, (0, width - part.shape[1])) for part in parts]
-    return torch.cat(parts)
 
 
 def _split(features: Features, shown: set[str]) -> tuple[Features, Features]:

@@ -12,6 +12,7 @@ import copy
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn import functional
 
 from course_lib.log import DAY, NOT_A_FIELD, EventLog
 
@@ -247,6 +248,18 @@ class FeatureStore:
 def take(features: Features, rows: torch.Tensor) -> Features:
     """The given rows of every field."""
     return {name: values[rows] for name, values in features.items()}
+
+
+def stack(parts: list[Features]) -> Features:
+    """The rows of all parts, one after the other, in the fields of the first; bags are made as wide as the widest."""
+    stacked = {}
+    for name in parts[0]:
+        values = [part[name] for part in parts]
+        if values[0].dim() > 1:
+            width = max(value.shape[1] for value in values)
+            values = [functional.pad(value, (0, width - value.shape[1])) for value in values]
+        stacked[name] = torch.cat(values)
+    return stacked
 
 
 def drop_fields(features: Features, share: float, generator: torch.Generator) -> Features:

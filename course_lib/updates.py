@@ -12,9 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn import functional
 
-from course_lib.features import Encoder, Features, FeatureStore, drop_fields, first_seen, growing_histories, take
+from course_lib.features import Encoder, Features, FeatureStore, drop_fields, first_seen, growing_histories, stack, take
 from course_lib.files import whole_file
 from course_lib.log import DAY, HOUR, EventLog
 from course_lib.losses import in_batch_softmax
@@ -271,16 +270,8 @@ def make_batch(state: State, log: EventLog, rows: slice, time: pd.Timestamp, gen
 
 def join(batches: list[Batch]) -> Batch:
     """All the events of several batches, one after the other."""
-    fields = [(batch.users, batch.items) for batch in batches]
-    users, items = ({name: _stack([part[name] for part in side]) for name in side[0]} for side in zip(*fields, strict=True))
-    return Batch(users, items, *(torch.cat(parts) for parts in zip(*((b.log_q, b.ids) for b in batches), strict=True)))
-
-
-def _stack(parts: list[torch.Tensor]) -> torch.Tensor:
-    if parts[0].dim() > 1:  # bags of one field can be wider on one day than on another
-        width = max(part.shape[1] for part in parts)
-        parts = [functional.pad(part, (0, width - part.shape[1])) for part in parts]
-    return torch.cat(parts)
+    users, items = stack([batch.users for batch in batches]), stack([batch.items for batch in batches])
+    return Batch(users, items, torch.cat([batch.log_q for batch in batches]), torch.cat([batch.ids for batch in batches]))
 
 
 def take_batch(batch: Batch, events: torch.Tensor) -> Batch:
