@@ -256,7 +256,8 @@ def test_item_features_by_hand(tiny: EventLog, store: FeatureStore):
 
 
 def test_without_statistics_there_are_none(tiny: EventLog):
-    assert "statistics" not in FeatureStore(Encoder(tiny.items), Encoder(tiny.users), (1.0,), 2).item_features(tiny, np.arange(4), START)
+    store = FeatureStore(Encoder(tiny.items), Encoder(tiny.users), (1.0,), 2)
+    assert "statistics" not in store.item_features(tiny, np.arange(4), START)
 
 
 def test_log_q_by_hand(tiny: EventLog, store: FeatureStore):

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from course_lib import figures, widgets
-from course_lib.log import EventLog
+from course_lib.evaluation import TwoTowerServed, recall, replay
+from course_lib.log import DAY, EventLog
 from course_lib.nomination import Nominator
-from course_lib.updates import State
+from course_lib.updates import State, full_update
 
 BASKET = ["22423", "85123A"]
 
@@ -109,7 +110,7 @@ def test_a_page_without_widgets_says_so(table: pd.DataFrame, explorer: widgets.P
         bundle = panel._repr_mimebundle_()
         assert bundle["text/plain"] == widgets.Panel.words
         assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.model_id
-        assert panel.picture.value.startswith(b"\x89PNG")
+        assert bytes(panel.picture.value).startswith(b"\x89PNG")
 
 
 def test_the_plane_is_the_one_in_which_vectors_differ_most():
@@ -127,3 +128,20 @@ def test_the_rings_are_where_the_values_are(table: pd.DataFrame):
         assert [(ring.get_xdata()[0], ring.get_ydata()[0]) for ring in rings] == [
             (100 * table["compared"][row], table["recall"][row])
         ]
+
+
+def test_update_dials_replay_the_day_as_chosen(retail, retail_state):
+    """Recall by hour against an hourly replay of the same day; the dials change it."""
+    day, older = retail.days[4], full_update(retail_state, retail, retail.days[3])
+    panel = widgets.update_dials(retail, {0: older, 1: retail_state}, day, [0.1])
+    result = replay(retail, TwoTowerServed(older), day, day + DAY, progress=False, hourly=True, learn_before=False)
+    assert panel.recall["all day"] == pytest.approx(recall(result, 100))
+    first = result[result["hour"] == result["hour"].min()]
+    assert panel.recall.iloc[0] == pytest.approx(recall(first, 100))
+    fresh, picture = panel.recall, panel.picture.value
+    panel.age.value = 1
+    assert not panel.recall.equals(fresh) and panel.picture.value != picture
+    old = panel.recall
+    panel.rate.value = 0.1
+    assert not panel.recall.equals(old)
+    assert panel.recall.iloc[0] == old.iloc[0]  # before the first hour there is nothing to have learned from
