@@ -33,7 +33,11 @@ $(READY): requirements.lock
 	@command -v "$(PYTHON)" > /dev/null || { echo "There is no $(PYTHON) here. Install Python 3.10 or newer, or name one: make PYTHON=python3.12" >&2; exit 1; }
 	@"$(PYTHON)" -c "$$CHECK_PYTHON"
 	"$(PYTHON)" -m venv --clear .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
+	grep -v '^hnswlib==' requirements.lock > .venv/wheels.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -r .venv/wheels.txt
+	@echo "Compiling hnswlib, about a minute ..."
+	@$(BIN)/python -m pip install --disable-pip-version-check "$$(grep '^hnswlib==' requirements.lock)" > .venv/hnswlib.log 2>&1 || \
+		echo "hnswlib could not be compiled (see .venv/hnswlib.log), and all but HnswlibIndex works without it: for that, install a C++ compiler, then run 'make clean lab'."
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -59,7 +63,7 @@ format: $(READY)
 # Versions in the present lock are kept where they still fit; remove the lock first to have the newest.
 lock:
 	@command -v uv > /dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
-	echo 'torch==2.13.0' | uv pip compile --quiet --universal --python-version 3.10 --extra test --no-annotate --no-header \
+	echo 'torch==2.13.0' | uv pip compile --quiet --universal --python-version 3.10 --extra hnswlib --extra test --no-annotate --no-header \
 		--output-file requirements.lock pyproject.toml -
 	@{ echo '# Every package of the course, exactly, for Python 3.10 to 3.13 on Linux, macOS and Windows.'; \
 	   echo '# Made by "make lock" from pyproject.toml. Do not edit.'; \
