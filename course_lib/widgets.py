@@ -188,12 +188,12 @@ def update_dials(log: EventLog, states: dict[int, State], day: pd.Timestamp, rat
     """
     panel = Panel()
     panel.age = ipywidgets.SelectionSlider(options=sorted(states), description="days old")
-    panel.rate = ipywidgets.SelectionSlider(options=["no hourly update", *rates], description="rate")
+    panel.rate = ipywidgets.SelectionSlider(options=["none", *rates], description="hourly rate")
     panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.Image(format="png", layout={"width": "800px"})
     panel.children = [ipywidgets.HBox([panel.age, panel.rate]), panel.message, panel.picture]
 
     def show(_=None) -> None:
-        rate = None if panel.rate.value == "no hourly update" else panel.rate.value
+        rate = None if panel.rate.value == "none" else panel.rate.value
         panel.recall = recall_by_hour(log, states[panel.age.value], day, rate)
         plain = recall_by_hour(log, states[min(states)], day, None)
         panel.message.value = f"R@100 of the day: <b>{panel.recall['all day']:.4f}</b>, fresh and without: {plain['all day']:.4f}"
