@@ -22,6 +22,8 @@ anything, the worst case for any index and like no trained model. Queries are fu
 
 import course_lib  # isort: skip  # noqa: F401 (sets OMP_WAIT_POLICY, which Faiss reads when it is loaded)
 import argparse
+import functools
+import gc
 import statistics
 import time
 from collections.abc import Callable
@@ -51,9 +53,13 @@ def vectors(items: int, law: str, seed: int) -> np.ndarray:
 
 def seconds(call: Callable, *arguments) -> float:
     """Of processor time, so that it does not matter what else the machine does."""
+    gc.collect()
+    gc.disable()  # as timeit does: a collection would hit one of the two at random
     start = time.process_time()
     call(*arguments)
-    return time.process_time() - start
+    took = time.process_time() - start
+    gc.enable()
+    return took
 
 
 def one_by_one(index: VectorIndex, queries: np.ndarray) -> None:
@@ -109,14 +115,14 @@ def interface(items: int, law: str) -> bool:
         one_thread(index)
         queries = vectors(100 if "flat" in name.lower() else 500, law, seed=2)
         bare = bare_search(index, queries, 100)
-        index.search(queries, 100), bare()  # warm
+        search = functools.partial(index.search, queries, 100)
+        search(), bare()  # warm
         through, direct = [], []
-        for _ in range(3 * ROUNDS):
-            direct.append(seconds(bare))
-            through += [seconds(index.search, queries, 100), seconds(index.search, queries, 100)]
-            direct.append(seconds(bare))
+        for round in range(5 * ROUNDS):  # in turns, and each first every other time
+            for times, call in ((through, search), (direct, bare))[:: 1 if round % 2 else -1]:
+                times.append(seconds(call))
         ours, its = statistics.median(through), statistics.median(direct)
-        ratio = its / ours
+        ratio = statistics.median(bare_one / ours_one for bare_one, ours_one in zip(direct, through, strict=True))
         good &= ratio >= 0.95
         print(
             f"  {name:18} {m:>9,} items {len(queries) / its:9.0f} queries/s bare {len(queries) / ours:9.0f} through   {ratio:.3f}"
