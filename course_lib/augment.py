@@ -25,9 +25,35 @@ from scipy.sparse import csr_array
 from scipy.special import entr
 from torch import Tensor
 
-from course_lib.features import Encoder, Features, drop_fields, stack
+from course_lib.features import Encoder, Features, drop_fields, stack, take
 
 Augmentation = Callable[[Features, torch.Generator], tuple[Features, Features]]
+
+
+@dataclass(frozen=True)
+class SelfSupervision:
+    """The self-supervised term of a joint loss: what each step draws, how it is transformed, and what it weighs.
+
+    - `augment`: makes the two views. `alpha`: α, the weight of the term. `temperature`: τ_s.
+    - `m`: items per step, drawn uniformly from those known, whatever the number of events in the step.
+    """
+
+    augment: Augmentation
+    alpha: float = 0.1
+    temperature: float = 0.2
+    m: int = 256
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha < np.inf:
+            raise ValueError(f"alpha is {self.alpha}; it weighs the self-supervised loss, and must be 0 or a number above.")
+        if not 0 < self.temperature < np.inf or self.m < 2:
+            raise ValueError(f"temperature is {self.temperature} and m is {self.m}; τ_s must be a number above 0, and m 2 or more.")
+
+    def views(self, catalogue: Features, generator: torch.Generator) -> tuple[Features, Features]:
+        """Two views of m items, drawn uniformly from a catalogue of `known` items (all of them, if there are fewer)."""
+        ids = next(iter(catalogue.values()))
+        rows = uniform_items(len(ids), self.m, generator) - 1
+        return self.augment(take(catalogue, rows.to(ids.device)), generator)
 
 
 def uniform_items(known: int, m: int, generator: torch.Generator) -> Tensor:
@@ -156,7 +182,7 @@ def mutual_information(items: pd.DataFrame, weights: pd.Series | np.ndarray | No
     The ID determines every single-valued field: MI(ID, f) is all of f's entropy, and no field is more related to f. The
     same goes, by chance, for any field with nearly as many values as there are rows. So a correlated mask by plain MI, as
     the notes and Yao et al. (2021, section 3) have it, hides the ID and the fields of many values with every seed:
-    compare with the MI of a table whose columns were each shuffled, which is what chance alone gives.
+    compare with the MI of `shuffled_columns(items)`, which is what chance alone gives (without weights).
 
     - `items`: rows of `EventLog.items`: those known before the test period.
     - `weights`: [n] events per item in the training period, in row order, or a Series by item (an item that is not in it
@@ -179,6 +205,17 @@ def mutual_information(items: pd.DataFrame, weights: pd.Series | np.ndarray | No
             joint = (weighted @ fields[other]).data  # the pairs of values that occur
             mi.loc[one, other] = mi.loc[other, one] = entropy[one] + entropy[other] - entr(joint).sum()
     return mi.round(12) + 0.0  # no −0.0
+
+
+def shuffled_columns(items: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """The same fields, each column and the ID in a random order of its own: what is left of their relations is chance.
+
+    For `mutual_information` without weights: weights belong to rows, and these rows are no items any more.
+    """
+    generator = np.random.default_rng(seed)
+    columns = {name: column.to_numpy()[generator.permutation(len(items))] for name, column in items.items()}
+    ids = pd.Index(items.index.to_numpy()[generator.permutation(len(items))], name=items.index.name)
+    return pd.DataFrame(columns, index=ids)
 
 
 def field_names(features: Features) -> list[str]:

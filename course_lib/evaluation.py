@@ -115,8 +115,9 @@ def replay(
     and the recommender has a `learn_hour` besides, called once the hour is tested. Candidates are the items listed by
     that morning.
 
-    Returns one row per event: `day`, `user`, `item`, `rank` (1 is best; ties count against the model), `bought` (how
-    often the item had been bought before that day) and `history` (how many items the user had bought); `hour` too, if hourly.
+    Returns one row per event: `day`, `user`, `item`, `rank` (1 is best; ties count against the model), `within` (its place
+    among the candidates of its own slice, see `within_slice`), `bought` (how often the item had been bought before that
+    day) and `history` (how many items the user had bought); `hour` too, if hourly.
     """
     start = pd.Timestamp(start)
     days = [day for day in log.days if end is None or day < pd.Timestamp(end)]
@@ -153,10 +154,37 @@ def _test(log: EventLog, recommender: Recommender, time: pd.Timestamp, rows: sli
             "user": log.users.index[users[user_rows]],
             "item": log.items.index[items],
             "rank": ranks(scores, bought, user_rows, items),
+            "within": within_slice(scores, bought, user_rows, items, times_bought[: scores.shape[1]]),
             "bought": times_bought[items],
             "history": np.array([len(b) for b in bought])[user_rows],
         }
     )
+
+
+def within_slice(
+    scores: torch.Tensor, bought: list[np.ndarray], rows: np.ndarray, items: np.ndarray, times_bought: np.ndarray
+) -> np.ndarray:
+    """[e] of the other candidates in the slice of each event's item: the share that scores lower, ties counting half.
+
+    The mean over events is an AUC: 0.5 is chance, whether or not the slice as a whole stands high. Recall of cold items
+    can be bought by lifting all of them; this cannot. NaN where the item was no candidate, or the only one of its slice.
+    Arguments as for `ranks`; `times_bought`: [m] of each candidate.
+    """
+    of = torch.from_numpy(slice_codes(times_bought))  # [m]
+    candidates = scores.clone()
+    for row, codes in enumerate(bought):
+        candidates[row, codes[codes < candidates.shape[1]]] = torch.nan  # compares as neither lower nor equal
+    rows, items = torch.as_tensor(rows), torch.as_tensor(items)
+    listed = items < len(of)
+    own_slice = torch.full((len(items),), -1)  # [e]
+    own_slice[listed] = of[items[listed]]
+    share = torch.full((len(items),), torch.nan)  # [e]
+    for code in range(len(SLICES)):
+        columns, mine = (of == code).nonzero()[:, 0], (own_slice == code).nonzero()[:, 0]  # [s], [e']
+        others, own = candidates[:, columns][rows[mine]], scores[rows[mine], items[mine]][:, None]  # [e', s], [e', 1]
+        lower, ties = (others < own).sum(1), (others == own).sum(1) - 1  # the item itself is no other
+        share[mine] = (lower + ties / 2) / ((~others.isnan()).sum(1) - 1)
+    return share.numpy()
 
 
 def ranks(scores: torch.Tensor, bought: list[np.ndarray], rows: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -187,16 +215,36 @@ def recall(result: pd.DataFrame, k: int) -> float:
 
 def slices(result: pd.DataFrame) -> pd.Series:
     """Each event's slice, by how often its item had been bought up to then: cold, tail, mid or head."""
-    borders = [-1, *(high for _, high in SLICES.values())]
-    return pd.cut(result["bought"], borders, labels=list(SLICES))
+    return pd.Series(pd.Categorical.from_codes(slice_codes(result["bought"]), list(SLICES)), result.index)
+
+
+def slice_codes(times_bought: np.ndarray) -> np.ndarray:
+    """[m] each item's slice as a number: 0 cold, 1 tail, 2 mid, 3 head."""
+    return np.searchsorted([high for _, high in SLICES.values()], times_bought)
 
 
 def summary(result: pd.DataFrame) -> pd.Series:
-    """R@50, R@100, and R@100 by slice (NaN for an empty one)."""
+    """R@50, R@100, R@100 by slice, and the AUC within each slice (`within_slice`); NaN for an empty one."""
     of = slices(result)
-    return pd.Series(
-        {"R@50": recall(result, 50), "R@100": recall(result, 100), **{name: recall(result[of == name], 100) for name in SLICES}}
-    )
+    recalls = {"R@50": recall(result, 50), "R@100": recall(result, 100)}
+    recalls |= {name: recall(result[of == name], 100) for name in SLICES}
+    return pd.Series(recalls | {f"in-{name}": float(result.loc[of == name, "within"].mean()) for name in SLICES})
+
+
+def alignment(first: torch.Tensor, second: torch.Tensor) -> float:
+    """Mean squared distance of n pairs [n, d], [n, d] of unit vectors that belong together: 0 where they are equal, 4 at most.
+
+    Source: Wang & Isola, 2020, section 4.1.
+    """
+    return float((first - second).square().sum(1).mean())
+
+
+def uniformity(vectors: torch.Tensor) -> float:
+    """log of the mean of exp(−2 · squared distance) over all pairs of unit vectors [m, d], m ≥ 2; lower is more evenly spread.
+
+    0 if all are the same; on a sphere of many dimensions −4 is about as even as it gets. Source: Wang & Isola, 2020, section 4.1.
+    """
+    return float(torch.pdist(vectors).square().mul(-2).exp().mean().log())
 
 
 class Difference(NamedTuple):

@@ -8,61 +8,95 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import multiprocessing
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import faiss
 import numpy as np
 import pandas as pd
+import torch
 
 from course_lib import __version__
-from course_lib.evaluation import Recommender, TwoTowerNightly, TwoTowerServed, replay, summary
+from course_lib.augment import (
+    Augmentation,
+    Complementary,
+    CorrelatedMask,
+    Dropout,
+    RandomMask,
+    SelfSupervision,
+    mutual_information,
+    shuffled_columns,
+)
+from course_lib.evaluation import (
+    Recommender,
+    TwoTowerNightly,
+    TwoTowerServed,
+    alignment,
+    ranks,
+    recall,
+    replay,
+    summary,
+    uniformity,
+    within_slice,
+)
 from course_lib.index import FaissIndex, HnswlibIndex, MilvusIndex, VectorIndex
 from course_lib.log import EventLog, load_online_retail
 from course_lib.peers import EASE, ItemCF, Popularity
+from course_lib.simulate import Simulated, simulate, thinned
 from course_lib.updates import Settings, State, full_update, new_state
 
 RESULTS = Path(__file__).resolve().parent.parent / "data" / "results"
 TUNING = ("2011-04-01", "2011-06-01")
 TEST = ("2011-06-01", "2011-12-10")
 SEEDS = range(5)
-Arm = tuple[str, int, Callable[[EventLog], Recommender]]  # name, seed, how to make it
+
+
+class Arm(NamedTuple):
+    """One run: how to make what is replayed, and on what share of the log (drawn by seed)."""
+
+    name: str
+    seed: int
+    make: Callable[[EventLog], Recommender]
+    share: float = 1.0
 
 
 def two_tower(name: str, **changes) -> Iterator[Arm]:
     """One arm of the two-tower model for each seed, with these settings changed."""
     for seed in SEEDS:
         settings = replace(Settings(), seed=seed, **changes)
-        yield name, seed, lambda log, settings=settings: TwoTowerNightly(new_state(log, settings))
+        yield Arm(name, seed, lambda log, settings=settings: TwoTowerNightly(new_state(log, settings)))
 
 
 def peers_test() -> Iterator[Arm]:
     """The two towers and their peers on the test days, with their default settings: the chosen ones."""
-    yield "popularity", 0, lambda log: Popularity()
-    yield "item-to-item CF", 0, lambda log: ItemCF()
-    yield "EASE", 0, lambda log: EASE()
+    yield Arm("popularity", 0, lambda log: Popularity())
+    yield Arm("item-to-item CF", 0, lambda log: ItemCF())
+    yield Arm("EASE", 0, lambda log: EASE())
     yield from two_tower("two towers")
 
 
 def peers_tuning() -> Iterator[Arm]:
     """How the peers' default settings were chosen."""
     for half_life in (3, 5, 7, 10, 14):
-        yield f"popularity half_life={half_life}", 0, lambda log, h=half_life: Popularity(h)
+        yield Arm(f"popularity half_life={half_life}", 0, lambda log, h=half_life: Popularity(h))
     for weight in (1.0, 3.0, 10.0):
         for half_life in (30, 60):
             for recent in (3, 7):
                 options = {"history_half_life": half_life, "popularity": weight, "popularity_half_life": recent}
-                yield f"item-to-item CF {_spell(options)}", 0, lambda log, o=options: ItemCF(**o)
+                yield Arm(f"item-to-item CF {_spell(options)}", 0, lambda log, o=options: ItemCF(**o))
     for ridge in (50, 100, 200):
         for half_life in (60, 120, 200):
             for weight in (0.15, 0.3, 0.6):
                 options = {"ridge": ridge, "history_half_life": half_life, "popularity": weight}
-                yield f"EASE {_spell(options)}", 0, lambda log, o=options: EASE(**o)
+                yield Arm(f"EASE {_spell(options)}", 0, lambda log, o=options: EASE(**o))
 
 
 def _spell(options: dict) -> str:
@@ -96,7 +130,7 @@ def served(name: str, counts: bool = True, until: str = TEST[0], **options) -> I
     """One arm of `TwoTowerServed` for each seed; all arms start from the same state."""
     for seed in SEEDS:
         settings = Settings(seed=seed) if counts else Settings(seed=seed, statistics=())
-        yield name, seed, lambda log, settings=settings: TwoTowerServed(warm_state(log, settings, until), **options)
+        yield Arm(name, seed, lambda log, settings=settings: TwoTowerServed(warm_state(log, settings, until), **options))
 
 
 def updates_test() -> Iterator[Arm]:
@@ -239,6 +273,201 @@ def one_core() -> Iterator[None]:
             os.sched_setaffinity(0, cores)
 
 
+# -- self-supervised learning -----------------------------------------------------------------------------------------
+
+PLAIN = Settings(statistics=())  # without purchase counts among the inputs, which keep every new item down
+NAMES = ("random mask", "dropout", "complementary", "correlated mask", "correlated mask, less chance")
+ALPHAS, TEMPERATURES = (0.03, 0.1, 0.3, 1.0), (0.1, 0.3)
+
+
+@cache
+def augmentation(name: str, log: EventLog, until: str | None = None) -> Augmentation:
+    """An augmentation by its name in `NAMES`; mutual information is that of the items listed by `until` (None: all)."""
+    if not name.startswith("correlated"):
+        return {"random mask": RandomMask(0.5), "dropout": Dropout(), "complementary": Complementary()}[name]
+    items = log.items if until is None else log.items.iloc[: log.listed(until)]
+    mi = mutual_information(items)  # every item once, as the term draws them
+    return CorrelatedMask(mi if name == "correlated mask" else mi - mutual_information(shuffled_columns(items)))
+
+
+def supervised(
+    name: str,
+    augment: str | Augmentation | None = None,
+    alpha: float = 0.1,
+    temperature: float = 0.3,
+    until: str = TEST[0],
+    seeds: Iterable[int] = SEEDS,
+    share: float = 1.0,
+    base: Settings = PLAIN,
+    **changes,
+) -> Iterator[Arm]:
+    """One nightly arm for each seed, on the joint loss with that augmentation (None: on the main loss alone)."""
+    for seed in seeds:
+        settings = replace(base, seed=seed, **changes)
+
+        def make(log: EventLog, settings: Settings = settings) -> Recommender:
+            chosen = augmentation(augment, log, until) if isinstance(augment, str) else augment
+            term = chosen and SelfSupervision(chosen, alpha, temperature)
+            return TwoTowerNightly(new_state(log, settings), partial(full_update, term=term))
+
+        yield Arm(name, seed, make, share)
+
+
+def _shape(log: EventLog, recommender: Recommender, end: str) -> dict:
+    """Of the model at `end`: alignment of the last seven days' buyers with what they bought, uniformity of all items' vectors."""
+    state, day = recommender.state, log.days[log.days < end][-1] - pd.Timedelta(days=6)
+    rows = log.rows(day, end)
+    vectors = state.item_vectors(log, np.arange(log.listed(day)), pd.Timestamp(end))  # [m, d]
+    users = state.user_vectors(log, log.user_codes[rows], rows.start)  # [n, d]
+    old = torch.from_numpy(log.item_codes[rows] < len(vectors))
+    items = vectors[torch.from_numpy(log.item_codes[rows])[old]]
+    return {"alignment": round(alignment(users[old], items), 4), "uniformity": round(uniformity(vectors), 4)}
+
+
+def self_supervision_tuning() -> Iterator[Arm]:
+    """Every kind of arm gets eight tries (the plain one counts for all), two seeds each, on April and May."""
+    tuned = partial(supervised, until=TUNING[0], seeds=range(2))
+    yield from tuned("plain")
+    for days in (2.0, 3.0, 4.0, 5.0, 10.0, 14.0, 30.0):
+        yield from tuned(f"q half-life {days:g} days", q_half_life=days)
+    for share in (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5):
+        yield from tuned(f"new items {share}", new_item_share=share)
+    for share in (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5):
+        yield from tuned(f"fields dropped {share}", default_share=share)
+    for name, temperature, alpha in product(NAMES, TEMPERATURES, ALPHAS):
+        yield from tuned(f"{name} alpha={alpha} temperature={temperature}", name, alpha, temperature)
+    for share, days in product((0.0, 0.01, 0.02, 0.05, 0.1, 0.2), (3.0, 5.0, 7.0)):
+        name = f"counts: new items {share}, q half-life {days:g} days"
+        yield from tuned(name, base=Settings(), new_item_share=share, q_half_life=days)
+
+
+def self_supervision_test() -> Iterator[Arm]:
+    """Every augmentation with some and with much weight; its rivals; and recipes, with purchase counts and without."""
+    yield from supervised("plain")
+    yield from supervised("q half-life 3 days", q_half_life=3.0)
+    yield from supervised("new items 0.1", new_item_share=0.1)
+    for name in NAMES:
+        for alpha in (0.03, 0.1, 1.0) if name in ("random mask", NAMES[-1]) else (0.1, 1.0):
+            yield from supervised(f"{name} alpha={alpha}", name, alpha)
+    yield from supervised("q half-life 3 days + random mask alpha=0.03", "random mask", 0.03, q_half_life=3.0)
+    yield from supervised("counts", base=Settings())
+    yield from supervised("counts + random mask alpha=0.03", "random mask", 0.03, base=Settings())
+    recipe = {"base": Settings(), "new_item_share": 0.2, "q_half_life": 3.0}
+    yield from supervised("counts + new items 0.2, q half-life 3 days", **recipe)
+    yield from supervised("counts + new items 0.2, q half-life 3 days + random mask alpha=0.03", "random mask", 0.03, **recipe)
+    yield from supervised("counts + new items 0.01, q half-life 5 days", base=Settings(), new_item_share=0.01, q_half_life=5.0)
+
+
+def thinned_tuning() -> Iterator[Arm]:
+    """Three tries for each kind of arm on a tenth of the events, two seeds each, on April and May."""
+    shop = partial(supervised, until=TUNING[0], seeds=range(2), share=0.1)
+    yield from shop("plain")
+    for chance in (0.1, 0.3, 0.5):
+        yield from shop(f"new items {chance}", new_item_share=chance)
+    for name, alpha in product(NAMES, (0.1, 0.3, 1.0)):
+        yield from shop(f"{name} alpha={alpha}", name, alpha)
+
+
+def thinned_test() -> Iterator[Arm]:
+    """The same comparison on smaller shops: a share of the log's events, drawn anew for each seed."""
+    for share in (0.3, 0.1, 0.03):
+        shop = partial(supervised, share=share)
+        yield from shop(f"{share:.0%}: plain")
+        yield from shop(f"{share:.0%}: new items 0.1", new_item_share=0.1)
+        for name in NAMES:
+            yield from shop(f"{share:.0%}: {name}", name, 0.3)
+
+
+# -- the simulated log ------------------------------------------------------------------------------------------------
+
+PASSES = 10
+Regime = dict[str, tuple[dict, str | None, float, float]]  # arm → settings, augmentation, alpha, temperature
+
+
+def passes(
+    simulated: Simulated, settings: Settings, term: SelfSupervision | None = None, number: int = PASSES
+) -> Iterator[tuple[State, dict]]:
+    """Train on a simulated log, pass after pass, and measure after each.
+
+    Half of the users are for validation, by which the best pass may be chosen; all other numbers are of the other half.
+    `R@100` and so on as in `summary`, of the items in `liked`: all items are candidates but those that the user bought.
+    """
+    log, (day,) = simulated.log, simulated.log.days
+    codes = log.users.index.get_indexer(simulated.liked["user"]), log.items.index.get_indexer(simulated.liked["item"])
+    (users, rows), items = np.unique(codes[0], return_inverse=True), codes[1]
+    had = [log.bought(user, len(log)) for user in users]
+    times_bought = np.bincount(log.item_codes, minlength=len(log.items))
+    state, validation = new_state(log, settings), rows % 2 == 0
+    for done in range(1, number + 1):
+        state = full_update(state, log, day, term=term)
+        scores = state.user_vectors(log, users, len(log)) @ state.item_vectors(log, np.arange(len(log.items)), day).T
+        result = pd.DataFrame({"rank": ranks(scores, had, rows, items), "bought": times_bought[items]})
+        result["within"] = within_slice(scores, had, rows, items, times_bought)
+        held = recall(result[validation], 100)
+        yield state, {"pass": done, "validation": round(held, 5), **summary(result[~validation]).round(5)}
+
+
+def simulated_arms() -> Regime:
+    """What is compared on the simulated log: as tuned at three events per item (`regime_tuning`)."""
+    return {
+        "plain": ({}, None, 0, 1),
+    }
+
+
+def simulated_tuning() -> Regime:
+    """Five tries for each kind of arm."""
+    arms = {"plain": ({}, None, 0, 1)}
+    for name, value in (("table_rate", 0.03), ("table_rate", 0.3), ("temperature", 0.2), ("q_half_life", 30.0)):
+        arms[f"plain {name}={value}"] = ({name: value}, None, 0, 1)
+    for share in (0.1, 0.3, 0.5, 0.7, 0.9):
+        arms[f"new items {share}"] = ({"new_item_share": share}, None, 0, 1)
+    for share in (0.1, 0.2, 0.3, 0.5, 0.7):
+        arms[f"fields dropped {share}"] = ({"default_share": share}, None, 0, 1)
+    for name in NAMES:
+        for alpha, temperature in ((0.1, 0.3), (0.3, 0.3), (1.0, 0.3), (3.0, 0.3), (1.0, 0.1)):
+            arms[f"{name} alpha={alpha} temperature={temperature}"] = ({}, name, alpha, temperature)
+    return arms
+
+
+SIMULATED = {  # name → arms, events per item, seeds
+    "regime_tuning": (simulated_tuning, (3.0,), (10, 11)),
+    "regime": (simulated_arms, (1.0, 3.0, 10.0, 30.0), tuple(SEEDS)),
+}
+
+
+def simulated_runs(name: str, processes: int = 1) -> dict[str, pd.DataFrame]:
+    """A table with a row per arm, events per item and seed, at the pass with the best validation; and one by pass, seeds' means."""
+    arms, dial, seeds = SIMULATED[name]
+    jobs = [(name, *job) for job in product(dial, seeds, arms())]
+    done = pd.concat(map(_simulated, jobs) if processes == 1 else _in_parallel(_simulated, jobs, processes))
+    keys = ["events per item", "arm", "seed"]
+    best = done.loc[done.sort_values("validation", kind="stable").groupby(keys, sort=False).tail(1).index]
+    by_pass = done.groupby(["events per item", "arm", "pass"], sort=False)[["R@100", "cold", "tail"]].mean().round(5).reset_index()
+    dated = {"version": __version__, "date": datetime.date.today().isoformat()}
+    return {name: best.sort_index().assign(**dated), f"{name}_by_pass": by_pass.assign(**dated)}
+
+
+def _simulated(job: tuple[str, float, int, str]) -> pd.DataFrame:
+    name, events_per_item, seed, arm = job
+    changes, augment, alpha, temperature = SIMULATED[name][0]()[arm]
+    simulated = _simulated_log(events_per_item, seed)
+    term = augment and SelfSupervision(augmentation(augment, simulated.log), alpha, temperature)
+    rows = [row for _, row in passes(simulated, replace(PLAIN, seed=seed, **changes), term)]
+    keys = {"events per item": events_per_item, "arm": arm, "seed": seed}
+    table = pd.DataFrame(rows)
+    table.insert(0, "events", len(simulated.log))
+    for number, (key, value) in enumerate(keys.items()):
+        table.insert(number, key, value)
+    print(table.iloc[-1].to_dict(), flush=True)
+    number = list(product(*(SIMULATED[name][1], SIMULATED[name][2], SIMULATED[name][0]()))).index((events_per_item, seed, arm))
+    return table.set_index(number * 1000 + np.arange(len(table)))
+
+
+@cache
+def _simulated_log(events_per_item: float, seed: int) -> Simulated:
+    return simulate(events_per_item=events_per_item, seed=seed)
+
+
 MEASURED = {"index_frontier": index_frontier}
 
 
@@ -248,31 +477,57 @@ EXPERIMENTS = {
     "what_moved_it": (what_moved_it, TUNING, False),
     "updates_test": (updates_test, TEST, True),
     "updates_tuning": (updates_tuning, TUNING, True),
+    "self_supervision_tuning": (self_supervision_tuning, TUNING, False),
+    "self_supervision_test": (self_supervision_test, TEST, False),
+    "thinned_tuning": (thinned_tuning, TUNING, False),
+    "thinned_test": (thinned_test, TEST, False),
 }
 
 
-def run(name: str, log: EventLog | None = None, seeds: Collection[int] = SEEDS) -> dict[str, pd.DataFrame]:
+def run(name: str, log: EventLog | None = None, seeds: Collection[int] = SEEDS, processes: int = 1) -> dict[str, pd.DataFrame]:
     """Run an experiment and return its tables by name.
 
     `name` has a row per arm and seed. An hourly experiment has three more, of events and hits at 100: `name`_by_month for each
-    arm and seed; `name`_by_day and `name`_by_hour, where they are the mean of the seeds.
+    arm and seed; `name`_by_day and `name`_by_hour, where they are the mean of the seeds. With several `processes`, each
+    runs arms of its own on one thread (and on the embedded log: `log` is for one process).
     """
-    arms, days, hourly = EXPERIMENTS[name]
-    log = log or load_online_retail()
+    arms, _, hourly = EXPERIMENTS[name]
+    jobs = [(name, number) for number, arm in enumerate(arms()) if arm.seed in seeds]
     rows, hits = [], []
-    for arm, seed, make in arms():
-        if seed not in seeds:
-            continue
-        result = replay(log, make(log), *days, hourly=hourly)
-        rows.append(table_row(arm, seed, result))
-        print(rows[-1], flush=True)
-        hits += [hits_of(arm, seed, result)] if hourly else []
+    for row, found in map(partial(_replayed, log=log), jobs) if processes == 1 else _in_parallel(_replayed, jobs, processes):
+        rows.append(row)
+        hits += [found] if hourly else []
+        print(row, flush=True)
     return {name: pd.DataFrame(rows)} | (by_time(name, pd.concat(hits)) if hourly else {})
 
 
-def table_row(arm: str, seed: int, result: pd.DataFrame) -> dict:
+def _replayed(job: tuple[str, int], log: EventLog | None = None) -> tuple[dict, pd.DataFrame | None]:
+    """One arm of an experiment, by its number."""
+    name, number = job
+    arms, days, hourly = EXPERIMENTS[name]
+    arm = list(arms())[number]
+    log = log or _embedded_log()
+    if arm.share < 1:
+        log = thinned(log, arm.share, arm.seed)
+    recommender = arm.make(log)
+    result = replay(log, recommender, *days, hourly=hourly, progress=False)
+    row = table_row(arm.name, arm.seed, result, _shape(log, recommender, days[1]) if "self_supervision" in name else {})
+    return row, hits_of(arm.name, arm.seed, result) if hourly else None
+
+
+@cache
+def _embedded_log() -> EventLog:
+    return load_online_retail()
+
+
+def _in_parallel(work: Callable, jobs: list, processes: int) -> Iterator:
+    with multiprocessing.get_context("spawn").Pool(processes, torch.set_num_threads, [1]) as pool:
+        yield from pool.imap(work, jobs)
+
+
+def table_row(arm: str, seed: int, result: pd.DataFrame, more: dict | None = None) -> dict:
     """What a table says of one replay."""
-    measured = {"arm": arm, "seed": seed, **summary(result).round(5)}
+    measured = {"arm": arm, "seed": seed, **summary(result).round(5).to_dict(), **(more or {})}
     return measured | {"version": __version__, "date": datetime.date.today().isoformat()}
 
 
@@ -291,6 +546,13 @@ def by_time(name: str, hits: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {table: values.reset_index() for table, values in tables.items()}
 
 
+def tables(name: str, processes: int = 1) -> dict[str, pd.DataFrame]:
+    """All that `python -m course_lib.experiments NAME` writes."""
+    if name in EXPERIMENTS:
+        return run(name, processes=processes)
+    return simulated_runs(name, processes) if name in SIMULATED else {name: MEASURED[name]()}
+
+
 def load(name: str) -> pd.DataFrame:
     """The committed table of an experiment."""
     return pd.read_csv(RESULTS / f"{name}.csv")
@@ -298,10 +560,12 @@ def load(name: str) -> pd.DataFrame:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=[*EXPERIMENTS, *MEASURED], nargs="+")
-    for experiment in parser.parse_args().name:
+    parser.add_argument("name", choices=[*EXPERIMENTS, *SIMULATED, *MEASURED], nargs="+")
+    parser.add_argument("--processes", type=int, default=1, help="how many arms to run side by side")
+    options = parser.parse_args()
+    for experiment in options.name:
         RESULTS.mkdir(parents=True, exist_ok=True)
-        for name, table in run(experiment).items():
+        for name, table in tables(experiment, options.processes).items():
             table.to_csv(RESULTS / f"{name}.csv", index=False)  # only a finished table replaces the old one
 
 

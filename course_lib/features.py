@@ -8,6 +8,7 @@ field and a brand-new item's ID are all the same index, whose embedding is train
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,10 @@ class Fork:
 
     def __len__(self) -> int:
         return len(self.base) + len(self.own)
+
+    def __iter__(self) -> Iterator:
+        yield from self.base
+        yield from self.own
 
     def get(self, value: object, default: int = 0) -> int:
         return self.own.get(value) or self.base.get(value, default)
@@ -108,6 +113,16 @@ class Encoder:
             else:
                 features[name] = torch.from_numpy(np.array([vocabulary.get(value, 0) for value in values], dtype=np.int64))
         return features
+
+    def decode(self, features: Features) -> pd.DataFrame:
+        """The values behind the indices, a column per field that `features` holds: None for a default, lists for bags."""
+        columns = {}
+        for name, vocabulary in self.vocabularies.items():
+            if name in features:
+                values = [None, *vocabulary]
+                rows = features[name].tolist()
+                columns[name] = [[values[i] for i in row if i] for row in rows] if name in self.bags else [values[i] for i in rows]
+        return pd.DataFrame(columns, dtype=object)
 
     def _column(self, table: pd.DataFrame, name: str) -> list:
         return (table.index if name == self.id else table[name]).tolist()
@@ -274,6 +289,18 @@ def drop_fields(features: Features, share: float, generator: torch.Generator) ->
     return dropped
 
 
+def as_new_items(features: Features, id_name: str, share: float, generator: torch.Generator) -> Features:
+    """Items with chance `share` as if they were new: the ID its default, the purchase counts 0; what they are stays.
+
+    So the main loss meets the default ID among positives and negatives alike, and learns how much a new item is
+    worth (Volkovs et al., 2017, train for cold start like this).
+    """
+    keep = torch.rand(len(features[id_name]), generator=generator) >= share  # [n]
+    keep = keep.to(features[id_name].device)
+    new = {name: keep_rows(features[name], keep) for name in (id_name, "statistics") if name in features}
+    return features | new
+
+
 def growing_histories(history: torch.Tensor, rows: torch.Tensor, ids: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """[n, L] histories of a day's n events, each as if the user's visit were taken item by item, in random order.
 
@@ -295,7 +322,7 @@ def growing_histories(history: torch.Tensor, rows: torch.Tensor, ids: torch.Tens
 
 
 def keep_rows(values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
-    """Indices [n] or [n, L], with the default in every row that `keep` [n] rules out."""
+    """Values [n] or [n, L], with 0, the default, in every row that `keep` [n] rules out."""
     return values * (keep if values.dim() == 1 else keep[:, None])
 
 

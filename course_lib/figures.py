@@ -147,8 +147,10 @@ def arms(table: pd.DataFrame, column: str, title: str) -> Figure:
     return figure
 
 
-def slices(table: pd.DataFrame, title: str) -> Figure:
-    """R@100 by slice: one group of bars per slice, one bar per arm; `table` is arms × slices."""
+def slices(
+    table: pd.DataFrame, title: str, ylabel: str = "R@100", xlabel: str = "how often the item had been bought before that day"
+) -> Figure:
+    """R@100, or something else, by slice: one group of bars per slice, one bar per arm; `table` is arms × slices."""
     figure, (axes,) = panels(height=3)
     width = 0.8 / len(table)
     looks = zip(table.iterrows(), (BLUE, ORANGE, GREEN, RED, GREY), ("", "//", "..", "xx", "\\\\"), strict=False)
@@ -156,7 +158,7 @@ def slices(table: pd.DataFrame, title: str) -> Figure:
         where = np.arange(len(values)) + (row - (len(table) - 1) / 2) * width
         axes.bar(where, values, width * 0.92, color=colour, hatch=hatch, edgecolor="white", label=name)
     axes.set_xticks(range(table.shape[1]), table.columns)
-    axes.set(ylabel="R@100", xlabel="how often the item had been bought before that day", title=title)
+    axes.set(ylabel=ylabel, xlabel=xlabel, title=title)
     axes.legend(frameon=False)
     return figure
 
@@ -384,4 +386,44 @@ def over(x: np.ndarray, values: dict[str, np.ndarray], xlabel: str, ylabel: str,
         axes.plot(x, line, look, color=colour, ms=5, label=name)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.legend(frameon=False)
+    return figure
+
+
+def views_map(plane: np.ndarray, vectors: np.ndarray) -> Figure:
+    """All items [m, 2] in grey; arrows from the whole item to its two views, `vectors` [3, 2]: whole, first, second."""
+    figure, (axes,) = panels(height=3.8, width=5.0)
+    axes.plot(*plane.T, ".", color=GREY, ms=2, alpha=0.4)
+    _views(axes, vectors)
+    axes.set(title="All items (grey) in two of 64 dimensions", xticklabels=[], yticklabels=[])
+    axes.legend(frameon=False, fontsize=8, loc="best")
+    return figure
+
+
+def views_of(plane: np.ndarray, items: dict[str, np.ndarray], title: str) -> Figure:
+    """`views_map` of several items side by side, each by its name: `items` holds [3, 2] each."""
+    figure, axes = panels(len(items), height=3.1, width=11, sharex=True, sharey=True)
+    for ax, (name, vectors) in zip(axes, items.items(), strict=True):
+        ax.plot(*plane.T, ".", color=GREY, ms=1.5, alpha=0.35)
+        _views(ax, vectors)
+        ax.set(xticklabels=[], yticklabels=[])
+        ax.set_title(name, fontsize=8)
+    axes[0].legend(frameon=False, fontsize=8)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _views(axes, vectors: np.ndarray) -> None:
+    whole = vectors[0]
+    axes.plot(*whole, "*", color="black", ms=11, label="whole item")
+    for place, colour, marker, name in zip(vectors[1:], (BLUE, RED), "os", ("first view", "second view"), strict=True):
+        axes.annotate("", place, whole, arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.4})
+        axes.plot(*place, marker, color=colour, ms=7, label=name)
+
+
+def bars(values: pd.Series, xlabel: str, ylabel: str, title: str) -> Figure:
+    """A bar for each entry, with its number on top."""
+    figure, (axes,) = panels(height=3)
+    drawn = axes.bar(values.index.astype(str), values, color=BLUE)
+    axes.bar_label(drawn, fmt="%.3g", fontsize=8)
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     return figure

@@ -13,10 +13,21 @@ import numpy as np
 import pandas as pd
 import torch
 
-from course_lib.features import Encoder, Features, FeatureStore, drop_fields, first_seen, growing_histories, stack, take
+from course_lib.augment import SelfSupervision, vectors_together
+from course_lib.features import (
+    Encoder,
+    Features,
+    FeatureStore,
+    as_new_items,
+    drop_fields,
+    first_seen,
+    growing_histories,
+    stack,
+    take,
+)
 from course_lib.files import whole_file
 from course_lib.log import DAY, HOUR, EventLog
-from course_lib.losses import in_batch_softmax
+from course_lib.losses import Joint, in_batch_softmax, joint, self_supervised
 from course_lib.towers import RowwiseAdagrad, Table, TwoTower, overlay
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
@@ -37,6 +48,7 @@ class Settings:
     history: int = 60  # a user's latest purchases
     visit_share: float = 0.5  # share of events trained in the middle of their visit (features.growing_histories)
     default_share: float = 0.02  # how often training sees a field's default instead of its value
+    new_item_share: float = 0.0  # how often it sees an item as if it were new: ID default, counts 0 (features.as_new_items)
     seed: int = 0
     device: str = field(default_factory=lambda: "cuda" if torch.cuda.is_available() else "cpu")
 
@@ -151,14 +163,21 @@ def one_thread() -> Iterator[None]:
 
 @one_thread()
 def full_update(
-    state: State, log: EventLog, day: pd.Timestamp, days: int = 1, shuffle: bool = True, loss: Loss = in_batch_softmax
+    state: State,
+    log: EventLog,
+    day: pd.Timestamp,
+    days: int = 1,
+    shuffle: bool = True,
+    loss: Loss = in_batch_softmax,
+    term: SelfSupervision | None = None,
 ) -> State:
     """One epoch over all events of a day (or of several), shuffled, all parameters; returns a new state, leaves `state` as it was.
 
     New items and users get rows first. Purchase counts stand where each day begins, and so do the histories, but for the
     `visit_share` of the events that are trained in the middle of their visit (`growing_histories`). Without `shuffle`
-    the events come from morning to night. Raises ValueError if there are no events, and for an incremental state: a
-    full update starts from the last full one. Source: the notes, "full update".
+    the events come from morning to night. With a self-supervised `term` every step minimises the joint loss; its items are
+    drawn from all that the vocabulary knows. Raises ValueError if there are no events, and for an incremental state: a
+    full update starts from the last full one. Source: the notes, "full update", "self-supervised learning".
     """
     day = pd.Timestamp(day).normalize()
     if state.full is not None:
@@ -167,7 +186,7 @@ def full_update(
     if rows.start == rows.stop:
         raise ValueError(f"{day:%Y-%m-%d} has no events, so there is nothing to learn; leave the day out.")
     mornings = log.days[(log.days >= day) & (log.days < day + days * DAY)]
-    return _epoch(state, log, {morning: log.rows(morning, morning + DAY) for morning in mornings}, shuffle, loss)
+    return _epoch(state, log, {morning: log.rows(morning, morning + DAY) for morning in mornings}, shuffle, loss, term)
 
 
 @one_thread()
@@ -183,7 +202,14 @@ def unfrozen_update(state: State, log: EventLog, hour: pd.Timestamp, end: pd.Tim
     return new
 
 
-def _epoch(state: State, log: EventLog, parts: dict[pd.Timestamp, slice], shuffle: bool, loss: Loss) -> State:
+def _epoch(
+    state: State,
+    log: EventLog,
+    parts: dict[pd.Timestamp, slice],
+    shuffle: bool,
+    loss: Loss,
+    term: SelfSupervision | None = None,
+) -> State:
     """A new state after one epoch over event rows, each part with features as they stand at its time."""
     state = copy.deepcopy(state)
     state.updates += 1
@@ -197,11 +223,23 @@ def _epoch(state: State, log: EventLog, parts: dict[pd.Timestamp, slice], shuffl
     data = join(batches)
     data.users = drop_fields(data.users, state.settings.default_share, generator)
     data.items = drop_fields(data.items, state.settings.default_share, generator)
+    if state.settings.new_item_share:
+        data.items = as_new_items(data.items, state.features.items.id, state.settings.new_item_share, generator)
+    catalogue = known_items(state, log) if term and len(state.features.items) > 2 else None
     order = torch.randperm(len(data.ids), generator=generator) if shuffle else torch.arange(len(data.ids))
     tables = RowwiseAdagrad(state.model.tables(), state.settings.table_rate)
     for events in split(order, state.settings.batch_size):
-        training_step(state, tables, take_batch(data, events), loss)
+        if catalogue is None:
+            training_step(state, tables, take_batch(data, events), loss)
+        else:
+            joint_step(state, tables, take_batch(data, events), term.views(catalogue, generator), term, loss)
     return state
+
+
+def known_items(state: State, log: EventLog) -> Features:
+    """[known] fields of every item that has an ID of its own, in order of ID from 1, on the state's device; no statistics."""
+    vocabulary = state.features.items.vocabularies[state.features.items.id]
+    return state.put(state.features.items.encode(log.items.loc[list(vocabulary)]))
 
 
 class Touched(NamedTuple):
@@ -283,11 +321,40 @@ def training_step(state: State, tables: RowwiseAdagrad, batch: Batch, loss: Loss
     """One step of gradient descent on `loss`, in place; returns its value before the step."""
     users, items = state.model.user_vectors(batch.users), state.model.item_vectors(batch.items)  # [n, d], [n, d]
     value = loss(users, items, batch.log_q, batch.ids, state.settings.temperature)
+    _descend(state, tables, value)
+    return value.item()
+
+
+def joint_step(
+    state: State,
+    tables: RowwiseAdagrad,
+    batch: Batch,
+    views: tuple[Features, Features],
+    term: SelfSupervision,
+    loss: Loss = in_batch_softmax,
+) -> Joint:
+    """One step on the joint loss of n events and two views of m items, in place; returns the loss and its parts."""
+    users = state.model.user_vectors(batch.users)  # [n, d]
+    if "statistics" in batch.items:
+        views = tuple(_without_counts(view, batch.items["statistics"]) for view in views)
+    items, *views = vectors_together(state.model.item_vectors, batch.items, *views)  # [n, d], [m, d], [m, d]
+    main = loss(users, items, batch.log_q, batch.ids, state.settings.temperature)
+    value = joint(main, self_supervised(*views, term.temperature), term.alpha)
+    _descend(state, tables, value.total)
+    return value._replace(total=value.total.detach())
+
+
+def _without_counts(view: Features, like: torch.Tensor) -> Features:
+    if "statistics" in view:
+        return view
+    return view | {"statistics": like.new_zeros(len(next(iter(view.values()))), like.shape[1])}
+
+
+def _descend(state: State, tables: RowwiseAdagrad, value: torch.Tensor) -> None:
     state.optimiser.zero_grad()
     value.backward()
     tables.step()
     state.optimiser.step()
-    return value.item()
 
 
 def id_step(state: State, tables: list[Table], named: list[torch.Tensor], optimiser: RowwiseAdagrad, batch: Batch) -> float:

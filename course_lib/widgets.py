@@ -12,9 +12,11 @@ from collections.abc import Sequence
 import ipywidgets
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 
 from course_lib import figures
+from course_lib.augment import Augmentation
 from course_lib.evaluation import TwoTowerServed, replay
 from course_lib.log import DAY, EventLog
 from course_lib.nomination import Nominator
@@ -212,3 +214,52 @@ def recall_by_hour(log: EventLog, state: State, day: pd.Timestamp, rate: float |
     result = replay(log, served, day, day + DAY, progress=False, hourly=True, learn_before=False)
     hit = result["rank"] <= 100
     return pd.concat([hit.groupby(result["hour"]).mean(), pd.Series({"all day": hit.mean()})])
+
+
+def view_explorer(augment: Augmentation, state: State, log: EventLog, items: Sequence, time: pd.Timestamp) -> Panel:
+    """Choose an item and a draw; see the item before and after masking, and where its vector goes.
+
+    `items`: ids of those to choose from. Parts: `item`, `draw` (a seed); `table` (HTML), `message`, `picture`; and as values
+    `fields`, a DataFrame of the item and its two views, and `cosines`, of each view with the whole and of both with each other.
+    """
+    panel = Panel()
+    names = log.items["description"].loc[list(items)]
+    panel.item = ipywidgets.Dropdown(options=[(f"{text} ({item})", item) for item, text in names.items()], description="item")
+    panel.draw = ipywidgets.IntSlider(value=0, min=0, max=19, description="draw")
+    panel.table, panel.message = ipywidgets.HTML(), ipywidgets.HTML()
+    panel.picture = ipywidgets.Image(format="png", layout={"width": "440px"})
+    panel.children = [ipywidgets.HBox([panel.item, panel.draw]), panel.table, panel.message, panel.picture]
+    plane = Plane(state.item_vectors(log, np.arange(log.listed(time)), time).numpy())
+
+    def show(_=None) -> None:
+        panel.fields, vectors = two_views(augment, state, log, panel.item.value, time, panel.draw.value)
+        whole, first, second = vectors
+        panel.cosines = float(whole @ first), float(whole @ second), float(first @ second)
+        panel.table.value = panel.fields.to_html(border=0, justify="left", na_rep="·")
+        words = (
+            "cosine of the whole item with the first view <b>{:.2f}</b>, with the second <b>{:.2f}</b>; of the views <b>{:.2f}</b>"
+        )
+        panel.message.value = words.format(*panel.cosines)
+        panel.picture.value = png(figures.views_map(plane.points, plane.of(vectors)))
+
+    for part in (panel.item, panel.draw):
+        part.observe(show, "value")
+    show()
+    return panel
+
+
+def two_views(
+    augment: Augmentation, state: State, log: EventLog, item: object, time: pd.Timestamp, seed: int
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """An item and two views of it: what they show, a column each ("·" where masked), and their vectors, [3, d]."""
+    features = state.features.item_features(log, log.items.index.get_indexer([item]), time)
+    views = augment(features, torch.Generator().manual_seed(seed))
+    parts = {"whole": features, "first view": views[0], "second view": views[1]}
+    shown = {name: state.features.items.decode(part).iloc[0].map(_spelled) for name, part in parts.items()}
+    with torch.no_grad():
+        vectors = torch.cat([state.model.item_vectors(state.put(part)) for part in parts.values()])
+    return pd.DataFrame(shown), vectors.cpu().numpy()
+
+
+def _spelled(value: object) -> str:
+    return "·" if value is None or value == [] else " ".join(value) if isinstance(value, list) else str(value)

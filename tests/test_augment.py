@@ -11,14 +11,16 @@ from helpers import refusal, same
 from scipy.stats import chisquare
 from sklearn.metrics import mutual_info_score
 
-from course_lib import checks_self_supervision as checks
+from course_lib import checks
 from course_lib.augment import (
     Complementary,
     CorrelatedMask,
     Dropout,
     RandomMask,
+    SelfSupervision,
     field_names,
     mutual_information,
+    shuffled_columns,
     uniform_items,
     vectors_together,
 )
@@ -315,6 +317,56 @@ def test_one_pass_has_the_vectors_of_three(tiny: EventLog, tiny_state: State):
     assert not torch.allclose(*together[:2])
 
 
+# -- the term ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        *(({"alpha": alpha}, f"alpha is {alpha}; it weighs") for alpha in (-0.1, math.nan, math.inf)),
+        *(({"temperature": t}, f"temperature is {t} and m is 256") for t in (0, -0.1, math.nan, math.inf)),
+        *(({"m": m}, f"temperature is 0.2 and m is {m}") for m in (1, 0, -5)),
+    ],
+)
+def test_a_term_that_can_not_be_is_refused(options: dict, reason: str):
+    assert refusal(SelfSupervision, RandomMask(0.5), **options).startswith(reason)
+
+
+def test_a_term_of_weight_zero_is_one():
+    term = SelfSupervision(RandomMask(0.5), alpha=0)
+    assert (term.alpha, term.temperature, term.m) == (0, 0.2, 256)
+
+
+@pytest.mark.parametrize(("m", "drawn"), [(2, 2), (11, 11), (12, 12), (256, 12)])
+def test_the_views_are_of_m_different_items(m: int, drawn: int):
+    """Dropout leaves all but the bags, so both views say which items were drawn; all of them, if there are fewer than m."""
+    catalogue = some_items(12)
+    before = {name: values.clone() for name, values in catalogue.items()}
+    for view in SelfSupervision(Dropout(0.5), m=m).views(catalogue, generator(3)):
+        ids = view["item"].tolist()
+        assert len(ids) == len(set(ids)) == drawn and set(ids) <= set(range(1, 13))
+        for name in ("colour", "label", "price"):
+            assert same(view[name], catalogue[name][view["item"] - 1])
+    assert all(same(catalogue[name], values) for name, values in before.items())
+
+
+def test_views_of_a_term_go_by_the_generator_and_every_item_is_drawn_alike():
+    term, catalogue = SelfSupervision(Dropout(), m=3), some_items(12)
+    one, again = (term.views(catalogue, generator(1)) for _ in range(2))
+    assert all(same(a[name], b[name]) for a, b in zip(one, again, strict=True) for name in a)
+    chance = generator(5)
+    drawn = torch.cat([term.views(catalogue, chance)[0]["item"] for _ in range(2_000)])
+    assert chisquare(np.bincount(drawn.numpy(), minlength=13)[1:]).pvalue > 1e-3
+
+
+def test_what_the_augmentation_refuses_the_term_refuses():
+    features = some_items()
+    features["statistics"][:, 0] = math.nan
+    assert refusal(SelfSupervision(RandomMask(0.5)).views, features, generator()).startswith("statistics, row 0, is NaN")
+    one = {name: values[:1] for name, values in some_items().items()}
+    assert refusal(SelfSupervision(RandomMask(0.5)).views, one, generator()).startswith("m is 256 and 1 items are known")
+
+
 # -- mutual information -----------------------------------------------------------------------------------------------
 
 
@@ -388,6 +440,25 @@ def test_bags_are_drawn_from():
     shares = np.array(list(drawn.values())) / sum(weights)
     assert shares.sum() == pytest.approx(1)
     assert mi.loc["words", "words"] == pytest.approx(-(shares * np.log(shares)).sum(), abs=1e-9)
+
+
+def test_shuffled_columns_keep_their_values_and_lose_their_relations():
+    n = 2_000
+    numbers = np.random.default_rng(3).integers(0, 20, n)
+    items = table(a=[f"a{v}" for v in numbers], b=(numbers % 5).tolist(), words=[[f"w{v}", "x"] for v in numbers])
+    before, shuffled = items.copy(deep=True), shuffled_columns(items, seed=1)
+    pd.testing.assert_frame_equal(items, before)
+    assert list(shuffled) == list(items) and shuffled.index.name == "item"
+    assert sorted(shuffled.index) == sorted(items.index) and list(shuffled.index) != list(items.index)
+    for name in items:
+        assert sorted(shuffled[name]) == sorted(items[name]) and shuffled[name].tolist() != items[name].tolist()
+    mi, chance = mutual_information(items), mutual_information(shuffled)
+    np.testing.assert_allclose(np.diag(chance), np.diag(mi), atol=1e-9)  # as many of every value
+    for one, other in (("a", "b"), ("a", "words"), ("b", "words")):  # a and the words determine b
+        assert chance.loc[one, other] < 0.05 * mi.loc[one, other]
+    assert chance.loc["item", "a"] == mi.loc["item", "a"]  # of a field with a value for each row nothing else can be said
+    pd.testing.assert_frame_equal(shuffled, shuffled_columns(items, seed=1))
+    assert shuffled_columns(items, seed=2)["a"].tolist() != shuffled["a"].tolist()
 
 
 def test_mutual_information_has_no_gaps_and_two_equal_halves():

@@ -18,7 +18,11 @@ else:
     import tomli as tomllib  # which pytest brings
 
 ROOT = Path(__file__).parent.parent
-CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}  # where conda-forge's name is another
+CONDA_NAMES = {
+    "torch": "pytorch-cpu",
+    "matplotlib": "matplotlib-base",
+    "playwright": "playwright-python",
+}  # where conda-forge's name is another
 CONDA_ONLY = {"python", "pip"}
 MODULES = {  # where what is imported has another name
     "faiss-cpu": "faiss",
@@ -87,7 +91,7 @@ def imported(file: Path) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "course_lib").glob("*.py")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted((ROOT / "course_lib").rglob("*.py")), ids=lambda file: file.name)
 def test_library_imports_nothing_but_direct_dependencies(file):
     direct = {canonicalize_name(Requirement(line).name) for line in PROJECT["project"]["dependencies"] + EXTRAS["hnswlib"]}
     raised = {"grpc"}  # by pymilvus, whose errors are partly grpc's

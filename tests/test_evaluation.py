@@ -1,13 +1,28 @@
-"""Replay and its numbers, against brute force and SciPy."""
+"""Replay and its numbers, against brute force, SciPy and scikit-learn."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import SMALL, refusal, same, tiny_frames, trained, with_listing
+from helpers import SMALL, refusal, same, tiny_frames, trained, unit_vectors, with_listing
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
-from course_lib.evaluation import NO_CANDIDATE, TwoTowerNightly, TwoTowerServed, paired_difference, ranks, recall, replay, summary
+from course_lib.evaluation import (
+    NO_CANDIDATE,
+    TwoTowerNightly,
+    TwoTowerServed,
+    alignment,
+    paired_difference,
+    ranks,
+    recall,
+    replay,
+    slice_codes,
+    slices,
+    summary,
+    uniformity,
+    within_slice,
+)
 from course_lib.log import EventLog
 from course_lib.updates import full_update, incremental_update, new_state, unfrozen_update
 
@@ -60,6 +75,100 @@ def test_what_is_not_listed_is_a_miss_at_every_k():
         assert recall(pd.DataFrame({"rank": rank}), 100) == 0
 
 
+# -- places within a slice --------------------------------------------------------------------------------------------
+
+
+def slice_name(times: int) -> str:
+    return "cold" if times == 0 else "tail" if times <= 20 else "mid" if times <= 100 else "head"
+
+
+@pytest.mark.parametrize("levels", [3, 1_000_000], ids=["many ties", "no ties"])
+def test_within_slice_against_scikit_learn(levels: int):
+    """The AUC of one event: its item against what else of its slice the user could be nominated."""
+    rng = np.random.default_rng(levels)
+    scores = rng.integers(levels, size=(6, 60)).astype(np.float32)
+    times_bought = rng.choice([0, 1, 20, 21, 100, 101, 5_000], 60)
+    of = np.array([slice_name(times) for times in times_bought])
+    bought = [rng.choice(64, size, replace=False) for size in (0, 1, 5, 30, 2, 45)]  # four of these items are not listed yet
+    rows = rng.integers(6, size=80)
+    items = np.array([rng.choice(np.setdiff1d(np.arange(64), bought[row])) for row in rows])
+    expected = []
+    for row, item in zip(rows, items, strict=True):
+        same_slice = np.flatnonzero(of == of[item]) if item < 60 else []
+        others = [other for other in same_slice if other != item and other not in bought[row]]
+        truth, values = [1] + [0] * len(others), scores[row][[item, *others]] if others else []
+        expected.append(roc_auc_score(truth, values) if others else np.nan)
+    found = within_slice(torch.from_numpy(scores), bought, rows, items, times_bought)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.isnan(found[items >= 60]).all() and (items >= 60).any() and len(set(of[items[items < 60]])) == 4
+
+
+def test_within_slice_by_hand():
+    """Cold are 0 to 3, tail are 4 and 5; head is 6 alone."""
+    scores = torch.tensor([[0.1, 0.5, 0.5, 0.9, 0.2, 0.3, 0.8]])
+    before, times_bought = scores.clone(), np.array([0, 0, 0, 0, 1, 20, 101])
+
+    def within(bought: list[int], *items: int) -> list[float]:
+        rows = np.zeros(len(items), dtype=int)
+        return within_slice(scores, [np.array(bought, dtype=int)], rows, np.array(items), times_bought).round(6).tolist()
+
+    assert within([], 0, 1, 2, 3) == [0, 0.5, 0.5, 1]  # 1 and 2: one of three is lower, one equal
+    assert within([], 4, 5) == [0, 1]
+    assert within([3], 1) == [0.75]  # bought before: no candidate
+    assert within([0, 1, 9], 2) == [0]
+    assert np.isnan(within([], 6, 7)).all() and np.isnan(within([4], 5)).all()  # alone in its slice; not listed
+    assert torch.equal(scores, before)
+
+
+def test_lifting_a_whole_slice_changes_ranks_and_no_place_within():
+    rng = np.random.default_rng(0)
+    scores, times_bought = torch.from_numpy(rng.normal(size=(4, 50))), rng.choice([0, 5, 50, 500], 50)
+    rows, items, nothing = np.arange(40) % 4, rng.integers(50, size=40), [np.array([], dtype=int)] * 4
+    lifted = scores + 3 * torch.from_numpy(times_bought == 0)
+    places = [within_slice(values, nothing, rows, items, times_bought) for values in (scores, lifted)]
+    np.testing.assert_array_equal(*places)
+    assert (ranks(lifted, nothing, rows, items) != ranks(scores, nothing, rows, items)).any()
+
+
+def test_equal_scores_are_chance():
+    for value in (0.0, -3.5, -torch.inf):
+        found = within_slice(torch.full((1, 30), value), [np.arange(5)], np.zeros(25, int), np.arange(5, 30), np.arange(30) * 10)
+        assert (found[~np.isnan(found)] == 0.5).all() and len(found[~np.isnan(found)]) == 25
+
+
+@pytest.mark.parametrize("listed", [0, 1])
+def test_a_place_among_hardly_any_items(listed: int):
+    rows, items = np.zeros(2, dtype=int), np.array([0, 3])
+    assert np.isnan(within_slice(torch.zeros(1, listed), [np.array([2])], rows, items, np.zeros(listed, dtype=int))).all()
+
+
+def test_slice_codes_at_the_borders():
+    times = [0, 1, 20, 21, 100, 101, 10**9]
+    assert slice_codes(np.array(times)).tolist() == [0, 1, 1, 2, 2, 3, 3]
+    found = slices(pd.DataFrame({"bought": times}, index=[5, 5, 1, 2, 3, 4, 0]))
+    assert found.tolist() == [slice_name(number) for number in times] and found.index.tolist() == [5, 5, 1, 2, 3, 4, 0]
+    assert found.cat.categories.tolist() == ["cold", "tail", "mid", "head"]
+
+
+# -- the shape of the space -------------------------------------------------------------------------------------------
+
+
+def test_alignment_and_uniformity_against_loops():
+    one, other = unit_vectors(9, 5, 0), unit_vectors(9, 5, 1)
+    a, b = one.double().numpy(), other.double().numpy()
+    distances = [sum((a[i, k] - b[i, k]) ** 2 for k in range(5)) for i in range(9)]
+    assert alignment(one, other) == pytest.approx(sum(distances) / 9, rel=1e-5)
+    pairs = [np.exp(-2 * sum((a[i, k] - a[j, k]) ** 2 for k in range(5))) for i in range(9) for j in range(i)]
+    assert uniformity(one) == pytest.approx(np.log(sum(pairs) / 36), rel=1e-5)
+
+
+def test_alignment_and_uniformity_by_hand():
+    east, north = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    assert [alignment(east, other) for other in (east, north, -east)] == pytest.approx([0, 2, 4])
+    assert [uniformity(torch.cat([east, other])) for other in (east, north, -east)] == pytest.approx([0, -4, -8])
+    assert uniformity(unit_vectors(1_000, 64, 0)) == pytest.approx(-4, abs=0.15)  # as even as it gets
+
+
 # -- recall, slices, differences --------------------------------------------------------------------------------------
 
 
@@ -71,18 +180,21 @@ def test_recall_by_hand():
 def test_summary_slices_by_hand():
     """Hits and misses at the borders of every slice."""
     rows = [
-        (100, 0), (101, 0),                            # cold: one of two
-        (1, 1), (51, 20), (500, 20), (600, 2),         # tail: two of four
-        (7, 21), (9, 100), (100, 100), (999, 50),      # mid: three of four
-        (50, 101), (NO_CANDIDATE, 5_000),              # head: one of two
+        (100, 0, 0.9), (101, 0, 0.2),                                      # cold: one of two
+        (1, 1, 1), (51, 20, 0.5), (500, 20, 0), (600, 2, 0.1),             # tail: two of four
+        (7, 21, 0.3), (9, 100, 1), (100, 100, 0.2), (999, 50, np.nan),     # mid: three of four; one is alone in its slice
+        (50, 101, 0.7), (NO_CANDIDATE, 5_000, np.nan),                     # head: one of two; one is no candidate
     ]  # fmt: skip
-    result = summary(pd.DataFrame(rows, columns=["rank", "bought"]))
-    assert result.to_dict() == pytest.approx({"R@50": 4 / 12, "R@100": 7 / 12, "cold": 0.5, "tail": 0.5, "mid": 0.75, "head": 0.5})
+    result = summary(pd.DataFrame(rows, columns=["rank", "bought", "within"]))
+    recalls = {"R@50": 4 / 12, "R@100": 7 / 12, "cold": 0.5, "tail": 0.5, "mid": 0.75, "head": 0.5}
+    within = {"in-cold": 0.55, "in-tail": 0.4, "in-mid": 0.5, "in-head": 0.7}
+    assert result.to_dict() == pytest.approx(recalls | within) and list(result.index) == [*recalls, *within]
 
 
 def test_summary_of_an_empty_slice_is_nan():
-    result = summary(pd.DataFrame({"rank": [1, 200], "bought": [0, 0]}))
+    result = summary(pd.DataFrame({"rank": [1, 200], "bought": [0, 0], "within": [0.75, 0.25]}))
     assert result["cold"] == 0.5 and result[["tail", "mid", "head"]].isna().all()
+    assert result["in-cold"] == 0.5 and result[["in-tail", "in-mid", "in-head"]].isna().all()
 
 
 @pytest.mark.parametrize("confidence", [0.95, 0.8])
@@ -139,16 +251,17 @@ def test_replay_by_hand(tiny: EventLog):
         ("scores", 6, [1]), ("learn", 6),
     ]  # fmt: skip
     expected = [
-        # day, user, item, rank, times bought before that day, items that the user had
-        (2, "ann", "bag", 1, 1, 1),
-        (2, "cid", "mug", 1, 1, 0),
-        (4, "bob", "mug", 1, 2, 1),
-        (5, "ann", "lamp", 1, 0, 2),
-        (5, "cid", "bag", 1, 2, 1),
-        (6, "bob", "vase", 2, 0, 2),
+        # day, user, item, rank, place within its slice (−1: none else is in it), times bought before that day, items the user had
+        (2, "ann", "bag", 1, -1, 1, 1),
+        (2, "cid", "mug", 1, 1, 1, 0),  # before the bag; lamp and vase are cold
+        (4, "bob", "mug", 1, -1, 2, 1),
+        (5, "ann", "lamp", 1, 1, 0, 2),  # before the vase
+        (5, "cid", "bag", 1, -1, 2, 1),
+        (6, "bob", "vase", 2, -1, 0, 2),  # by now the lamp is no longer cold
     ]
-    assert list(result.assign(day=result["day"].dt.day).itertuples(index=False, name=None)) == expected
-    assert result.columns.tolist() == ["day", "user", "item", "rank", "bought", "history"]
+    shown = result.assign(day=result["day"].dt.day, within=result["within"].fillna(-1))
+    assert list(shown.itertuples(index=False, name=None)) == expected
+    assert result.columns.tolist() == ["day", "user", "item", "rank", "within", "bought", "history"]
 
 
 def test_replay_from_to(tiny: EventLog):
@@ -167,6 +280,7 @@ def test_replay_of_a_day_when_nothing_is_listed(frames):
     result = replay(EventLog.from_frame(**frames), Diary(), "2020-01-01", progress=False)
     assert result["rank"].tolist()[:2] == [NO_CANDIDATE] * 2
     assert result["rank"].tolist()[2:] == [1, 1, 1, 1, 1, 2]
+    assert result["within"].isna()[:2].all() and result["within"].notna().sum() == 1  # cid's mug, before the bag
 
 
 @pytest.mark.parametrize("days", [("2020-02-01",), ("2020-01-01", "2019-12-01"), ("2020-01-05", "2020-01-02")])

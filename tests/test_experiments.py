@@ -1,9 +1,21 @@
-"""The committed tables: whole, of five seeds, and of one piece with each other."""
+"""The committed tables: whole, of five seeds, and of one piece with each other; and how they are made, on small logs."""
+
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
+from helpers import SMALL
 
 from course_lib import experiments
+from course_lib.augment import RandomMask, SelfSupervision
+from course_lib.evaluation import TwoTowerNightly, replay, summary
+from course_lib.experiments import Arm
+from course_lib.log import EventLog
+from course_lib.peers import Popularity
+from course_lib.simulate import simulate, thinned
+from course_lib.updates import new_state
 
 HOURLY = [name for name, (_, _, hourly) in experiments.EXPERIMENTS.items() if hourly]
 
@@ -12,7 +24,7 @@ HOURLY = [name for name, (_, _, hourly) in experiments.EXPERIMENTS.items() if ho
 def test_a_table_has_every_arm_and_seed_of_its_experiment(name: str):
     arms, _, _ = experiments.EXPERIMENTS[name]
     table = experiments.load(name)
-    assert list(zip(table["arm"], table["seed"], strict=True)) == [(arm, seed) for arm, seed, _ in arms()]
+    assert list(zip(table["arm"], table["seed"], strict=True)) == [(arm.name, arm.seed) for arm in arms()]
     assert table["version"].notna().all() and table["date"].notna().all()
     assert table[["R@50", "R@100"]].stack().between(0, 1).all()
 
@@ -27,3 +39,75 @@ def test_months_days_and_hours_add_up_to_the_table(name: str):
     for by in ("day", "hour"):
         sums = experiments.load(f"{name}_by_{by}").groupby("arm")[["events", "hits"]].sum()
         np.testing.assert_allclose(sums["hits"] / sums["events"], mean[sums.index], atol=5e-5)
+
+
+# -- how they are made ------------------------------------------------------------------------------------------------
+
+
+def test_run_replays_every_arm_on_its_share_of_the_log(tiny: EventLog, monkeypatch: pytest.MonkeyPatch):
+    arms = [
+        Arm("popular", 0, lambda log: Popularity()),
+        Arm("less of it", 3, lambda log: Popularity(), 0.75),
+        Arm("towers", 1, lambda log: TwoTowerNightly(new_state(log, SMALL))),
+        Arm("not asked for", 2, lambda log: pytest.fail("this arm's seed was not asked for")),
+    ]
+    days = ("2020-01-04", "2020-01-06")
+    monkeypatch.setitem(experiments.EXPERIMENTS, "toy", (lambda: iter(arms), days, False))
+    found = experiments.run("toy", tiny, seeds=(0, 1, 3))
+    assert list(found) == ["toy"] and found["toy"]["arm"].tolist() == ["popular", "less of it", "towers"]
+    for (_, row), arm in zip(found["toy"].iterrows(), arms, strict=False):
+        log = thinned(tiny, 0.75, 3) if arm.share < 1 else tiny
+        expected = summary(replay(log, arm.make(log), *days, progress=False)).round(5)
+        pd.testing.assert_series_equal(row[expected.index].astype(float), expected, check_names=False)
+
+
+SIMULATED = simulate(items=400, users=60, events_per_item=3, liked=6)
+
+
+@pytest.mark.parametrize("term", [None, SelfSupervision(RandomMask(0.3), m=50)], ids=["plain", "with a term"])
+def test_passes_against_loops(term: SelfSupervision | None):
+    """Ranks by loops, in float64, from the state that each pass yields; every second user is for validation."""
+    log, settings = SIMULATED.log, replace(SMALL, statistics=(), batch_size=64, history=5)
+    wanted = SIMULATED.liked.groupby("user")["item"].agg(list)
+    wanted = [(user, wanted[user]) for user in log.users.index if user in wanted.index]  # in the order of codes
+    sold = set(log.events["item"])
+    found = list(experiments.passes(SIMULATED, settings, term, number=2))
+    assert [row["pass"] for _, row in found] == [state.updates for state, _ in found] == [1, 2]
+    for state, row in found:
+        items = state.item_vectors(log, np.arange(400), log.days[0]).double().numpy()
+        hits = {True: [], False: []}
+        for number, (user, liked) in enumerate(wanted):
+            vector = state.user_vectors(log, log.users.index.get_indexer([user]), len(log)).double().numpy()[0]
+            scores = dict(zip(log.items.index, (items @ vector).tolist(), strict=True))
+            had = set(log.events["item"][log.events["user"] == user])
+            for item in liked:
+                rank = sum(scores[other] >= scores[item] for other in scores if other not in had)
+                hits[number % 2 == 0].append((rank <= 100, item in sold))
+        tested = pd.DataFrame(hits[False], columns=["hit", "sold"])
+        close = partial(pytest.approx, abs=2.1 / len(tested))  # the library ranks in float32
+        assert row["validation"] == close(np.mean([hit for hit, _ in hits[True]]))
+        assert row["R@100"] == close(tested["hit"].mean()) and 0.2 < row["R@100"] < 0.8
+        assert row["cold"] == pytest.approx(tested["hit"][~tested["sold"]].mean(), abs=2.1 / (~tested["sold"]).sum())
+
+
+def test_simulated_runs_keep_the_pass_with_the_best_validation(monkeypatch: pytest.MonkeyPatch):
+    """The passes are made up here: nothing is trained."""
+    validation = {(0, "a"): [0.1, 0.3, 0.2], (0, "b"): [0.5, 0.4, 0.1], (1, "a"): [0.1, 0.2, 0.6], (1, "b"): [0.0, 0.9, 0.8]}
+
+    def made_up(simulated, settings, term):
+        arm = "a" if settings.dim == 8 else "b"
+        assert (term is None) == (arm == "a")
+        for number, value in enumerate(validation[settings.seed, arm], 1):
+            recalls = {"R@100": number / 10 + settings.seed, "cold": 0.5, "tail": float(number)}
+            yield None, {"pass": number, "validation": value, **recalls}
+
+    arms = {"a": ({"dim": 8}, None, 0, 1), "b": ({}, "random mask", 0.1, 0.3)}
+    monkeypatch.setitem(experiments.SIMULATED, "toy", (lambda: arms, (0.125,), (0, 1)))  # a dial that no experiment caches
+    monkeypatch.setattr(experiments, "simulate", partial(simulate, items=40, users=20))
+    monkeypatch.setattr(experiments, "passes", made_up)
+    found = experiments.simulated_runs("toy")
+    best, by_pass = found["toy"], found["toy_by_pass"]
+    assert best[["seed", "arm", "pass"]].values.tolist() == [[0, "a", 2], [0, "b", 1], [1, "a", 3], [1, "b", 2]]
+    assert best["R@100"].tolist() == pytest.approx([0.2, 0.1, 1.3, 1.2]) and (best["events per item"] == 0.125).all()
+    assert by_pass[["arm", "pass"]].values.tolist() == [[arm, number] for arm in "ab" for number in (1, 2, 3)]
+    assert by_pass["R@100"].tolist() == pytest.approx([0.6, 0.7, 0.8] * 2)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import SMALL, refusal, same, tiny_frames, trained, with_listing
 
-from course_lib.features import Encoder, FeatureStore, ForgettingCounts, drop_fields, first_seen, take
+from course_lib.features import Encoder, FeatureStore, ForgettingCounts, as_new_items, drop_fields, first_seen, take
 from course_lib.log import DAY, EventLog
 
 START = pd.Timestamp("2020-01-01")
@@ -335,6 +335,29 @@ def test_drop_fields_drops_a_share_and_whole_bags():
     assert abs((items & words[:, 0]).double().mean() - 0.01) < 4 * (0.01 / 20_000) ** 0.5  # each field by itself
     again = drop_fields(features, 0.1, torch.Generator().manual_seed(0))
     assert same(dropped["item"], again["item"])
+
+
+def test_as_new_items_all_or_nothing():
+    features, generator = features_of(50), torch.Generator().manual_seed(0)
+    none, everything = (as_new_items(features, "item", share, generator) for share in (0.0, 1.0))
+    assert all(same(none[name], features[name]) for name in features)
+    assert list(everything) == list(features)
+    assert same(everything["item"], torch.zeros(50, dtype=torch.long)) and same(everything["statistics"], torch.zeros(50, 3))
+    assert same(everything["words"], features["words"])  # what they are stays
+    assert all(same(features[name], values) for name, values in features_of(50).items())  # and the input is as it was
+    del features["statistics"]
+    assert list(as_new_items(features, "item", 1.0, generator)) == ["item", "words"]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.999])
+def test_as_new_items_takes_counts_and_id_together(share: float):
+    features = features_of(20_000)
+    new, again, other = (as_new_items(features, "item", share, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    gone = new["item"] == 0
+    assert abs(gone.double().mean() - share) < 4 * (share * (1 - share) / 20_000) ** 0.5  # four standard errors
+    assert same(new["item"][~gone], features["item"][~gone])
+    assert same(new["statistics"], (~gone).float()[:, None].expand(-1, 3)) and same(new["words"], features["words"])
+    assert all(same(new[name], again[name]) for name in features) and not same(new["item"], other["item"])
 
 
 def test_take():

@@ -192,6 +192,16 @@ def test_a_state_comes_back_from_its_file(retail: EventLog, retail_state: State,
     assert same(hour.weight.detach(), other.weight.detach()) and [p.name for p in tmp_path.iterdir()] == ["state.pt"]
 
 
+def test_the_share_of_new_items_is_kept_and_is_0_in_a_file_that_has_none(tiny: EventLog, tmp_path):
+    path = tmp_path / "state.pt"
+    trained(tiny, replace(SMALL, new_item_share=0.3), tiny.days[:2]).save(path)
+    assert State.load(path, device="cpu").settings == replace(SMALL, new_item_share=0.3)
+    old = torch.load(path, weights_only=True)
+    del old["settings"]["new_item_share"]
+    torch.save(old, path)
+    assert State.load(path, device="cpu").settings == SMALL
+
+
 def test_an_incremental_state_is_not_kept(tiny: EventLog, tmp_path):
     new, _ = incremental_update(trained(tiny, SMALL, tiny.days[:3]), tiny, "2020-01-05 08:00")
     assert refusal(new.save, tmp_path / "state.pt").startswith("this state comes from an incremental update")

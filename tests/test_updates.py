@@ -9,11 +9,32 @@ import pytest
 import torch
 from helpers import SMALL, Sizes, contents, refusal, same, tiny_frames, trained, with_listing
 
+from course_lib.augment import (
+    Augmentation,
+    Complementary,
+    CorrelatedMask,
+    Dropout,
+    RandomMask,
+    SelfSupervision,
+    mutual_information,
+)
 from course_lib.evaluation import TwoTowerNightly, recall, replay
 from course_lib.features import growing_histories
 from course_lib.log import DAY, EventLog
+from course_lib.losses import in_batch_softmax
 from course_lib.towers import RowwiseAdagrad
-from course_lib.updates import Batch, Settings, State, full_update, make_batch, new_state, take_batch, training_step
+from course_lib.updates import (
+    Batch,
+    Settings,
+    State,
+    full_update,
+    joint_step,
+    known_items,
+    make_batch,
+    new_state,
+    take_batch,
+    training_step,
+)
 
 FIFTH, SIXTH = pd.Timestamp("2020-01-05"), pd.Timestamp("2020-01-06")
 
@@ -272,6 +293,99 @@ def test_it_learns_who_likes_what():
     assert recall(result, 20) > 0.9  # by chance it were little above 1/2: 20 of some 33 candidates
 
 
+# -- items as if they were new ----------------------------------------------------------------------------------------
+
+
+def test_an_item_that_is_always_new_trains_the_default_id_alone(tiny: EventLog):
+    """The fifth sells lamp and bag; no history holds the lamp, so its row moves only if the day shows it as it is."""
+    seen = []
+
+    def spy(users, items, log_q, ids, temperature):
+        seen.append(sorted(ids.tolist()))
+        return in_batch_softmax(users, items, log_q, ids, temperature)
+
+    for share in (0.0, 1.0):
+        state = trained(tiny, replace(SMALL, new_item_share=share), tiny.days[:3])
+        (ids, colours, _), (old, old_colours, _) = (
+            full_update(state, tiny, FIFTH, loss=spy).model.item_tables,
+            state.model.item_tables,
+        )
+        assert bool(ids.squares[3] > 0) == (share == 0)
+        assert bool(ids.squares[0] > old.squares[0]) == (share == 1)
+        assert (ids.squares[1:3] > old.squares[1:3]).all()  # mug and bag are in histories
+        assert (colours.squares[1:] > old_colours.squares[1:]).all()  # a new item's colour is known
+    assert seen == [[2, 3]] * 2  # it is still known which item was sold: for accidental hits
+
+
+# -- with a self-supervised term --------------------------------------------------------------------------------------
+
+
+def augmentations(log: EventLog) -> list[Augmentation]:
+    return [RandomMask(0.5), Dropout(), Complementary(), CorrelatedMask(mutual_information(log.items))]
+
+
+def test_known_items_by_hand(tiny: EventLog, tiny_state: State):
+    assert {name: values.tolist() for name, values in known_items(tiny_state, tiny).items()} == {
+        "item": [1, 2, 3, 4],  # mug, bag, lamp, vase
+        "colour": [1, 2, 1, 0],
+        "words": [[1, 2], [3, 1], [0, 0], [4, 0]],
+    }
+    assert known_items(trained(tiny, SMALL, tiny.days[:3]), tiny)["item"].tolist() == [1, 2]
+    frames = tiny_frames()
+    frames["items"] = frames["items"].assign(listed=pd.date_range("2019-12-02", periods=4))  # vase, lamp, bag, mug
+    assert known_items(tiny_state, EventLog.from_frame(**frames))["colour"].tolist() == [1, 2, 1, 0]  # by ID, not by code
+
+
+@pytest.mark.parametrize("statistics", [(), (2.0, 7.0)])
+def test_a_term_of_weight_zero_changes_nothing(tiny: EventLog, statistics: tuple[float, ...]):
+    settings = replace(SMALL, statistics=statistics, default_share=0.2, visit_share=0.5, new_item_share=0.3)
+    state = trained(tiny, settings, tiny.days[:3])
+    plain = full_update(state, tiny, FIFTH).model.state_dict()
+    for alpha in (0.0, 1.0):
+        for augment in augmentations(tiny):
+            joint = full_update(state, tiny, FIFTH, term=SelfSupervision(augment, alpha)).model.state_dict()
+            assert all(values.isfinite().all() for values in joint.values())
+            equal = [torch.allclose(joint[name], values, atol=1e-5) for name, values in plain.items()]
+            assert all(equal) == (alpha == 0)
+
+
+def test_a_term_moves_items_that_no_event_names(tiny: EventLog):
+    """On the sixth bob buys the vase and has had bag and mug: nothing but the term knows of the lamp."""
+    state = trained(tiny, SMALL, tiny.days[:4])
+    lamp = state.features.items.vocabularies["item"]["lamp"]
+    old = state.model.item_tables[0]
+    for term in (None, SelfSupervision(Dropout(), alpha=0.1)):
+        new = full_update(state, tiny, SIXTH, term=term).model.item_tables[0]
+        assert same(new.weight[lamp].detach(), old.weight[lamp].detach()) == (term is None)
+        assert bool(new.squares[lamp] > old.squares[lamp]) == (term is not None)
+
+
+@pytest.mark.parametrize("statistics", [(), (2.0,)])
+def test_a_term_goes_by_the_state_and_the_day(tiny: EventLog, statistics: tuple[float, ...]):
+    """Bit for bit, whatever torch's own source of chance has been used for; and the old state stays."""
+    state = trained(tiny, replace(SMALL, statistics=statistics), tiny.days[:4])
+    before = contents(state)
+    for augment in augmentations(tiny):
+        term, found = SelfSupervision(augment, m=3), []
+        for noise in (1, 2):
+            torch.manual_seed(noise)
+            found.append(contents(full_update(state, tiny, SIXTH, term=term)))
+        assert found[0] == found[1] and contents(state) == before
+        assert found[0]["model"] != contents(full_update(state, tiny, SIXTH, term=SelfSupervision(augment, m=2)))["model"]
+
+
+def test_a_term_is_left_out_while_there_is_no_second_item(tiny: EventLog):
+    """Only the mug is sold on the first day; with the bag, on the second, the term begins."""
+    frames = tiny_frames()
+    frames["events"] = frames["events"].drop(1)
+    log, term = EventLog.from_frame(**frames), SelfSupervision(RandomMask(0.3))
+    state = new_state(log, SMALL)
+    first = full_update(state, log, log.days[0], term=term)
+    assert len(first.features.items) == 2 and contents(first) == contents(full_update(state, log, log.days[0]))
+    second, plain = full_update(first, log, log.days[1], term=term), full_update(first, log, log.days[1])
+    assert contents(second)["model"] != contents(plain)["model"]
+
+
 # -- one training step ------------------------------------------------------------------------------------------------
 
 
@@ -363,3 +477,62 @@ def test_a_step_against_a_dense_model_in_float64():
         torch.testing.assert_close(ours.weight.double(), theirs.weight, rtol=1e-3, atol=1e-3)
     for ours, theirs in zip(state.model.dense_parameters(), model.dense_parameters(), strict=True):
         torch.testing.assert_close(ours.double(), theirs, rtol=1e-3, atol=1e-3)
+
+
+def masked(items: dict[str, torch.Tensor], hidden: set[str]) -> dict[str, torch.Tensor]:
+    return {name: torch.zeros_like(values) if name in hidden else values for name, values in items.items()}
+
+
+def a_view(hidden: set[str], counts: bool = False) -> dict[str, torch.Tensor]:
+    """Seven items of which some fields are hidden; bags are wider than in the batch of `a_step`."""
+    generator = torch.Generator().manual_seed(5)
+    words = torch.randint(1, 40, (7, 5), generator=generator)
+    items = {"item": torch.arange(20, 27), "colour": torch.randint(1, 40, (7,), generator=generator), "words": words}
+    return masked(items, hidden) | ({"statistics": torch.full((7, 1), 0.7)} if counts else {})
+
+
+@pytest.mark.parametrize("counts", [False, True], ids=["views without counts", "views with counts"])
+def test_a_joint_step_against_a_dense_model_in_float64(counts: bool):
+    """Losses, embeddings and dense parameters of two steps; a view without counts is of an item never sold."""
+    state, batch = a_step(rows=50)
+    tables = RowwiseAdagrad(state.model.tables(), 0.1)
+    model = copy.deepcopy(state.model).double()
+    adam = torch.optim.Adam(model.dense_parameters(), lr=state.settings.dense_rate)
+    squares = [torch.zeros(50, dtype=torch.double) for _ in model.tables()]
+    term, views = SelfSupervision(Dropout(), alpha=0.7, temperature=0.3), (a_view({"item"}, counts), a_view({"words"}, counts))
+    exact = [view | {"statistics": torch.full((7, 1), 0.7 if counts else 0.0, dtype=torch.double)} for view in views]
+    exact_items = batch.items | {"statistics": batch.items["statistics"].double()}
+    for _ in range(2):
+        users, items = model.user_vectors(batch.users), model.item_vectors(exact_items)
+        scores = users @ items.T / state.settings.temperature - batch.log_q.double()
+        main = [
+            torch.stack([scores[i, j] for j in range(16) if j == i or batch.ids[j] != batch.ids[i]]).logsumexp(0) - scores[i, i]
+            for i in range(16)
+        ]
+        cosines = model.item_vectors(exact[0]) @ model.item_vectors(exact[1]).T / 0.3
+        own = [(cosines[i].logsumexp(0) + cosines[:, i].logsumexp(0)) / 2 - cosines[i, i] for i in range(7)]
+        expected = sum(main) / 16, sum(own) / 7
+        adam.zero_grad()
+        (expected[0] + 0.7 * expected[1]).backward()
+        adam.step()
+        for table, total in zip(model.tables(), squares, strict=True):
+            gradient = table.weight.grad.to_dense()
+            total += (gradient**2).mean(1)
+            table.weight.data -= 0.1 * gradient / (total.sqrt() + 1e-8)[:, None]
+            table.weight.grad = None
+        found = joint_step(state, tables, batch, views, term)
+        assert float(found.main) == pytest.approx(float(expected[0].detach()), rel=1e-4)
+        assert float(found.self_supervised) == pytest.approx(float(expected[1].detach()), rel=1e-4)
+        assert float(found.total) == pytest.approx(float(found.main) + 0.7 * float(found.self_supervised), rel=1e-6)
+        assert not any(part.requires_grad for part in found)  # a list of many steps' losses keeps no graph alive
+    for ours, theirs in zip(state.model.tables(), model.tables(), strict=True):
+        torch.testing.assert_close(ours.weight.double(), theirs.weight, rtol=1e-3, atol=1e-3)
+    for ours, theirs in zip(state.model.dense_parameters(), model.dense_parameters(), strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_a_joint_step_takes_the_loss_that_it_is_given():
+    state, batch = a_step(rows=50)
+    views = a_view({"item"}), a_view({"words"})
+    found = joint_step(state, RowwiseAdagrad([], 0.1), batch, views, SelfSupervision(Dropout(), 0.5), lambda u, *_: u.sum() * 0 + 3)
+    assert float(found.main) == 3 and float(found.total) == pytest.approx(3 + 0.5 * float(found.self_supervised))

@@ -17,38 +17,23 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from course_lib.augment import (
-    Complementary,
-    CorrelatedMask,
-    Dropout,
-    RandomMask,
-    mutual_information,
-    uniform_items,
-    vectors_together,
-)
-from course_lib.features import Features, take
+from course_lib.augment import Complementary, CorrelatedMask, Dropout, RandomMask, SelfSupervision, mutual_information
+from course_lib.features import take
 from course_lib.log import DAY, load_online_retail
-from course_lib.losses import in_batch_softmax, joint, self_supervised
 from course_lib.towers import RowwiseAdagrad
-from course_lib.updates import Batch, Settings, State, full_update, make_batch, new_state, one_thread, take_batch, training_step
+from course_lib.updates import (
+    Settings,
+    full_update,
+    joint_step,
+    known_items,
+    make_batch,
+    new_state,
+    one_thread,
+    take_batch,
+    training_step,
+)
 
-ALPHA, TEMPERATURE = 0.1, 0.2
 DAYS = 10  # trained before the clock starts
-
-
-def joint_step(state: State, tables: RowwiseAdagrad, batch: Batch, catalogue: Features, augment, generator) -> float:
-    """`training_step` on the joint loss: as many items as the batch has events are drawn, augmented and contrasted."""
-    rows = uniform_items(len(catalogue["item"]), len(batch.ids), generator) - 1
-    views = augment(take(catalogue, rows.to(state.settings.device)), generator)
-    users = state.model.user_vectors(batch.users)  # [n, d]
-    items, first, second = vectors_together(state.model.item_vectors, batch.items, *views)  # [n, d], [m, d], [m, d]
-    main = in_batch_softmax(users, items, batch.log_q, batch.ids, state.settings.temperature)
-    value = joint(main, self_supervised(first, second, TEMPERATURE), ALPHA).total
-    state.optimiser.zero_grad()
-    value.backward()
-    tables.step()
-    state.optimiser.step()
-    return value.item()
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -76,8 +61,8 @@ def main() -> int:
     rows = log.rows(day, day + DAY)
     state.features.learn(log, rows)
     state.model.grow(state.features.items.sizes, state.features.users.sizes, generator)
+    catalogue = known_items(state, log)
     known = log.items.index.get_indexer(list(state.features.items.vocabularies["item"]))  # [known] codes; row i has index i + 1
-    catalogue = state.put(state.features.item_features(log, known, day))
     weights = np.bincount(log.item_codes[log.rows(None, day)], minlength=len(log.items))[known]
     data = make_batch(state, log, rows, pd.Timestamp(day), generator)
     batches = [take_batch(data, part) for part in torch.randperm(len(data.ids)).split(settings.batch_size)[:-1]]
@@ -96,8 +81,11 @@ def main() -> int:
             drawn = take(catalogue, torch.randperm(len(catalogue["item"]), device=settings.device)[: len(batch.ids)])
             found = [seconds(lambda b=batch: training_step(state, tables, b))]
             for augment in augmentations.values():
+                term = SelfSupervision(augment, m=len(batch.ids))
                 found.append(seconds(lambda a=augment, d=drawn: a(d, generator)))
-                found.append(seconds(lambda a=augment, b=batch: joint_step(state, tables, b, catalogue, a, generator)))
+                found.append(
+                    seconds(lambda t=term, b=batch: joint_step(state, tables, b, t.views(catalogue, generator), t).total.item())
+                )
             if step >= 0:
                 for times, value in zip(
                     [plain, *(t for name in augmentations for t in (alone[name], whole[name]))], found, strict=True
