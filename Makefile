@@ -1,6 +1,7 @@
 # make lab     JupyterLab, open at the first notebook
 # make test    every test, notebooks included
 # make lint    what ruff has to say       make format   let ruff put it right
+# make outputs NOTEBOOKS="notebooks/02_two_towers.ipynb"    run notebooks and keep what comes out
 # make lock    solve requirements.lock anew from pyproject.toml (needs uv)
 # make clean   remove the environment and all caches
 #
@@ -23,7 +24,7 @@ if sys.platform == "darwin" and platform.machine() == "x86_64":
 endef
 export CHECK_PYTHON
 
-.PHONY: help lab test lint format lock clean
+.PHONY: help lab test lint format outputs lock clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -58,6 +59,9 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+outputs: $(READY)
+	$(BIN)/python tests/refresh_outputs.py $(NOTEBOOKS)
 
 # What PyTorch's Linux wheel asks for (CUDA) is left to pip, so that a CPU build stays small.
 # Versions in the present lock are kept where they still fit; remove the lock first to have the newest.

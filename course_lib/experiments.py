@@ -36,10 +36,12 @@ from course_lib.augment import (
     shuffled_columns,
 )
 from course_lib.evaluation import (
+    Difference,
     Recommender,
     TwoTowerNightly,
     TwoTowerServed,
     alignment,
+    paired_difference,
     ranks,
     recall,
     replay,
@@ -342,8 +344,14 @@ def self_supervision_tuning() -> Iterator[Arm]:
 
 
 def self_supervision_test() -> Iterator[Arm]:
-    """Every augmentation with some and with much weight; its rivals; and recipes, with purchase counts and without."""
+    """Every augmentation with some and with much weight; its rivals; and recipes, with purchase counts and without.
+
+    "Default untrained" is a main loss that never sees a default (`default_share=0`), so that the term alone trains it.
+    """
     yield from supervised("plain")
+    yield from supervised("default untrained", default_share=0.0)
+    for name in ("random mask", "correlated mask"):
+        yield from supervised(f"default untrained + {name} alpha=0.1", name, default_share=0.0)
     yield from supervised("q half-life 3 days", q_half_life=3.0)
     yield from supervised("new items 0.1", new_item_share=0.1)
     for name in NAMES:
@@ -408,9 +416,16 @@ def passes(
 
 
 def simulated_arms() -> Regime:
-    """What is compared on the simulated log: as tuned at three events per item (`regime_tuning`)."""
+    """What is compared on the simulated log: of every kind the try with the best validation at three events per item."""
     return {
         "plain": ({}, None, 0, 1),
+        "new items": ({"new_item_share": 0.9}, None, 0, 1),
+        "fields dropped": ({"default_share": 0.3}, None, 0, 1),
+        "random mask": ({}, "random mask", 3.0, 0.3),
+        "dropout": ({}, "dropout", 3.0, 0.3),
+        "complementary": ({}, "complementary", 3.0, 0.3),
+        "correlated mask": ({}, "correlated mask", 0.3, 0.3),
+        "correlated mask, less chance": ({}, "correlated mask, less chance", 3.0, 0.3),
     }
 
 
@@ -469,7 +484,6 @@ def _simulated_log(events_per_item: float, seed: int) -> Simulated:
 
 
 MEASURED = {"index_frontier": index_frontier}
-
 
 EXPERIMENTS = {
     "peers_test": (peers_test, TEST, False),
@@ -556,6 +570,15 @@ def tables(name: str, processes: int = 1) -> dict[str, pd.DataFrame]:
 def load(name: str) -> pd.DataFrame:
     """The committed table of an experiment."""
     return pd.read_csv(RESULTS / f"{name}.csv")
+
+
+def against(table: pd.DataFrame, arm: str, other: str, column: str = "R@100") -> Difference:
+    """How much more one arm of a table has than another, pair by pair: a pair is a seed. Raises ValueError for an unknown arm."""
+    seeds = table.pivot_table(column, "seed", "arm")
+    for name in (arm, other):
+        if name not in seeds:
+            raise ValueError(f"the table has no arm '{name}'; its arms are {', '.join(dict.fromkeys(table['arm']))}.")
+    return paired_difference(seeds[arm], seeds[other])
 
 
 def main() -> None:

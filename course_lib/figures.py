@@ -33,11 +33,11 @@ def show(figure: Figure, alt: str) -> None:
     display({"image/png": png.getvalue(), "text/plain": alt}, metadata={"image/png": {"alt": alt}}, raw=True)
 
 
-def panels(columns: int = 1, height: float = 3.2, width: float = 9.0, **options) -> tuple[Figure, np.ndarray]:
-    """An empty figure with `columns` axes side by side, without pyplot's global state."""
+def panels(columns: int = 1, height: float = 3.2, width: float = 9.0, rows: int = 1, **options) -> tuple[Figure, np.ndarray]:
+    """An empty figure with `columns` axes side by side, in as many `rows`, without pyplot's global state; all axes in one array."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
-        return figure, figure.subplots(1, columns, squeeze=False, **options)[0]
+        return figure, figure.subplots(rows, columns, squeeze=False, **options).ravel()
 
 
 def pipeline() -> Figure:
@@ -426,4 +426,38 @@ def bars(values: pd.Series, xlabel: str, ylabel: str, title: str) -> Figure:
     drawn = axes.bar(values.index.astype(str), values, color=BLUE)
     axes.bar_label(drawn, fmt="%.3g", fontsize=8)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    return figure
+
+
+def multiples(sheets: dict[str, dict[str, np.ndarray]], x: list, xlabel: str, base: dict[str, float]) -> Figure:
+    """Small multiples, two to a row: a panel per sheet, a line per name over a few values of x; `base` is a dotted level."""
+    figure, axes = panels(2, height=1.3 * len(sheets) + 0.6, rows=-(-len(sheets) // 2))
+    for ax, (title, named) in zip(axes, sheets.items(), strict=False):
+        looks = zip(named.items(), (BLUE, ORANGE, GREEN, RED, GREY), ("o-", "s--", "^-.", "d:", "v-"), strict=False)
+        for (name, values), colour, line in looks:
+            ax.plot(range(len(x)), values, line, color=colour, ms=5, label=name)
+        ax.axhline(base[title], color="black", lw=1, ls=(0, (1, 2)))
+        ax.set_xticks(range(len(x)), x)
+        ax.set(title=title, xlabel=xlabel)
+    axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def gains(sheets: dict[str, dict[str, list]], x: list, xlabel: str, ylabel: str) -> Figure:
+    """Paired differences over a dial: a panel per sheet, a line per name, each `Difference` with its 95 % interval."""
+    figure, axes = panels(len(sheets), height=3.6)
+    for ax, (title, named) in zip(axes, sheets.items(), strict=True):
+        looks = list(
+            zip((BLUE, ORANGE, GREEN, RED, GREY, "black", "#CC79A7"), ("o-", "s--", "^-.", "d:", "v-", "P--", "X:"), strict=True)
+        )
+        for number, ((name, found), (colour, line)) in enumerate(zip(named.items(), looks, strict=False)):
+            where = np.arange(len(x)) + (number - (len(named) - 1) / 2) * 0.09
+            means = np.array([difference.mean for difference in found])
+            errors = np.array([[d.mean - d.low, d.high - d.mean] for d in found]).T  # [2, points]
+            ax.errorbar(where, means, errors, fmt=line, color=colour, ms=5, lw=1.3, label=name)
+        ax.axhline(0, color=GREY, lw=1)
+        ax.set_xticks(range(len(x)), x)
+        ax.set(title=title, xlabel=xlabel)
+    axes[0].set_ylabel(ylabel)
+    axes[0].legend(frameon=False, fontsize=8)
     return figure

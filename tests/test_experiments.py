@@ -6,7 +6,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import SMALL
+from helpers import SMALL, refusal
+from scipy import stats
 
 from course_lib import experiments
 from course_lib.augment import RandomMask, SelfSupervision
@@ -111,3 +112,15 @@ def test_simulated_runs_keep_the_pass_with_the_best_validation(monkeypatch: pyte
     assert best["R@100"].tolist() == pytest.approx([0.2, 0.1, 1.3, 1.2]) and (best["events per item"] == 0.125).all()
     assert by_pass[["arm", "pass"]].values.tolist() == [[arm, number] for arm in "ab" for number in (1, 2, 3)]
     assert by_pass["R@100"].tolist() == pytest.approx([0.6, 0.7, 0.8] * 2)
+
+
+def test_against_pairs_by_seed():
+    table = pd.DataFrame(
+        {"arm": ["b", "a", "a", "b", "a", "b"], "seed": [1, 0, 2, 0, 1, 2], "R@100": [0.5, 0.2, 0.4, 0.1, 0.9, 0.3], "tail": 0.0}
+    )
+    found = experiments.against(table, "a", "b")
+    differences = np.array([0.2 - 0.1, 0.9 - 0.5, 0.4 - 0.3])
+    low, high = stats.t.interval(0.95, 2, differences.mean(), stats.sem(differences))
+    assert found[:3] == pytest.approx((differences.mean(), low, high)) and found.pairs == 3
+    assert experiments.against(table, "a", "b", "tail").mean == 0
+    assert refusal(experiments.against, table, "a", "c") == "the table has no arm 'c'; its arms are b, a."

@@ -1,0 +1,34 @@
+"""Run notebooks from top to bottom and commit what came out: `make outputs NOTEBOOKS="notebooks/02_two_towers.ipynb …"`.
+
+Only a notebook that ran without an error is written. `metadata.seconds` is how long its cells took; tests/test_notebooks.py
+compares it with the running time that the notebook states.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+
+def refresh(path: Path) -> float:
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    client = NotebookClient(notebook, timeout=600, record_timing=False, resources={"metadata": {"path": str(path.parent)}})
+    started = time.perf_counter()
+    client.execute()
+    seconds = time.perf_counter() - started
+    notebook.metadata = nbformat.NotebookNode(
+        kernelspec=notebook.metadata["kernelspec"], language_info={"name": "python"}, seconds=round(seconds)
+    )
+    nbformat.validate(notebook)
+    nbformat.write(notebook, path)
+    return seconds
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        print(f"{name}: {refresh(Path(name)):.0f} s", flush=True)
