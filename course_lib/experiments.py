@@ -52,7 +52,7 @@ from course_lib.evaluation import (
 from course_lib.index import FaissIndex, HnswlibIndex, MilvusIndex, VectorIndex
 from course_lib.log import EventLog, load_online_retail
 from course_lib.peers import EASE, ItemCF, Popularity
-from course_lib.simulate import Simulated, simulate, thinned
+from course_lib.simulate import HeldOut, Simulated, held_out, simulate, thinned
 from course_lib.updates import Settings, State, full_update, new_state
 
 RESULTS = Path(__file__).resolve().parent.parent / "data" / "results"
@@ -387,22 +387,22 @@ def thinned_test() -> Iterator[Arm]:
             yield from shop(f"{share:.0%}: {name} alpha={alpha}", name, alpha)
 
 
-# -- the simulated log ------------------------------------------------------------------------------------------------
+# -- several passes over few events: the simulated log, and the real one treated alike ---------------------------------
 
 PASSES = 10
-Regime = dict[str, tuple[dict, str | None, float, float]]  # arm → settings, augmentation, alpha, temperature
+Learner = tuple[dict, str | None, float, float]  # changed settings, augmentation, alpha, temperature
 
 
 def passes(
-    simulated: Simulated, settings: Settings, term: SelfSupervision | None = None, number: int = PASSES
+    task: Simulated | HeldOut, settings: Settings, term: SelfSupervision | None = None, number: int = PASSES
 ) -> Iterator[tuple[State, dict]]:
-    """Train on a simulated log, pass after pass, and measure after each.
+    """Train on a log of one day, pass after pass, and measure after each.
 
     Half of the users are for validation, by which the best pass may be chosen; all other numbers are of the other half.
     `R@100` and so on as in `summary`, of the items in `liked`: all items are candidates but those that the user bought.
     """
-    log, (day,) = simulated.log, simulated.log.days
-    codes = log.users.index.get_indexer(simulated.liked["user"]), log.items.index.get_indexer(simulated.liked["item"])
+    log, (day,) = task.log, task.log.days
+    codes = log.users.index.get_indexer(task.liked["user"]), log.items.index.get_indexer(task.liked["item"])
     (users, rows), items = np.unique(codes[0], return_inverse=True), codes[1]
     had = [log.bought(user, len(log)) for user in users]
     times_bought = np.bincount(log.item_codes, minlength=len(log.items))
@@ -416,7 +416,7 @@ def passes(
         yield state, {"pass": done, "validation": round(held, 5), **summary(result[~validation]).round(5)}
 
 
-def simulated_arms() -> Regime:
+def simulated_arms() -> dict[str, Learner]:
     """What is compared on the simulated log: of every kind the try with the best validation at three events per item."""
     return {
         "plain": ({}, None, 0, 1),
@@ -430,7 +430,7 @@ def simulated_arms() -> Regime:
     }
 
 
-def simulated_tuning() -> Regime:
+def simulated_tuning() -> dict[str, Learner]:
     """Five tries for each kind of arm."""
     arms = {"plain": ({}, None, 0, 1)}
     for name, value in (("table_rate", 0.03), ("table_rate", 0.3), ("temperature", 0.2), ("q_half_life", 30.0)):
@@ -445,48 +445,68 @@ def simulated_tuning() -> Regime:
     return arms
 
 
-SIMULATED = {  # name → arms, events per item, seeds
-    "regime_tuning": (simulated_tuning, (3.0,), (10, 11)),
-    "regime": (simulated_arms, (1.0, 3.0, 10.0, 20.0), tuple(SEEDS)),
+def simulated_task(events_per_item: float, seed: int) -> Simulated:
+    return simulate(events_per_item=events_per_item, seed=seed)
+
+
+def real_task(share: float, seed: int) -> HeldOut:
+    """What was sold before the test days, and what the same users bought in June and July."""
+    return held_out(_embedded_log(), pd.Timestamp(TEST[0]), share, seed=seed)
+
+
+class Regime(NamedTuple):
+    """An experiment in several passes: its arms, and a dial with the values that it is turned to."""
+
+    arms: Callable[[], dict[str, Learner]]
+    dial: str
+    values: tuple[float, ...]
+    seeds: tuple[int, ...]
+    task: Callable[[float, int], Simulated | HeldOut]
+
+    def jobs(self) -> list[tuple[float, int, str]]:
+        return list(product(self.values, self.seeds, self.arms()))
+
+
+REGIMES = {
+    "regime_tuning": Regime(simulated_tuning, "events per item", (3.0,), (10, 11), simulated_task),
+    "regime": Regime(simulated_arms, "events per item", (1.0, 3.0, 10.0, 20.0), tuple(SEEDS), simulated_task),
+    "regime_real": Regime(simulated_arms, "share", (0.03, 0.1, 0.3), tuple(SEEDS), real_task),
 }
 
 
-def simulated_runs(name: str, processes: int = 1) -> dict[str, pd.DataFrame]:
-    """A table with a row per arm, events per item and seed, at the pass with the best validation; and one by pass, seeds' means."""
-    arms, dial, seeds = SIMULATED[name]
-    jobs = [(name, *job) for job in product(dial, seeds, arms())]
-    return best_passes(name, pd.concat(map(_simulated, jobs) if processes == 1 else _in_parallel(_simulated, jobs, processes)))
+def regime_runs(name: str, processes: int = 1) -> dict[str, pd.DataFrame]:
+    """A row per arm, value of the dial and seed, at the pass with the best validation; and one by pass, the seeds' means."""
+    jobs = [(name, number) for number in range(len(REGIMES[name].jobs()))]
+    return best_passes(name, pd.concat(map(_learned, jobs) if processes == 1 else _in_parallel(_learned, jobs, processes)))
 
 
 def best_passes(name: str, done: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The tables of an experiment on the simulated log, from every pass of every run."""
-    done = done.sort_index()
-    keys = ["events per item", "arm", "seed"]
-    best = done.loc[done.sort_values("validation", kind="stable").groupby(keys, sort=False).tail(1).index]
-    by_pass = done.groupby(["events per item", "arm", "pass"], sort=False)[["R@100", "cold", "tail"]].mean().round(5).reset_index()
+    """The tables of a regime, from every pass of every run, in order."""
+    dial = REGIMES[name].dial
+    done = done.reset_index(drop=True)
+    best = done.loc[done.sort_values("validation", kind="stable").groupby([dial, "arm", "seed"], sort=False).tail(1).index]
+    by_pass = done.groupby([dial, "arm", "pass"], sort=False)[["R@100", "cold", "tail"]].mean().round(5).reset_index()
     dated = {"version": __version__, "date": datetime.date.today().isoformat()}
     return {name: best.sort_index().assign(**dated), f"{name}_by_pass": by_pass.assign(**dated)}
 
 
-def _simulated(job: tuple[str, float, int, str]) -> pd.DataFrame:
-    name, events_per_item, seed, arm = job
-    changes, augment, alpha, temperature = SIMULATED[name][0]()[arm]
-    simulated = _simulated_log(events_per_item, seed)
-    term = augment and SelfSupervision(augmentation(augment, simulated.log), alpha, temperature)
-    rows = [row for _, row in passes(simulated, replace(PLAIN, seed=seed, **changes), term)]
-    keys = {"events per item": events_per_item, "arm": arm, "seed": seed}
-    table = pd.DataFrame(rows)
-    table.insert(0, "events", len(simulated.log))
-    for number, (key, value) in enumerate(keys.items()):
-        table.insert(number, key, value)
-    print(table.iloc[-1].to_dict(), flush=True)
-    number = list(product(*(SIMULATED[name][1], SIMULATED[name][2], SIMULATED[name][0]()))).index((events_per_item, seed, arm))
-    return table.set_index(number * 1000 + np.arange(len(table)))
+def _learned(job: tuple[str, int]) -> pd.DataFrame:
+    """Every pass of one run of a regime, by its number."""
+    name, number = job
+    regime = REGIMES[name]
+    value, seed, arm = regime.jobs()[number]
+    changes, augment, alpha, temperature = regime.arms()[arm]
+    task = _task(name, value, seed)
+    term = augment and SelfSupervision(augmentation(augment, task.log), alpha, temperature)
+    rows = [row for _, row in passes(task, replace(PLAIN, seed=seed, **changes), term)]
+    keys = {regime.dial: value, "arm": arm, "seed": seed, "events": len(task.log)}
+    print(keys | rows[-1], flush=True)
+    return pd.DataFrame([keys | row for row in rows])
 
 
 @cache
-def _simulated_log(events_per_item: float, seed: int) -> Simulated:
-    return simulate(events_per_item=events_per_item, seed=seed)
+def _task(name: str, value: float, seed: int) -> Simulated | HeldOut:
+    return REGIMES[name].task(value, seed)
 
 
 MEASURED = {"index_frontier": index_frontier}
@@ -570,7 +590,7 @@ def tables(name: str, processes: int = 1) -> dict[str, pd.DataFrame]:
     """All that `python -m course_lib.experiments NAME` writes."""
     if name in EXPERIMENTS:
         return run(name, processes=processes)
-    return simulated_runs(name, processes) if name in SIMULATED else {name: MEASURED[name]()}
+    return regime_runs(name, processes) if name in REGIMES else {name: MEASURED[name]()}
 
 
 def load(name: str) -> pd.DataFrame:
@@ -589,7 +609,7 @@ def against(table: pd.DataFrame, arm: str, other: str, column: str = "R@100") ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=[*EXPERIMENTS, *SIMULATED, *MEASURED], nargs="+")
+    parser.add_argument("name", choices=[*EXPERIMENTS, *REGIMES, *MEASURED], nargs="+")
     parser.add_argument("--processes", type=int, default=1, help="how many arms to run side by side")
     options = parser.parse_args()
     for experiment in options.name:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -84,6 +85,39 @@ def thinned(log: EventLog, share: float, seed: int = 0) -> EventLog:
     events = log.events.sample(n=round(share * len(log)), random_state=seed).sort_index()
     users = log.users.loc[log.users.index.isin(events["user"])]
     return EventLog.from_frame(events.reset_index(drop=True), log.items.reset_index(), users.reset_index())
+
+
+class HeldOut(NamedTuple):
+    """A log to learn from, all of it on one day, and what its users bought later: `user`, `item`, each pair once."""
+
+    log: EventLog
+    liked: pd.DataFrame
+
+
+def held_out(log: EventLog, day: pd.Timestamp, share: float = 1.0, days: int = 60, seed: int = 0) -> HeldOut:
+    """The events before `day`, thinned to `share` and put on one day in their order; to be found: those of the `days` from it on.
+
+    So a real log can be learned in several passes, as a simulated one is, with the same items as candidates: those that were
+    listed by `day`, sold or not. Only users whom the thinned log knows are asked. Raises ValueError if nothing is left to
+    learn or to find.
+    """
+    day = pd.Timestamp(day)
+    items = log.items.iloc[: log.listed(day)].assign(listed=START - DAY)
+    before, after = log.events.iloc[log.rows(None, day)], log.events.iloc[log.rows(day, day + days * DAY)]
+    if not 0 < share <= 1 or round(share * len(before)) < 1:
+        raise ValueError(
+            f"share is {share}; it must be above 0, at most 1, and leave an event of the {len(before)} before {day:%Y-%m-%d}."
+        )
+    events = before.sample(n=round(share * len(before)), random_state=seed).sort_index()
+    events = events.assign(time=START + DAY * 0.99 * np.arange(len(events)) / len(events))
+    users = log.users.loc[log.users.index.isin(events["user"])]
+    small = EventLog.from_frame(events.reset_index(drop=True), items.reset_index(), users.reset_index())
+    wanted = after[after["user"].isin(users.index) & after["item"].isin(items.index)]
+    if wanted.empty:
+        raise ValueError(
+            f"nobody who bought before {day:%Y-%m-%d} bought a listed item in the {days} days from then on; choose another day."
+        )
+    return HeldOut(small, wanted[["user", "item"]].reset_index(drop=True))
 
 
 def _values(chance: np.random.Generator, topics: np.ndarray, values: int, own: int, clear: float) -> np.ndarray:

@@ -91,11 +91,11 @@ def test_passes_against_loops(term: SelfSupervision | None):
         assert row["cold"] == pytest.approx(tested["hit"][~tested["sold"]].mean(), abs=2.1 / (~tested["sold"]).sum())
 
 
-def test_simulated_runs_keep_the_pass_with_the_best_validation(monkeypatch: pytest.MonkeyPatch):
+def test_a_regime_keeps_the_pass_with_the_best_validation(monkeypatch: pytest.MonkeyPatch):
     """The passes are made up here: nothing is trained."""
     validation = {(0, "a"): [0.1, 0.3, 0.2], (0, "b"): [0.5, 0.4, 0.1], (1, "a"): [0.1, 0.2, 0.6], (1, "b"): [0.0, 0.9, 0.8]}
 
-    def made_up(simulated, settings, term):
+    def made_up(task, settings, term):
         arm = "a" if settings.dim == 8 else "b"
         assert (term is None) == (arm == "a")
         for number, value in enumerate(validation[settings.seed, arm], 1):
@@ -103,13 +103,15 @@ def test_simulated_runs_keep_the_pass_with_the_best_validation(monkeypatch: pyte
             yield None, {"pass": number, "validation": value, **recalls}
 
     arms = {"a": ({"dim": 8}, None, 0, 1), "b": ({}, "random mask", 0.1, 0.3)}
-    monkeypatch.setitem(experiments.SIMULATED, "toy", (lambda: arms, (0.125,), (0, 1)))  # a dial that no experiment caches
-    monkeypatch.setattr(experiments, "simulate", partial(simulate, items=40, users=20))
+    toy = experiments.Regime(
+        lambda: arms, "events per item", (2.0,), (0, 1), lambda value, seed: simulate(40, 20, value, seed=seed)
+    )
+    monkeypatch.setitem(experiments.REGIMES, "toy", toy)
     monkeypatch.setattr(experiments, "passes", made_up)
-    found = experiments.simulated_runs("toy")
+    found = experiments.regime_runs("toy")
     best, by_pass = found["toy"], found["toy_by_pass"]
     assert best[["seed", "arm", "pass"]].values.tolist() == [[0, "a", 2], [0, "b", 1], [1, "a", 3], [1, "b", 2]]
-    assert best["R@100"].tolist() == pytest.approx([0.2, 0.1, 1.3, 1.2]) and (best["events per item"] == 0.125).all()
+    assert best["R@100"].tolist() == pytest.approx([0.2, 0.1, 1.3, 1.2]) and (best["events per item"] == 2).all()
     assert by_pass[["arm", "pass"]].values.tolist() == [[arm, number] for arm in "ab" for number in (1, 2, 3)]
     assert by_pass["R@100"].tolist() == pytest.approx([0.6, 0.7, 0.8] * 2)
 

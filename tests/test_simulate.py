@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import mutual_info_score
 
 from course_lib.log import EventLog
-from course_lib.simulate import FIELDS, START, TOPICS, Simulated, simulate, thinned
+from course_lib.simulate import FIELDS, START, TOPICS, Simulated, held_out, simulate, thinned
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +161,41 @@ def test_all_of_a_log(tiny: EventLog):
 @pytest.mark.parametrize("share", [0, -0.5, 1.5, np.nan, 0.01])
 def test_a_share_that_leaves_no_log(tiny: EventLog, share: float):
     assert refusal(thinned, tiny, share).startswith(f"share is {share}; it must be above 0")
+
+
+# -- held out ---------------------------------------------------------------------------------------------------------
+
+
+def test_held_out_by_hand(tiny: EventLog):
+    """Before the fourth day; what is asked is by whom the first three days know, of what was listed by then."""
+    day = tiny.days[3]
+    task = held_out(tiny, day)
+    before, after = tiny.events[tiny.events["time"] < day], tiny.events[tiny.events["time"] >= day]
+    assert task.log.events[["user", "item"]].values.tolist() == before[["user", "item"]].values.tolist()
+    assert task.log.days.tolist() == [START] and task.log.events["time"].is_monotonic_increasing
+    listed = tiny.items.index[tiny.items["listed"] <= day]
+    assert list(task.log.items.index) == list(listed) and task.log.listed(START) == len(listed)
+    expected = [[u, i] for u, i in after[["user", "item"]].values.tolist() if u in set(before["user"]) and i in set(listed)]
+    assert task.liked.values.tolist() == expected and expected
+
+
+def test_held_out_thins_what_is_learned_and_nothing_else(retail: EventLog):
+    day = pd.Timestamp("2011-02-01")
+    task, again, other = (held_out(retail, day, 0.1, days=20, seed=seed) for seed in (1, 1, 2))
+    before = retail.events[retail.events["time"] < day]
+    assert len(task.log) == round(0.1 * len(before)) and task.log.events.equals(again.log.events)
+    assert not task.log.events.equals(other.log.events)
+    pairs = set(before[["user", "item"]].itertuples(index=False, name=None))
+    assert set(task.log.events[["user", "item"]].itertuples(index=False, name=None)) <= pairs
+    assert not set(task.liked.itertuples(index=False, name=None)) & pairs
+    times = retail.events.set_index(["user", "item"])["time"].loc[list(task.liked.itertuples(index=False, name=None))]
+    assert times.min() >= day and times.max() < day + pd.Timedelta(days=20)
+    assert (task.log.items["listed"] < START).all() and len(task.log.items) == (retail.items["listed"] <= day).sum()
+
+
+def test_held_out_refuses_what_leaves_nothing(tiny: EventLog):
+    assert refusal(held_out, tiny, tiny.days[0]).startswith(
+        "share is 1.0; it must be above 0, at most 1, and leave an event of the 0"
+    )
+    assert refusal(held_out, tiny, tiny.days[3], 0.0).startswith("share is 0.0; it must be above 0")
+    assert refusal(held_out, tiny, tiny.days[-1] + pd.Timedelta(days=1)).startswith("nobody who bought before 2020-01-07 bought")
