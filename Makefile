@@ -1,5 +1,7 @@
 # make lab     JupyterLab, open at the first notebook
 # make test    every test, notebooks included
+# make book    the course as a website, in build/book
+# make exercises    the exercises as students get them, in notebooks/exercises/release
 # make lint    what ruff has to say       make format   let ruff put it right
 # make outputs NOTEBOOKS="notebooks/02_two_towers.ipynb"    run notebooks and keep what comes out
 # make lock    solve requirements.lock anew from pyproject.toml (needs uv)
@@ -24,7 +26,7 @@ if sys.platform == "darwin" and platform.machine() == "x86_64":
 endef
 export CHECK_PYTHON
 
-.PHONY: help lab test lint format outputs lock clean
+.PHONY: help lab test book exercises lint format outputs lock clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -51,6 +53,10 @@ lab: $(READY)
 test: lint
 	$(BIN)/python -m pytest tests
 	$(BIN)/python -m pytest --nbval -n 2 --dist loadscope notebooks
+
+book: $(READY)
+	$(BIN)/python -m sphinx -q -W --keep-going -c book -d build/book-cache . build/book
+	@echo "Open build/book/index.html"
 
 lint: $(READY)
 	$(BIN)/ruff check .

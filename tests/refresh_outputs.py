@@ -21,12 +21,26 @@ def refresh(path: Path) -> float:
     started = time.perf_counter()
     client.execute()
     seconds = time.perf_counter() - started
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = joined(cell.outputs)
     notebook.metadata = nbformat.NotebookNode(
         kernelspec=notebook.metadata["kernelspec"], language_info={"name": "python"}, seconds=round(seconds)
     )
     nbformat.validate(notebook)
     nbformat.write(notebook, path)
     return seconds
+
+
+def joined(outputs: list) -> list:
+    """Pieces of the same stream that follow each other as one: how a kernel cuts them is chance."""
+    kept = []
+    for output in outputs:
+        if kept and output.output_type == "stream" == kept[-1].output_type and output.name == kept[-1].name:
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    return kept
 
 
 if __name__ == "__main__":

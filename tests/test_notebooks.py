@@ -1,87 +1,297 @@
-"""The notebooks' form: what a reader may rely on in every chapter."""
+"""The notebooks' form: what a reader may rely on in every chapter and in every exercise notebook."""
 
+import ast
+import configparser
 import re
 import statistics
+from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+from nbclient import NotebookClient
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
-
-
-def lines(cell) -> list[str]:
-    return [line for line in cell.source.split("\n") if line.strip()]
-
-
-@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
-def notebook(request: pytest.FixtureRequest):
-    return nbformat.read(request.param, as_version=4)
+ROOT = Path(__file__).parent.parent
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EXERCISES = sorted((ROOT / "notebooks" / "exercises" / "source").glob("*/*.ipynb"))
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-def code(notebook) -> list:
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+class Notebook:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.metadata, self.cells = (whole := nbformat.read(path, as_version=4)).metadata, whole.cells
+        self.code = [cell for cell in self.cells if cell.cell_type == "code"]
+        self.prose = [cell.source for cell in self.cells if cell.cell_type == "markdown"]
+        self.text = "\n\n".join(self.prose)
+        self.opening = self.cells[0].source
+
+    @property
+    def stated_seconds(self) -> int:
+        (seconds,) = re.findall(r"\*\*Running time:\*\* about (\d+) s\b", self.opening)
+        return int(seconds)
+
+    def outputs(self) -> list:
+        return [output for cell in self.code for output in cell.outputs]
 
 
-def prose(notebook) -> str:
-    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+def texts(output) -> list[str]:
+    """All that an output says in words, always in the same order."""
+    if output.output_type == "stream":
+        return [output.text]
+    return [value for mime, value in sorted(output.get("data", {}).items()) if mime.startswith("text/")]
 
 
-def test_there_are_notebooks():
-    assert len(NOTEBOOKS) >= 4
+def is_widget(output) -> bool:
+    """A widget to turn, not a progress bar."""
+    return WIDGET in output.get("data", {}) and not re.search(r"\d+%\|", output["data"].get("text/plain", ""))
 
 
-def test_opens_and_closes_as_agreed(notebook):
-    opening = notebook.cells[0].source
+@pytest.fixture(params=CHAPTERS, ids=lambda path: path.stem)
+def chapter(request: pytest.FixtureRequest) -> Notebook:
+    return Notebook(request.param)
+
+
+@pytest.fixture(params=EXERCISES, ids=lambda path: path.stem)
+def exercises(request: pytest.FixtureRequest) -> Notebook:
+    return Notebook(request.param)
+
+
+@pytest.fixture(params=CHAPTERS + EXERCISES, ids=lambda path: path.relative_to(ROOT / "notebooks").as_posix())
+def notebook(request: pytest.FixtureRequest) -> Notebook:
+    return Notebook(request.param)
+
+
+# What is there
+
+
+def test_chapters_are_numbered_and_exercises_are_a_chapters():
+    assert [path.stem[:3] for path in CHAPTERS] == [f"{number:02}_" for number in range(len(CHAPTERS))]
+    assert len(CHAPTERS) >= 10
+    for path in EXERCISES:
+        assert path.stem == path.parent.name and ROOT / "notebooks" / path.name in CHAPTERS
+
+
+def test_a_chapter_opens_and_closes_as_agreed(chapter: Notebook):
+    assert re.match(rf"# {chapter.path.stem[:2]} · \w", chapter.opening)
     for part in ("**After this chapter**", "**Before:**", "**Running time:**"):
-        assert part in opening
-    text = prose(notebook)
-    places = [text.find(part) for part in ("## What we saw", "## Exercises", "## Further reading", "**Next:**")]
-    assert -1 not in places and places == sorted(places)
+        assert chapter.opening.count(part) == 1, part
+    heads = [chapter.text.find(f"\n{part}") for part in ("## What we saw", "## Exercises", "## Further reading", "**Next:**")]
+    assert -1 not in heads and heads == sorted(heads)
 
 
-def test_cells_are_short(notebook):
-    sizes = [len(lines(cell)) for cell in code(notebook)]
-    assert max(sizes) <= 20 and statistics.median(sizes) <= 6
+def test_exercises_open_and_close_as_agreed(exercises: Notebook):
+    assert re.match(rf"# Exercises {exercises.path.stem[:2]} · \w", exercises.opening)
+    for part in ("**Before:**", "**Running time:**"):
+        assert exercises.opening.count(part) == 1, part
+    last = exercises.cells[-1].source
+    assert -1 < last.find("## What you practised") < last.find("**Next:**")
 
 
-def test_cells_are_introduced(notebook):
+def test_nothing_is_left_to_be_filled_in(notebook: Notebook):
+    for cell in notebook.cells:
+        assert "@@" not in cell.source
+
+
+# How long it takes
+
+
+def test_the_stated_running_time_is_true(notebook: Notebook):
+    """Within a factor of two of what tests/refresh_outputs.py measured when the outputs were made."""
+    assert "seconds" in notebook.metadata, "run tests/refresh_outputs.py on it"
+    assert 0.5 <= notebook.stated_seconds / max(notebook.metadata.seconds, 1) <= 2
+    assert max(notebook.stated_seconds, notebook.metadata.seconds) <= (90 if notebook.path in CHAPTERS else 15)
+
+
+def test_the_readme_states_the_running_time_of_every_chapter():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    stated = dict(re.findall(r"^\| \[[^\]]+\]\(notebooks/([^)]+)\).*\| (\d+) s \|$", readme, re.M))
+    assert stated == {path.name: str(Notebook(path).stated_seconds) for path in CHAPTERS}
+
+
+# Cells
+
+
+def lines(code: str) -> int:
+    return sum(bool(line.strip()) for line in code.split("\n"))
+
+
+def test_cells_are_short(notebook: Notebook):
+    """None over 20 lines, and half of them at most 6 as a reader gets them: without solutions and hidden tests."""
+    assert max(lines(cell.source) for cell in notebook.code) <= 20
+    read = [re.sub(r"### BEGIN (SOLUTION|HIDDEN TESTS)\n.*?### END \1", "", cell.source, flags=re.S) for cell in notebook.code]
+    assert statistics.median(map(lines, read)) <= 6
+
+
+def test_cells_are_introduced(notebook: Notebook):
     """No more than three cells of code in a row without a word between them."""
     kinds = "".join("c" if cell.cell_type == "code" else "m" for cell in notebook.cells)
     assert "cccc" not in kinds
 
 
-def test_outputs_are_committed_and_clean(notebook):
-    assert all(cell.execution_count for cell in code(notebook))
-    for cell in code(notebook):
-        for output in cell.outputs:
-            assert output.output_type != "error"
-            assert output.get("name") != "stderr", cell.source
+def test_code_is_python_alone(notebook: Notebook):
+    """No magic of line, cell or shell, no `?`: IPython finds nothing to rewrite."""
+    for cell in notebook.code:
+        assert TransformerManager().transform_cell(cell.source).rstrip("\n") == cell.source.rstrip("\n")
+        assert "get_ipython" not in cell.source
 
 
-def test_every_figure_has_alt_text(notebook):
-    for cell in code(notebook):
-        for output in cell.outputs:
-            if "image/png" in output.get("data", {}):
-                assert len(output.metadata["image/png"]["alt"]) > 20
+def test_no_network_and_no_absolute_paths(notebook: Notebook):
+    remote = {"ftplib", "http", "httpx", "requests", "socket", "urllib"}
+    for cell in notebook.code:
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+                assert not remote & {name.split(".")[0] for name in names}
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not re.search(r"\b\w+://|^~?/\w|^[A-Za-z]:[\\/]", node.value), node.value
 
 
-def test_no_magics_no_absolute_paths_no_network(notebook):
-    for cell in code(notebook):
-        assert not re.search(r"^\s*[!%]", cell.source, re.M)
-        assert not re.search(r"https?://|[\"'](/|[A-Z]:\\)", cell.source)
+# Outputs
 
 
-def test_most_outputs_are_compared(notebook):
-    ignored = ["nbval-ignore-output" in cell.metadata.get("tags", []) for cell in code(notebook)]
+def test_every_cell_was_run_once_in_order(notebook: Notebook):
+    assert [cell.execution_count for cell in notebook.code] == list(range(1, len(notebook.code) + 1))
+
+
+def test_outputs_are_clean(notebook: Notebook):
+    """No error, nothing on stderr, and no word of the machine they were made on."""
+    for output in notebook.outputs():
+        assert output.output_type != "error" and output.get("name") != "stderr"
+        for text in texts(output):
+            assert not re.search(r"(?<![\w.])/(home|mnt|opt|private|root|tmp|usr|Users|var|work)/\w|[A-Z]:\\Users", text), text
+
+
+def test_most_outputs_are_compared(notebook: Notebook):
+    ignored = ["nbval-ignore-output" in cell.metadata.get("tags", []) for cell in notebook.code]
     assert sum(ignored) <= len(ignored) / 2
 
 
-def test_links_lead_somewhere(notebook):
-    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", prose(notebook)):
-        assert target.startswith("http") or (NOTEBOOKS[0].parent / target).exists(), target
+def test_every_figure_has_alt_text(notebook: Notebook):
+    for output in notebook.outputs():
+        for mime in output.get("data", {}):
+            if mime.startswith("image/"):
+                assert len(output.metadata[mime]["alt"]) > 20
 
 
-def test_folded_parts_are_closed(notebook):
-    text = prose(notebook)
-    assert text.count("<details>") == text.count("</details>") == text.count("<summary>")
+def test_every_widget_has_a_static_twin(notebook: Notebook):
+    """A figure, in one of the next three cells of code."""
+    for place, cell in enumerate(notebook.code):
+        if any(map(is_widget, cell.outputs)):
+            after = [output for later in notebook.code[place + 1 : place + 4] for output in later.outputs]
+            assert any("image/png" in output.get("data", {}) for output in after), cell.source
+
+
+# Prose
+
+
+class Html(HTMLParser):
+    """The tags of a piece of Markdown, and whether those that were opened were closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.open: list[str] = []
+        self.feed(without_code(text))
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("br", "hr", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open[-1:] == [tag], f"</{tag}> closes nothing"
+        self.open.pop()
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.S)
+
+
+def test_folded_parts_open_and_close(notebook: Notebook):
+    for text in notebook.prose:
+        html = Html(text)
+        assert not html.open, f"<{html.open}> is not closed"
+        names = [tag for tag, _ in html.tags]
+        assert names.count("details") == names.count("summary")
+        # Without an empty line, what is folded would be shown as HTML: no lists, no code.
+        for fold in re.findall(r"<details>.*?</summary>\n(.*)\n", text):
+            assert not fold.strip(), fold
+
+
+def test_images_in_prose_have_alt_text(notebook: Notebook):
+    for text in notebook.prose:
+        for alt in re.findall(r"!\[([^\]]*)\]\(", text):
+            assert len(alt) > 20
+        for tag, attributes in Html(text).tags:
+            assert tag != "img" or len(attributes.get("alt") or "") > 20
+
+
+def test_links_lead_somewhere(notebook: Notebook):
+    text = without_code(notebook.text)
+    targets = re.findall(r"\]\(([^)\s]+)[^)]*\)", text)
+    targets += [tag[1][name] for tag in Html(notebook.text).tags for name in ("href", "src") if name in tag[1]]
+    for target in targets:
+        if not re.match(r"\w+:", target):
+            path, _, anchor = target.partition("#")
+            there = notebook.path.parent / path if path else notebook.path
+            assert there.exists(), target
+            if anchor:
+                assert anchor in anchors(there), target
+
+
+def anchors(path: Path) -> set[str]:
+    """Jupyter's names for the headings of a notebook."""
+    return {heading.strip().replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", Notebook(path).text, re.M)}
+
+
+def test_next_is_the_next_chapter(notebook: Notebook):
+    """Or, behind the last chapter, no notebook at all."""
+    number = int(notebook.path.stem[:2])
+    linked = re.findall(r"\]\(([^)]*\.ipynb)\)", notebook.text[notebook.text.rindex("**Next:**") :])
+    following = [path for path in CHAPTERS if path.stem.startswith(f"{number + 1:02}_")]
+    assert [(notebook.path.parent / link).resolve() for link in linked] == following
+
+
+# Run
+
+
+class Sanitizer:
+    """What nbval leaves out of a comparison, by the same file."""
+
+    def __init__(self) -> None:
+        rules = configparser.RawConfigParser()
+        rules.read(ROOT / "tests" / "nbval_sanitize.cfg", "utf-8")
+        self.rules = [(re.compile(rules[name]["regex"]), rules[name]["replace"]) for name in rules.sections()]
+
+    def __call__(self, text: str) -> str:
+        for pattern, replacement in self.rules:
+            text = pattern.sub(replacement, text)
+        return text
+
+
+def compared(notebook) -> list[str]:
+    """The words of each cell's outputs, those tagged as depending on the machine left out."""
+    clean = Sanitizer()
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    kept = [cell for cell in code if "nbval-ignore-output" not in cell.metadata.get("tags", [])]
+    return [clean("".join(text for output in cell.outputs for text in texts(output))) for cell in kept]
+
+
+FASTEST = sorted(CHAPTERS, key=lambda path: Notebook(path).metadata.get("seconds", 999))[:3]
+
+
+@pytest.mark.parametrize("path", FASTEST, ids=lambda path: path.stem)
+def test_run_twice_in_a_row_it_says_the_same(path: Path):
+    """The fastest three, each in a fresh kernel and after one another; `pytest --nbval` runs all others once."""
+    committed = nbformat.read(path, as_version=4)
+    assert any(compared(committed))
+    for _ in range(2):
+        again = nbformat.read(path, as_version=4)
+        for cell in again.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        NotebookClient(again, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
+        assert compared(again) == compared(committed)

@@ -1,0 +1,129 @@
+"""The course as a website: `make book` turns the committed notebooks into pages, runs none of them, and needs no network.
+
+A page's address is where its source lies, so that links between notebooks, tables and READMEs hold here as in the repository.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.application import Sphinx
+
+project = "Nomination"
+html_title = "Nomination: a course in notebooks"
+language = "en"
+
+extensions = ["myst_nb"]
+root_doc = "book/index"
+include_patterns = [
+    "book/index.md",
+    "notebooks/*.ipynb",
+    "notebooks/exercises/source/*/*.ipynb",
+    "notebooks/exercises/README.md",
+    "data/README.md",
+    "data/results/README.md",
+    "CONTRIBUTING.md",
+]
+exclude_patterns = [".*", "**/.*", "build"]
+
+nb_execution_mode = "off"
+nb_output_stderr = "remove"
+nb_merge_streams = True
+nb_ipywidgets_js = {}  # the default asks two hosts for scripts
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
+myst_enable_extensions = ["dollarmath"]
+myst_update_mathjax = False
+html_math_renderer = "mathml"
+
+html_theme = "sphinx_book_theme"
+html_theme_options = {
+    "navbar_persistent": [],  # the sidebar has a search field
+    "footer_content_items": ["extra-footer"],
+    "search_bar_text": "Search the course",
+    "extra_footer": "Code: Apache-2.0. Prose and figures: CC BY 4.0. Data: UCI Online Retail (Daqing Chen, 2015), CC BY 4.0.",
+}
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
+html_extra_path = ["index.html"]
+html_static_path = ["book.css"]
+html_css_files = ["book.css"]
+
+PROGRESS = re.compile(r"\d+%\|.*\| \d+/")
+
+
+def for_the_page(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Leave out what means something in Jupyter alone, and show exercises as they are handed out."""
+    if Path(app.env.doc2path(docname)).suffix != ".ipynb":
+        return
+    notebook = json.loads(source[0])
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["source"] = handed_out("".join(cell["source"]))
+            cell["outputs"] = [still(output) for output in cell["outputs"] if not is_progress(output)]
+    source[0] = json.dumps(notebook)
+
+
+def handed_out(code: str) -> str:
+    """What `nbgrader generate_assignment` makes of a cell: the page folds the worked solution away, and must not show it twice."""
+    stub = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"
+    code = re.sub(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION", stub, code, flags=re.M | re.S)
+    return re.sub(r"^ *### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS", "", code, flags=re.M | re.S).rstrip()
+
+
+def link_from_here(app: Sphinx, path: Path, docname: str, content: list[str]) -> None:
+    """The landing page includes the README, which lies a folder higher."""
+    content[0] = re.sub(r"\]\((?!\w+:|#)", "](../", content[0])
+
+
+def words(output: dict) -> str:
+    return "".join(output.get("data", {}).get("text/plain", ""))
+
+
+def is_progress(output: dict) -> bool:
+    """A progress bar is stored as it was at the start: 0 %."""
+    return PROGRESS.search(words(output)) is not None
+
+
+def still(output: dict) -> dict:
+    """A widget says that it is one, in a sentence and not in typewriter."""
+    if "application/vnd.jupyter.widget-view+json" not in output.get("data", {}):
+        return output
+    return output | {"data": {"text/markdown": f"*{words(output)}*"}}
+
+
+def describe_figures(app: Sphinx, doctree: nodes.document) -> None:
+    """Give every figure the alt text that its output has; myst-nb, which names a figure's file by its hash, drops it."""
+    path = Path(app.env.doc2path(app.env.docname))
+    if path.suffix != ".ipynb":
+        return
+    alts = {}
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                png = base64.b64decode("".join(output["data"]["image/png"]))
+                alts[hashlib.sha256(png).hexdigest()] = output["metadata"]["image/png"]["alt"]
+    for image in doctree.findall(nodes.image):
+        image["alt"] = alts.get(Path(image["uri"]).stem, image.get("alt", ""))
+
+
+def visit_math(writer, node: nodes.math | nodes.math_block) -> None:
+    """Formulas as MathML, which browsers set by themselves; MathJax would be fetched from a host."""
+    writer.body.append(tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block)))
+    raise nodes.SkipNode
+
+
+def no_download(app: Sphinx, pagename: str, template: str, context: dict, doctree: nodes.document | None) -> None:
+    """The source of an exercise has its solution in it."""
+    if "/exercises/" in pagename:
+        context["page_source_suffix"] = ""
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", for_the_page)
+    app.connect("include-read", link_from_here)
+    app.connect("doctree-read", describe_figures)
+    app.connect("html-page-context", no_download, priority=1)
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))
