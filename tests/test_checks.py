@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from course_lib import checks
+from course_lib.checks import machine
 from course_lib.evaluation import ranks
 from course_lib.index import VectorIndex
 from course_lib.log import DAY, HOUR
@@ -255,16 +256,16 @@ def test_this_machine_is_ready():
 
 
 def test_a_wrong_version_has_advice(monkeypatch: pytest.MonkeyPatch):
-    version = checks.importlib.metadata.version
-    monkeypatch.setattr(checks.importlib.metadata, "version", lambda name: "0.1" if name == "torch" else version(name))
+    version = machine.importlib.metadata.version
+    monkeypatch.setattr(machine.importlib.metadata, "version", lambda name: "0.1" if name == "torch" else version(name))
     row = checks.environment().set_index("check").loc["torch"]
     assert not row["ok"] and row["found"] == "0.1" and row["advice"].startswith("The course needs torch")
 
 
 def test_two_runtimes_that_spin_have_advice(monkeypatch: pytest.MonkeyPatch):
     pools = [{"user_api": "openmp", "filepath": f"/lib/{name}.so"} for name in ("libgomp", "libiomp5")]
-    monkeypatch.setattr(checks, "threadpool_info", lambda: pools)
-    monkeypatch.setattr(checks.torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(machine, "threadpool_info", lambda: pools)
+    monkeypatch.setattr(machine.torch, "get_num_threads", lambda: 2)
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     row = checks.environment().set_index("check").loc["OpenMP runtimes"]
     assert not row["ok"] and "OMP_WAIT_POLICY=PASSIVE" in row["advice"]

@@ -6,9 +6,10 @@ AssertionError with what was expected, what came, and the likely reason; the lea
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import ctypes
 import inspect
+import sys
 import threading
 from collections.abc import Callable, Mapping
 
@@ -30,23 +31,26 @@ def run(function: Callable, *arguments: object, seconds: float = SECONDS) -> obj
     - it is not written yet (NotImplementedError), raises anything else, or returns None;
     - it changes one of its arguments in place (a generator may move on);
     - it has not returned after `seconds`. Code that never comes back to Python, such as one endless call of a compiled
-      library, can't be stopped from here.
+      library, can't be stopped from here, nor a loop that goes on after every exception (`except: pass`).
+
+    What it writes to stderr, warnings and progress bars included, goes to stdout: nbgrader takes stderr for a failure.
     """
     name = _name(function)
     _check_signature(function, name, arguments)
-    before = tuple(a if isinstance(a, torch.Generator) or callable(a) else copy.deepcopy(a) for a in arguments)
+    before = _copy(arguments)
     try:
-        found = _in_time(function, arguments, seconds)
+        with contextlib.redirect_stderr(sys.stdout):
+            found = _in_time(function, arguments, seconds)
     except _TimeUp:
         raise AssertionError(
             f"{name} did not return within {seconds:g} s; is there a loop that never ends, or one over every element?"
         ) from None
     except NotImplementedError:
         raise AssertionError(f"{name} is not written yet: replace `raise NotImplementedError` by your code.") from None
-    except AssertionError:
-        raise
-    except Exception as error:
-        raise AssertionError(f"{name} stopped with {type(error).__name__}: {_first_line(error)}") from None
+    except (Exception, SystemExit) as error:
+        if isinstance(error, AssertionError) and str(error):
+            raise
+        raise AssertionError(f"{name} stopped with {type(error).__name__}: {_first_line(error)}.") from None
     for number, (old, new) in enumerate(zip(before, arguments, strict=True), 1):
         if not _unchanged(old, new):
             raise AssertionError(
@@ -70,7 +74,8 @@ def compare(
     - `mistakes`: reason → what a function with that mistake would have returned; if that is what came, the reason is told.
 
     Tensors, arrays and lists of numbers are compared as arrays, so that torch or NumPy does not matter; bools and whole
-    numbers exactly, NaN with NaN. Strings, sets and dicts by ==, Series and DataFrames with their labels.
+    numbers exactly, NaN with NaN. Dicts key by key, other lists and tuples part by part, Series and DataFrames with their labels,
+    anything else by ==.
     """
     problem = _difference(found, expected, tolerance)
     if problem is None:
@@ -103,39 +108,59 @@ def _check_signature(function: Callable, name: str, arguments: tuple) -> None:
 
 
 def _in_time(function: Callable, arguments: tuple, seconds: float) -> object:
-    thread, lock, done = threading.get_ident(), threading.Lock(), False
+    thread, lock, done = ctypes.c_ulong(threading.get_ident()), threading.Lock(), threading.Event()
 
     def stop() -> None:
-        with lock:
-            if not done:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_TimeUp))
+        wait = seconds
+        while not done.wait(wait):
+            with lock:
+                if not done.is_set():
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_TimeUp))
+            wait = 0.1  # and again: an `except:` in the function may have swallowed it
 
-    timer = threading.Timer(seconds, stop)
-    timer.daemon = True
-    timer.start()
+    threading.Thread(target=stop, daemon=True).start()
     try:
         return function(*arguments)
     finally:
-        with lock:
-            done = True
-        timer.cancel()
+        settled = False
+        while not settled:
+            try:
+                with lock:
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, None)  # what is on its way must not hit what comes next
+                    done.set()
+                settled = True
+            except _TimeUp:  # it came while we waited for the lock
+                continue
+
+
+def _copy(value: object) -> object:
+    """A copy of what `_unchanged` can compare; anything else (a model, a log, a generator) is what it is."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone() if value.layout == torch.strided else None
+    if isinstance(value, (np.ndarray, pd.DataFrame, pd.Series, set)):
+        return value.copy()
+    if isinstance(value, Mapping):
+        return {key: _copy(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_copy(part) for part in value]
+    return value
 
 
 def _unchanged(old: object, new: object) -> bool:
-    if isinstance(old, (torch.Generator, np.random.Generator)) or callable(old):
-        return True
-    if isinstance(old, torch.Tensor):
-        return old.shape == new.shape and torch.equal(torch.nan_to_num(old), torch.nan_to_num(new))
-    if isinstance(old, np.ndarray):
-        return old.shape == new.shape and bool(((old == new) | ((old != old) & (new != new))).all())
+    for kind in (torch.Tensor, np.ndarray):
+        if isinstance(old, kind):
+            if not isinstance(new, kind) or old.shape != new.shape:
+                return False
+            same = (old == new) | ((old != old) & (new != new))
+            return bool(same.all())
     if isinstance(old, (pd.DataFrame, pd.Series)):
         return old.equals(new)
-    if isinstance(old, Mapping):
-        return list(old) == list(new) and all(_unchanged(old[key], new[key]) for key in old)
-    if isinstance(old, (list, tuple)):
-        return len(old) == len(new) and all(_unchanged(a, b) for a, b in zip(old, new, strict=True))
-    if isinstance(old, (str, int, float, set, frozenset, type(None))):
-        return old == new or old != old
+    if isinstance(old, dict):
+        return isinstance(new, Mapping) and list(old) == list(new) and all(_unchanged(old[key], new[key]) for key in old)
+    if isinstance(old, list):
+        return isinstance(new, (list, tuple)) and len(old) == len(new) and all(map(_unchanged, old, new))
+    if isinstance(old, (str, int, float, set)):
+        return type(old) is type(new) and (old == new or old != old)
     return True  # a model, a log: its own module guards it
 
 
@@ -143,28 +168,57 @@ def _difference(found: object, expected: object, tolerance: float) -> str | None
     """A sentence on how they differ, or None."""
     if isinstance(expected, (pd.DataFrame, pd.Series)):
         return _labelled_difference(found, expected, tolerance)
-    if isinstance(expected, (str, set, frozenset, dict)) or not _is_numeric(expected):
-        same = type(found) is type(expected) and found == expected
+    if isinstance(expected, Mapping):
+        return _difference_in_keys(found, expected, tolerance)
+    if not _is_numeric(expected):
+        if isinstance(expected, (list, tuple, np.ndarray)):
+            return _difference_in_parts(found, expected, tolerance)
+        same = isinstance(found, type(expected)) and found == expected
         return None if same else f"expected {_short(expected)}, and got {_short(found)}."
     right = _array(expected)
-    try:
-        value = _array(found)
-    except (TypeError, ValueError, RuntimeError):
-        return f"expected numbers of shape {list(right.shape)}, and got {_short(found)}."
+    if not _is_numeric(found):
+        return f"expected {_kind(right)}, and got {_short(found)}."
+    value = _array(found)
     if value.shape != right.shape:
         return f"expected shape {list(right.shape)}, and got {list(value.shape)}."
-    if value.dtype.kind not in "biuf":
-        return f"expected numbers, and got {_short(found)}."
+    if right.dtype.kind == "b" and right.ndim and value.dtype.kind != "b":
+        return f"expected {_kind(right)}, and got {value.dtype}."  # as a mask, 0 and 1 would pick rows 0 and 1
     exact = right.dtype.kind in "biu" and value.dtype.kind in "biu"
     close = value == right if exact else np.isclose(value.astype(float), right.astype(float), tolerance, tolerance, equal_nan=True)
     if close.all():
         return None
+    nan = " NaN comes of 0/0, of inf − inf, or of the log of something negative." if (value != value)[right == right].any() else ""
     if right.ndim == 0:
-        return f"expected {_number(right)}, and got {_number(value)}."
+        return f"expected {_number(right)}, and got {_number(value)}.{nan}"
     place = tuple(int(i) for i in np.argwhere(~close)[0])
     where = f" at [{', '.join(map(str, place))}]"
     several = f", and {int((~close).sum()) - 1} more of {close.size} differ" if (~close).sum() > 1 else ""
-    return f"expected {_number(right[place])}{where}, and got {_number(value[place])}{several}."
+    return f"expected {_number(right[place])}{where}, and got {_number(value[place])}{several}.{nan}"
+
+
+def _difference_in_keys(found: object, expected: Mapping, tolerance: float) -> str | None:
+    if not isinstance(found, Mapping):
+        return f"expected a dict, and got {_short(found)}."
+    if set(found) != set(expected):
+        return f"expected the keys {_short(list(expected))}, and got {_short(list(found))}."
+    for key in expected:
+        problem = _difference(found[key], expected[key], tolerance)
+        if problem:
+            return f"under {key!r}, {problem}"
+    return None
+
+
+def _difference_in_parts(found: object, expected: list | tuple | np.ndarray, tolerance: float) -> str | None:
+    found, expected = (value.tolist() if isinstance(value, np.ndarray) else value for value in (found, expected))
+    if not isinstance(found, (list, tuple, pd.Series, pd.Index)):
+        return f"expected {len(expected)} things, one after the other, and got {_short(found)}."
+    if len(found) != len(expected):
+        return f"expected {len(expected)} things, and got {len(found)}: {_short(found)}."
+    for place, (one, other) in enumerate(zip(found, expected, strict=True)):
+        problem = _difference(one, other, tolerance)
+        if problem:
+            return f"in place {place}, {problem}"
+    return None
 
 
 def _labelled_difference(found: object, expected: pd.DataFrame | pd.Series, tolerance: float) -> str | None:
@@ -197,13 +251,18 @@ def _array(value: object) -> np.ndarray:
     return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
 
 
+def _kind(right: np.ndarray) -> str:
+    what = "True and False (bool)" if right.dtype.kind == "b" else "numbers"
+    return f"{what} of shape {list(right.shape)}" if right.ndim else {"b": "True or False"}.get(right.dtype.kind, "a number")
+
+
 def _number(value: np.ndarray) -> str:
     return str(value) if value.dtype.kind in "biu" else f"{float(value):.4g}"
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else "(no message)"
+    return lines[0][:200].rstrip(".") if lines else "(no message)"
 
 
 def _short(value: object) -> str:

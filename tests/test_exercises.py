@@ -1,0 +1,400 @@
+"""The exercises: their form, the students' version, and nbgrader's marks for right, untouched and typically wrong answers.
+
+Nothing here writes into the course directory: nbgrader runs in copies of it.
+"""
+
+import ast
+import importlib.util
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.converters import GenerateAssignment
+from traitlets.config import PyFileConfigLoader
+
+COURSE = Path(__file__).parent.parent / "notebooks" / "exercises"
+CHAPTERS = [
+    "01_the_log_and_its_tail",
+    "02_two_towers",
+    "03_online_nomination",
+    "04_full_update",
+    "05_incremental_update",
+    "06_full_versus_incremental",
+    "07_self_supervision",
+    "08_random_mask",
+    "09_dropout",
+    "10_complementary",
+    "11_correlated_mask",
+    "12_which_augmentation",
+]
+FOUND = sorted(path.name for path in (COURSE / "source").glob("*") if path.is_dir())
+STUB = "# YOUR CODE HERE\nraise NotImplementedError()"
+REGION = re.compile(r"^[ \t]*### BEGIN (SOLUTION|HIDDEN TESTS)\n(.*?)^[ \t]*### END \1$", re.M | re.S)
+
+each_chapter = pytest.mark.parametrize("chapter", FOUND)
+
+
+def read(chapter: str, course: Path = COURSE, step: str = "source"):
+    return nbformat.read(course / step / chapter / f"{chapter}.ipynb", as_version=4)
+
+
+def grade_id(cell) -> str:
+    return cell.metadata.get("nbgrader", {}).get("grade_id", "")
+
+
+def kind(cell) -> str:
+    """md, help, worked, code, solution, check or hidden."""
+    if cell.cell_type == "markdown":
+        worked = "worked-solution" in cell.metadata.get("tags", [])
+        return "worked" if worked else "help" if cell.source.startswith("<details><summary>Help: common mistakes") else "md"
+    if not grade_id(cell):
+        return "code"
+    return "solution" if cell.metadata.nbgrader["solution"] else "hidden" if grade_id(cell).endswith("-hidden") else "check"
+
+
+def graded(notebook) -> dict[str, int]:
+    return {grade_id(c): c.metadata.nbgrader["points"] for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade")}
+
+
+def exercises(notebook) -> list[list]:
+    """The cells of each exercise, from its heading to the next."""
+    starts = [i for i, cell in enumerate(notebook.cells) if re.match(r"## \d+ · ", cell.source)]
+    end = next(i for i, cell in enumerate(notebook.cells) if cell.source.startswith("## What you practised"))
+    return [notebook.cells[one:other] for one, other in zip(starts, [*starts[1:], end], strict=True)]
+
+
+def solution_lines(cell) -> list[str]:
+    return [line.strip() for _, body in REGION.findall(cell.source) for line in body.split("\n") if line.strip()]
+
+
+def is_sentence(text: str) -> bool:
+    """Readable by a student: one line of several words, whole."""
+    return "\n" not in text and text.count(" ") >= 3 and text.rstrip("`)")[-1] in ".?!…"
+
+
+def wrong_answers(chapter: str) -> dict[str, tuple[str, str, list[str]]]:
+    path = Path(__file__).parent / "wrong_answers" / f"chapter_{chapter[:2]}.py"
+    spec = importlib.util.spec_from_file_location(f"wrong_answers_{chapter[:2]}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.WRONG
+
+
+# -- form -------------------------------------------------------------------------------------------------------------
+
+
+def test_every_chapter_has_its_exercises():
+    assert FOUND == CHAPTERS
+
+
+@each_chapter
+def test_form_of_the_notebook(chapter: str):
+    notebook, path = read(chapter), COURSE / "source" / chapter
+    opening, closing = notebook.cells[0].source, notebook.cells[-1].source
+    assert [file.name for file in path.iterdir() if file.name[0] != "."] == [f"{chapter}.ipynb"]
+    assert (COURSE.parent / f"{chapter}.ipynb").exists()
+    assert re.match(rf"# Exercises {chapter[:2]} · \S", opening) and "**Before:**" in opening
+    assert closing.startswith("## What you practised") and "**Next:**" in closing
+    for cell in notebook.cells:
+        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", cell.source) if cell.cell_type == "markdown" else []:
+            assert target.startswith("http") or (path / target).exists(), target
+        assert cell.source.count("<details>") == cell.source.count("</details>") == cell.source.count("<summary>")
+        assert not re.search(r"https?://|^\s*[!%]", cell.source, re.M) or cell.cell_type == "markdown"
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    sizes = [sum(line.strip() != "" and line.strip()[0] != "#" for line in cell.source.split("\n")) for cell in code]
+    read_by_students = [size for size, cell in zip(sizes, code, strict=True) if kind(cell) != "hidden"]
+    assert statistics.median(read_by_students) <= 6 and max(sizes) <= 20
+
+
+@each_chapter
+def test_form_of_each_exercise(chapter: str):
+    notebook = read(chapter)
+    parts, ids = exercises(notebook), [grade_id(cell) for cell in notebook.cells if grade_id(cell)]
+    assert 3 <= len(parts) <= 5
+    assert len(ids) == len(set(ids)) == sum(grade_id(cell) != "" for part in parts for cell in part)
+    for number, cells in enumerate(parts, 1):
+        title, line = cells[0].source.split("\n")[0], cells[0].source.split("\n")[2]
+        assert title.startswith(f"## {number} · "), title
+        assert re.fullmatch(r"\*\d+ min · (●○○|●●○|●●●) · practises: .+\*", line), f"{title}: {line}"
+        order = " ".join(kind(cell) for cell in cells)
+        assert re.fullmatch(r"md( code| md)* solution( code| md)*( check)+( hidden)+ help worked", order), f"{title}: {order}"
+        (answer,) = [cell for cell in cells if kind(cell) == "solution"]
+        name = grade_id(answer)
+        assert re.fullmatch(r"[a-z0-9-]+", name)
+        assert [what for what, _ in REGION.findall(answer.source)] and solution_lines(answer), name
+        tests = {grade_id(cell): cell for cell in cells if kind(cell) in ("check", "hidden")}
+        assert {f"{name}-check", f"{name}-hidden"} <= set(tests) and all(test.startswith(f"{name}-") for test in tests), name
+        assert all(cell.metadata.nbgrader["points"] > 0 and cell.metadata.nbgrader["locked"] for cell in tests.values()), name
+        assert f"chapter_{chapter[:2]}.check_" in tests[f"{name}-check"].source, name
+        hidden = tests[f"{name}-hidden"].source
+        assert re.match(r"# hidden tests of .+\n### BEGIN HIDDEN TESTS\n", hidden) and hidden.endswith("### END HIDDEN TESTS"), name
+        assert cells[-1].source.startswith("<details><summary>Worked solution</summary>")
+
+
+@each_chapter
+def test_worked_solutions_are_the_solutions(chapter: str):
+    """What is explained is what was tested: every line of code of the solution stands in the worked solution."""
+    for cells in exercises(read(chapter)):
+        blocks = "\n\n".join(re.findall(r"^```python\n(.*?)^```$", cells[-1].source, re.M | re.S))
+        ast.parse(blocks)
+        (answer,) = [cell for cell in cells if kind(cell) == "solution"]
+        shown = {without_comment(line) for line in blocks.split("\n")}
+        missing = [line for line in solution_lines(answer) if without_comment(line) not in shown]
+        assert not missing, f"{grade_id(answer)}: {missing}"
+
+
+def without_comment(line: str) -> str:
+    return line.split("  # ")[0].strip() if not line.strip().startswith("#") else ""
+
+
+@each_chapter
+def test_outputs_of_the_source(chapter: str):
+    notebook = read(chapter)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code)
+    for cell in code:
+        kinds = {output.output_type if output.output_type != "stream" else output.name for output in cell.outputs}
+        assert not kinds & {"error", "stderr"}, cell.source  # nbgrader gives 0 for a warning, too
+        # what a graded cell shows as its value, nbgrader takes for the points
+        assert kinds <= {"stdout"} or grade_id(cell) == "", cell.source
+        if kind(cell) == "check":
+            assert "✓ " in cell.outputs[0].text
+    ignored = sum("nbval-ignore-output" in cell.metadata.get("tags", []) for cell in code)
+    assert ignored <= len(code) / 2
+
+
+@each_chapter
+def test_running_time_is_what_it_says(chapter: str):
+    notebook = read(chapter)
+    stated = int(re.search(r"\*\*Running time:\*\* about (\d+) s", notebook.cells[0].source).group(1))
+    assert notebook.metadata["seconds"] <= 15
+    assert stated / 2 <= notebook.metadata["seconds"] <= stated * 2
+
+
+@each_chapter
+def test_form_of_the_wrong_answers(chapter: str):
+    notebook, wrong = read(chapter), wrong_answers(chapter)
+    answers = {grade_id(cell): cell.source for cell in notebook.cells if kind(cell) == "solution"}
+    assert len(wrong) == 3 and set(wrong) <= set(answers)
+    for name, (what, code, lost) in wrong.items():
+        assert what.count(" ") >= 2 and ast.parse(code).body
+        assert lost and set(lost) <= set(graded(notebook)) and all(test.startswith(f"{name}-") for test in lost)
+        assert {node.name for node in ast.parse(answers[name]).body if isinstance(node, ast.FunctionDef)} <= {
+            node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)
+        }
+
+
+# -- nbgrader ---------------------------------------------------------------------------------------------------------
+
+
+def nbgrader(course: Path, *arguments: str) -> str:
+    """Run a command of nbgrader in a copy of the course directory; what it logs."""
+    own = {name: str(course / ".jupyter") for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
+    command = [sys.executable, "-m", "nbgrader", *arguments]
+    done = subprocess.run(command, cwd=course, env=os.environ | own, capture_output=True, text=True, timeout=300, check=False)
+    return done.stdout + done.stderr
+
+
+def copy_of_course(folder: Path, *chapters: str) -> Path:
+    folder.mkdir()
+    shutil.copy(COURSE / "nbgrader_config.py", folder)
+    for chapter in chapters:
+        shutil.copytree(COURSE / "source" / chapter, folder / "source" / chapter)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A course directory with the students' version of every chapter. Shared: no test may change it."""
+    course = copy_of_course(tmp_path_factory.mktemp("exercises") / "course", *FOUND)
+    log = nbgrader(course, "generate_assignment", "*")
+    (course / "log.txt").write_text(log, "utf-8")
+    return course
+
+
+def submit(course: Path, student: str, chapter: str, answers: dict[str, str]) -> None:
+    """The students' version with other text in the cells named."""
+    notebook = read(chapter, course, "release")
+    for cell in notebook.cells:
+        cell.source = answers.get(grade_id(cell), cell.source)
+    folder = course / "submitted" / student / chapter
+    folder.mkdir(parents=True)
+    nbformat.write(notebook, folder / f"{chapter}.ipynb")
+
+
+def marks(course: Path, chapter: str, student: str) -> dict[str, tuple[float, float]]:
+    """Of each graded cell, by its grade_id: the points given, the points there are."""
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        found = gradebook.find_submission_notebook(chapter, chapter, student)
+        assert not found.needs_manual_grade
+        return {grade.name: (grade.score, grade.max_score) for grade in found.grades}
+
+
+def errors(course: Path, chapter: str, student: str) -> dict[str, tuple[str, str]]:
+    """Of each graded cell that failed, by its grade_id: the last error's name and message."""
+    found = {}
+    for cell in read(chapter, course, f"autograded/{student}").cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error" and cell.metadata["nbgrader"]["grade"]:
+                found[grade_id(cell)] = (output.ename, output.evalue)
+    return found
+
+
+@each_chapter
+def test_the_students_version_holds_no_solution(chapter: str, released: Path):
+    source, log = read(chapter), (released / "log.txt").read_text("utf-8")
+    assert (released / "release" / chapter).exists(), log[-3000:]
+    student = read(chapter, released, "release")
+    assert [cell.source for cell in student.cells if cell.cell_type == "markdown"] == [
+        cell.source for cell in source.cells if kind(cell) in ("md", "help")
+    ]
+    assert not any(cell.get("outputs") for cell in student.cells)
+    text = "\n".join(cell.source for cell in student.cells)
+    for word in ("BEGIN SOLUTION", "END SOLUTION", "HIDDEN", "Worked solution", "worked-solution"):
+        assert word not in text + str([cell.metadata for cell in student.cells]), word
+    # The task and the code that goes with it may show a line that the solution has as well (a bug to be mended); help may not.
+    shown = "\n".join(REGION.sub("", cell.source) for cell in source.cells if kind(cell) not in ("help", "worked"))
+    secret = {line for cell in source.cells for line in solution_lines(cell) if len(line) > 12 and line not in shown}
+    assert secret
+    assert [line for line in sorted(secret) if line in text] == []
+    for cell in student.cells:
+        if kind(cell) == "solution":
+            assert STUB in re.sub(r"^ +", "", cell.source, flags=re.M), cell.source
+
+
+@each_chapter
+def test_marks(chapter: str, released: Path, tmp_path: Path):
+    """Three students in one run of `nbgrader autograde`: who solved everything, who touched nothing, who got three wrong."""
+    source, wrong = read(chapter), wrong_answers(chapter)
+    course = copy_of_course(tmp_path / "course", chapter)
+    shutil.copytree(released / "release" / chapter, course / "release" / chapter)
+    shutil.copy(released / "gradebook.db", course)
+    solved = {grade_id(c): re.sub(r"^ *### (BEGIN|END) SOLUTION\n?", "", c.source, flags=re.M) for c in source.cells}
+    solved = {name: solved[name] for name in (grade_id(cell) for cell in source.cells if kind(cell) == "solution")}
+    submit(course, "solved", chapter, solved)
+    submit(course, "untouched", chapter, {})
+    submit(course, "wrong", chapter, solved | {name: code for name, (_, code, _) in wrong.items()})
+    log = nbgrader(course, "autograde", chapter)
+
+    points = graded(source)
+    try:
+        found = {student: marks(course, chapter, student) for student in ("solved", "untouched", "wrong")}
+    except MissingEntry:
+        pytest.fail(log[-3000:])
+    failed = {student: errors(course, chapter, student) for student in found}
+    assert found["solved"] == {name: (most, most) for name, most in points.items()}, failed["solved"]
+
+    assert found["untouched"] == {name: (0, most) for name, most in points.items()}
+    for name in points:
+        error, message = failed["untouched"][name]
+        # the stub's own error has no message, and needs none
+        assert (error, message) == ("NotImplementedError", "") or error == "AssertionError" and is_sentence(message), (
+            name,
+            message,
+        )
+
+    lost = {name for _, _, names in wrong.values() for name in names}
+    assert {name for name, (given, most) in found["wrong"].items() if given < most} == lost, failed["wrong"]
+    assert all(found["wrong"][name][0] == 0 for name in lost)
+    for name in lost:
+        error, message = failed["wrong"][name]
+        assert error == "AssertionError" and is_sentence(message), (name, error, message)
+
+
+# -- the configuration ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def config(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", os.environ["PATH"])  # the file adds to it
+    return PyFileConfigLoader("nbgrader_config.py", path=str(COURSE)).load_config()
+
+
+def test_worked_solutions_are_removed_before_anything_is_recorded(config):
+    names = [step.__name__ for step in GenerateAssignment(config=config).preprocessors]
+    assert names == ["RemoveWorkedSolutions", *[step.__name__ for step in GenerateAssignment().preprocessors]]
+    assert names.index("SaveCells") < names.index("ClearHiddenTests")  # so that hidden tests are in the database
+
+    remove = GenerateAssignment(config=config).preprocessors[0]()
+    cells = [
+        new_markdown_cell("kept"),
+        new_markdown_cell("gone", metadata={"tags": ["worked-solution"]}),
+        new_markdown_cell("kept", metadata={"tags": ["another"]}),
+        new_code_cell("gone", metadata={"tags": ["another", "worked-solution"]}),
+        new_code_cell("kept"),
+    ]
+    notebook, resources = remove.preprocess(new_notebook(cells=cells), {"some": "thing"})
+    assert [cell.source for cell in notebook.cells] == ["kept", "kept", "kept"]
+    assert resources == {"some": "thing"}
+
+
+def test_the_course_directory_is_the_configurations(config):
+    assert Path(config.CourseDirectory.root) == COURSE.resolve()
+
+
+def a_small_course(folder: Path) -> Path:
+    """One exercise, `double`, with all the kinds of cells that a chapter has; it imports nothing, so that a kernel starts soon."""
+    answer = dict(schema_version=3, task=False, grade_id="double", grade=False, solution=True, locked=False)
+    test = dict(schema_version=3, task=False, grade=True, solution=False, locked=True, points=2)
+    hidden = "# hidden tests of double run here when this is graded\n### BEGIN HIDDEN TESTS\n{}\n### END HIDDEN TESTS"
+    cells = [
+        new_markdown_cell("# A small course"),
+        new_code_cell(
+            "def double(x):\n    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION", metadata={"nbgrader": answer}
+        ),
+        new_code_cell("assert double(2) == 4, '2 is 4.'", metadata={"nbgrader": test | {"grade_id": "double-check"}}),
+        new_code_cell(
+            hidden.format("assert double(3) == 6, '3 is 6.'"), metadata={"nbgrader": test | {"grade_id": "double-hidden"}}
+        ),
+        new_markdown_cell("Worked solution: `return 2 * x`", metadata={"tags": ["worked-solution"]}),
+        new_markdown_cell("The end."),
+    ]
+    course = copy_of_course(folder)
+    (course / "source" / "small").mkdir(parents=True)
+    kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+    nbformat.write(new_notebook(cells=cells, metadata=kernel), course / "source" / "small" / "small.ipynb")
+    return course
+
+
+def test_what_students_do_to_tests_does_not_help(tmp_path: Path):
+    """Tests come from the database, whatever was submitted: changed, emptied, deleted, or priced higher."""
+    course = a_small_course(tmp_path / "course")
+    log = nbgrader(course, "generate_assignment", "small")
+    assert "hidden" in read("small", course, "release").cells[3].source, log[-3000:]
+    answers = {
+        "endless": "def double(x):\n    while x == 3:\n        pass\n    return 2 * x",
+        "changes": "def double(x):\n    return 0",
+        "deletes": "def double(x):\n    return 4",
+    }
+    for student, answer in answers.items():
+        submit(course, student, "small", {"double": answer})
+    path = course / "submitted" / "changes" / "small" / "small.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells[2:4]:
+        cell.source, cell.metadata.nbgrader["points"] = "pass", 100
+    nbformat.write(notebook, path)
+    path = course / "submitted" / "deletes" / "small" / "small.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if kind(cell) not in ("check", "hidden")]
+    nbformat.write(notebook, path)
+    log = nbgrader(course, "autograde", "small", "--Execute.timeout=3")
+
+    found = {student: list(marks(course, "small", student).items()) for student in answers}
+    check, hidden = "double-check", "double-hidden"
+    assert found == {
+        "endless": [(check, (2, 2)), (hidden, (0, 2))],
+        "changes": [(check, (0, 2)), (hidden, (0, 2))],
+        "deletes": [(check, (2, 2)), (hidden, (0, 2))],
+    }, log[-3000:]
+    assert errors(course, "small", "changes") == {check: ("AssertionError", "2 is 4."), hidden: ("AssertionError", "3 is 6.")}
+    assert errors(course, "small", "deletes") == {hidden: ("AssertionError", "3 is 6.")}  # right for the visible example only
+    ((name, (error, message)),) = errors(course, "small", "endless").items()
+    assert (name, error) == (hidden, "TimeoutError") and is_sentence(message)
