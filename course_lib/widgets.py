@@ -177,8 +177,13 @@ def _changes(now: pd.DataFrame, before: pd.DataFrame | None) -> list[str]:
     return ["new" if by is None else f"▲{by}" if by > 0 else f"▼{-by}" if by < 0 else "" for by in moved]
 
 
+def _html(table: pd.DataFrame, **options) -> str:
+    """Without pandas' class: its style for tables outside of widgets holds for the whole page, and puts the heads elsewhere."""
+    return table.to_html(border=0, justify="left", **options).replace('class="dataframe"', 'cellpadding="5"')
+
+
 def _table(title: str, table: pd.DataFrame) -> str:
-    body = table.to_html(index=False, border=0, justify="left", float_format="{:.3f}".format) if len(table) else "nothing"
+    body = _html(table, index=False, float_format="{:.3f}".format) if len(table) else "nothing"
     return f"<b>{html.escape(title)}</b><br>{body}"
 
 
@@ -224,7 +229,9 @@ def view_explorer(augment: Augmentation, state: State, log: EventLog, items: Seq
     """
     panel = Panel()
     names = log.items["description"].loc[list(items)]
-    panel.item = ipywidgets.Dropdown(options=[(f"{text} ({item})", item) for item, text in names.items()], description="item")
+    panel.item = ipywidgets.Dropdown(
+        options=[(f"{text} ({item})", item) for item, text in names.items()], description="item", layout={"width": "36em"}
+    )
     panel.draw = ipywidgets.IntSlider(value=0, min=0, max=19, description="draw")
     panel.table, panel.message = ipywidgets.HTML(), ipywidgets.HTML()
     panel.picture = ipywidgets.Image(format="png", layout={"width": "440px"})
@@ -235,7 +242,7 @@ def view_explorer(augment: Augmentation, state: State, log: EventLog, items: Seq
         panel.fields, vectors = two_views(augment, state, log, panel.item.value, time, panel.draw.value)
         whole, first, second = vectors
         panel.cosines = float(whole @ first), float(whole @ second), float(first @ second)
-        panel.table.value = panel.fields.to_html(border=0, justify="left", na_rep="·")
+        panel.table.value = _html(panel.fields, na_rep="·")
         words = (
             "cosine of the whole item with the first view <b>{:.2f}</b>, with the second <b>{:.2f}</b>; of the views <b>{:.2f}</b>"
         )

@@ -72,7 +72,13 @@ def exercises(notebook) -> list[list]:
 
 
 def solution_lines(cell) -> list[str]:
-    return [line.strip() for _, body in REGION.findall(cell.source) for line in body.split("\n") if line.strip()]
+    """The lines of code between BEGIN and END, without their comments."""
+    lines = [without_comment(line) for _, body in REGION.findall(cell.source) for line in body.split("\n")]
+    return [line for line in lines if line]
+
+
+def without_comment(line: str) -> str:
+    return re.sub(r"(^|  )# .*", "", line.strip()).strip()
 
 
 def is_sentence(text: str) -> bool:
@@ -147,12 +153,8 @@ def test_worked_solutions_are_the_solutions(chapter: str):
         ast.parse(blocks)
         (answer,) = [cell for cell in cells if kind(cell) == "solution"]
         shown = {without_comment(line) for line in blocks.split("\n")}
-        missing = [line for line in solution_lines(answer) if without_comment(line) not in shown]
+        missing = [line for line in solution_lines(answer) if line not in shown]
         assert not missing, f"{grade_id(answer)}: {missing}"
-
-
-def without_comment(line: str) -> str:
-    return line.split("  # ")[0].strip() if not line.strip().startswith("#") else ""
 
 
 @each_chapter

@@ -79,7 +79,7 @@ def check_batch_loss(batch_loss: Callable) -> None:
         "Only pairs of the same user are masked; copies of the pair's item, bought by others, are no negatives either.": (
             loss(log_q, same_owner)
         ),
-        "Pair 3 sells item 7 to somebody else, and pair 2's user bought item 7 as pair 0: it is no negative of pair 2.": (
+        "Pair 3 is somebody else's item 7, but pair 2's user bought item 7, too, as pair 0: it is no negative of pair 2.": (
             loss(log_q, same_item | same_owner)
         ),
         "Is a pair's own logit masked with the others? It must stay.": math.inf,
@@ -87,7 +87,7 @@ def check_batch_loss(batch_loss: Callable) -> None:
         "Is the sign of the log missing?": -right.mean(),
     }
     found = run(batch_loss, users, items, log_q, ids, owners, temperature)
-    compare(found, right.mean(), "The loss of five pairs, two of them of one user", mistakes)
+    compare(found, right.mean(), "The loss of five pairs of three users", mistakes)
     print("✓ batch_loss: cosine / τ − log q, and nothing that the user bought is a negative")
 
 

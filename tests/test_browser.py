@@ -1,0 +1,177 @@
+"""Every widget of the course in a real browser: the notebook runs, every control is moved, and what must change does.
+
+A picture after each move is kept in build/screenshots, or where COURSE_ARTEFACTS says. Without Chromium all this is skipped;
+COURSE_BROWSER names another browser of its kind.
+"""
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import browser
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+
+
+class Move(NamedTuple):
+    control: str  # its label, or what is written on a button
+    to: str | None  # as Panel.turn wants it
+    changes: str  # the parts that must show something else
+    says: str = ""  # a pattern that the parts' text must then match
+
+
+class Widget(NamedTuple):
+    name: str
+    parts: str  # from top to bottom
+    moves: list[Move]
+
+
+EXPLORER = Widget(
+    "nomination_explorer",
+    "message history nominations picture",
+    [
+        Move("item", "JUMBO BAG ALPHABET (23201)", ""),
+        Move("Buy", None, "message history nominations picture", r"Bought: JUMBO BAG ALPHABET .*first.*\b23201\b.*Nominations"),
+        Move("Start again", None, "message history nominations picture", r"Nothing bought yet.* 1\.000 .*latest first\s+nothing"),
+        Move("user", "16438", "history nominations picture", "Nominations for 16438"),
+    ],
+)
+INDEX_DIALS = Widget(
+    "index_dials",
+    "message picture",
+    [
+        Move("nprobe", "End", "message picture", r"recall (0\.99|1\.00)"),
+        Move("index", "hnsw", "message picture", r"recall 0\.[67]"),
+        Move("M", "End", "message picture", r"recall 0\.[789]"),
+        Move("efSearch", "End", "message picture", r"recall (0\.99|1\.00)"),
+    ],
+)
+NOT_FRESH = r"day: (0\.\d{4}), fresh and without: (?!\1)0\.\d{4}"
+UPDATE_DIALS = Widget(
+    "update_dials",
+    "message picture",
+    [
+        Move("days old", "End", "message picture", NOT_FRESH),
+        Move("hourly rate", "End", "message picture", NOT_FRESH),
+    ],
+)
+
+
+def view_explorer(item: str) -> Widget:
+    code = re.search(r"\((\w+)\)$", item)[1]
+    moves = [
+        Move("item", item, "table message picture", rf"item\s+{code}\b"),
+        Move("draw", "ArrowRight", "table message picture", rf"item\s+{code}\b"),
+    ]
+    return Widget("view_explorer", "table message picture", moves)
+
+
+WIDGETS = {
+    "03_online_nomination": [EXPLORER, INDEX_DIALS],
+    "06_full_versus_incremental": [UPDATE_DIALS],
+    "08_random_mask": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
+    "09_dropout": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
+    "10_complementary": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
+    "11_correlated_mask": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
+}
+
+
+def uses_widgets(path: Path) -> bool:
+    source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return bool(names & {"course_lib.widgets", "ipywidgets"})
+
+
+def test_every_notebook_with_a_widget_is_in_the_table():
+    found = [path for path in NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts and uses_widgets(path)]
+    assert sorted(path.relative_to(NOTEBOOKS).with_suffix("").as_posix() for path in found) == sorted(WIDGETS)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Lab]:
+    program = browser.chromium()
+    if program is None:
+        reason = "There is no Chromium here to turn the widgets in; name one by COURSE_BROWSER."
+        pytest.skip(reason)
+    pictures = Path(os.environ.get("COURSE_ARTEFACTS", ROOT / "build" / "screenshots"))
+    with browser.lab(program, NOTEBOOKS, tmp_path_factory.mktemp("lab"), pictures) as lab:
+        yield lab
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_a_reader_turns_every_control(lab: browser.Lab, name: str):
+    with lab.opened(name) as notebook:
+        all_ran(notebook.run())
+        for panel, widget in zip(notebook.panels(len(WIDGETS[name])), WIDGETS[name], strict=True):
+            turn_all(notebook, panel, widget)
+        assert not notebook.errors and not notebook.elsewhere and not notebook.logged()
+
+
+def test_what_goes_wrong_is_seen(lab: browser.Lab):
+    """In a notebook in which everything does."""
+    cells = [
+        "import sys, time, ipywidgets\nfrom IPython.display import HTML, Javascript, display\ntime.sleep(2)",
+        "button = ipywidgets.Button(description='Press', layout={'width': '2em'})\nbutton.on_click(lambda _: 1 / 0)",
+        "display(ipywidgets.VBox([button]), Javascript('console.error(\"Oh!\")'))",
+        "display(HTML('<img src=\"http://localhost:1/picture.png\">'))",
+        "print('Beware', file=sys.stderr)",
+        "raise KeyError('here')",
+        "print('not reached')",
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)"}  # without one, JupyterLab asks
+    whole = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata={"kernelspec": kernel})
+    nbformat.write(whole, lab.root / "wrong.ipynb")
+    with lab.opened("wrong") as notebook:
+        ran = notebook.run().cells
+        (panel,) = notebook.panels(1)
+        assert panel.controls() == panel.cut_off() == ["Press"] and notebook.logged() is None
+        panel.turn("Press", None)
+        browser.until(notebook.logged, lambda: "nothing is logged", browser.PATIENCE, notebook.pause)
+    assert notebook.errors[0] == "Oh!" and set(notebook.elsewhere) == {"http://localhost:1/picture.png"}
+    all_ran(nbformat.v4.new_notebook(cells=ran[:4]))
+    for cells, wrong in ((ran[:5], "Beware"), (ran[:4] + ran[5:6], "KeyError: 'here'"), (ran[:4] + ran[6:], "None")):
+        with pytest.raises(AssertionError, match=wrong):
+            all_ran(nbformat.v4.new_notebook(cells=cells))
+
+
+def all_ran(notebook: nbformat.NotebookNode) -> None:
+    """Every cell, once, in order, without an error and without a word on stderr."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in code:
+        for output in cell.outputs:
+            assert output.output_type != "error", f"{cell.source}\n\n{output.ename}: {output.evalue}"
+            assert output.get("name") != "stderr", f"{cell.source}\n\n{output.text}"
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+
+
+def turn_all(notebook: browser.Notebook, panel: browser.Panel, widget: Widget) -> None:
+    assert sorted(panel.controls()) == sorted({move.control for move in widget.moves})
+    notebook.picture(f"{widget.name}-0")
+    for number, move in enumerate(widget.moves, 1):
+        before = panel.shown()
+        panel.turn(move.control, move.to)
+        await_change(panel, widget, move, before)
+        panel.to_the_top()
+        notebook.picture(f"{widget.name}-{number}-{move.control.replace(' ', '_')}")
+        assert not panel.cut_off(), move
+
+
+def await_change(panel: browser.Panel, widget: Widget, move: Move, before: list[str]) -> None:
+    def missing() -> list[str]:
+        parts = zip(widget.parts.split(), before, panel.shown(), strict=True)
+        same = [part for part, old, new in parts if part in move.changes.split() and new in ("", old)]
+        return same + [move.says] * (re.search(move.says, panel.text(), re.S) is None)
+
+    browser.until(lambda: not missing(), lambda: f"{move}: no change yet of {missing()}", browser.PATIENCE, panel.notebook.pause)
+    panel.notebook.idle()
