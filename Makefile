@@ -58,6 +58,9 @@ book: $(READY)
 	$(BIN)/python -m sphinx -q -W --keep-going -c book -d build/book-cache . build/book
 	@echo "Open build/book/index.html"
 
+exercises: $(READY)
+	cd notebooks/exercises && ../../$(BIN)/nbgrader generate_assignment '*'
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -27,6 +27,9 @@ c.CourseDirectory.root = str(Path(__file__).resolve().parent)
 # Before anything is recorded: what goes into the database is put back into submissions.
 c.GenerateAssignment.preprocessors.prepend([RemoveWorkedSolutions])
 
+# A hidden test that calls an unwritten function shows this sentence in the feedback.
+c.ClearSolutions.code_stub = {"python": '# YOUR CODE HERE\nraise NotImplementedError("This is not written yet.")'}
+
 # A test cell that somebody has deleted is put back, and so fails or passes like everybody's.
 c.OverwriteCells.add_missing_cells = True
 
