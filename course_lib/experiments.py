@@ -449,6 +449,28 @@ def simulated_task(events_per_item: float, seed: int) -> Simulated:
     return simulate(events_per_item=events_per_item, seed=seed)
 
 
+def popular_task(events_per_item: float, seed: int) -> Simulated:
+    """The same logs, but to be found is what is bought next, popular items more often, and not what would be liked."""
+    return simulate(events_per_item=events_per_item, seed=seed, liked_by_popularity=True)
+
+
+def real_tuning() -> dict[str, Learner]:
+    """Four tries for each kind of arm."""
+    arms = {"plain": ({}, None, 0, 1)}
+    for share in (0.1, 0.3, 0.5, 0.9):
+        arms[f"new items {share}"] = ({"new_item_share": share}, None, 0, 1)
+    for share in (0.05, 0.1, 0.2, 0.3):
+        arms[f"fields dropped {share}"] = ({"default_share": share}, None, 0, 1)
+    for name, alpha in product(NAMES, ALPHAS):
+        arms[f"{name} alpha={alpha}"] = ({}, name, alpha, 0.3)
+    return arms
+
+
+def real_tuning_task(share: float, seed: int) -> HeldOut:
+    """What was sold before April, and what the same users bought in April and May."""
+    return held_out(_embedded_log(), pd.Timestamp(TUNING[0]), share, seed=seed)
+
+
 def real_task(share: float, seed: int) -> HeldOut:
     """What was sold before the test days, and what the same users bought in June and July."""
     return held_out(_embedded_log(), pd.Timestamp(TEST[0]), share, seed=seed)
@@ -470,6 +492,8 @@ class Regime(NamedTuple):
 REGIMES = {
     "regime_tuning": Regime(simulated_tuning, "events per item", (3.0,), (10, 11), simulated_task),
     "regime": Regime(simulated_arms, "events per item", (1.0, 3.0, 10.0, 20.0), tuple(SEEDS), simulated_task),
+    "regime_popular": Regime(simulated_arms, "events per item", (3.0,), tuple(SEEDS), popular_task),
+    "regime_real_tuning": Regime(real_tuning, "share", (0.1,), (10, 11), real_tuning_task),
     "regime_real": Regime(simulated_arms, "share", (0.03, 0.1, 0.3), tuple(SEEDS), real_task),
 }
 

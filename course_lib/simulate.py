@@ -29,7 +29,8 @@ class Simulated:
     - `log`: all events on one day; items that nobody bought are in its table of items too, listed from the start.
     - `tastes`: [users, topics] chance that a user wants something of a topic, in the order of `log.users`.
     - `topics`: [items] each item's hidden topic, in the order of `log.items`.
-    - `liked`: `user`, `item`: of every user, items drawn from the taste alone, none of them bought, popularity left out.
+    - `liked`: `user`, `item`: of every user, items drawn from the taste alone, none of them bought; popularity is left out
+      unless asked for.
     """
 
     log: EventLog
@@ -39,7 +40,13 @@ class Simulated:
 
 
 def simulate(
-    items: int = 3_000, users: int = 1_200, events_per_item: float = 4.0, liked: int = 10, zipf: float = 1.0, seed: int = 0
+    items: int = 3_000,
+    users: int = 1_200,
+    events_per_item: float = 4.0,
+    liked: int = 10,
+    zipf: float = 1.0,
+    seed: int = 0,
+    liked_by_popularity: bool = False,
 ) -> Simulated:
     """Make a log whose users buy by taste × popularity.
 
@@ -47,7 +54,8 @@ def simulate(
     likes a few topics (Dirichlet, 0.1 each). A purchase is a topic by the user's taste, then one of its items by
     popularity, 1 / rank^`zipf`; a second purchase of the same item by the same user is left out, so that there are somewhat
     fewer than `events_per_item` × `items` events. With the same seed and sizes, items and tastes are the same whatever
-    `events_per_item` is. Raises ValueError if there would be no events.
+    `events_per_item` is. With `liked_by_popularity` what is to be found is drawn as purchases are. Raises ValueError if
+    there would be no events.
     """
     if items < TOPICS or users < 1 or not 1 <= events_per_item * items < np.inf:
         raise ValueError(
@@ -69,7 +77,9 @@ def simulate(
     log = EventLog.from_frame(events, table, pd.DataFrame({"user": np.unique(events["user"])}))
 
     asked = np.repeat(log.users.index.to_numpy(dtype=int), liked)
-    wanted = pd.DataFrame({"user": asked, "item": _draw(chance, tastes[asked], exposed["uniform"])}).drop_duplicates()
+    wanted = pd.DataFrame(
+        {"user": asked, "item": _draw(chance, tastes[asked], exposed["popular" if liked_by_popularity else "uniform"])}
+    ).drop_duplicates()
     new = ~pd.MultiIndex.from_frame(wanted).isin(pd.MultiIndex.from_frame(events[["user", "item"]]))
     order = log.items.index.to_numpy(dtype=int)
     return Simulated(log, tastes[log.users.index.to_numpy(dtype=int)], topics[order], wanted[new].reset_index(drop=True))

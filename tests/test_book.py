@@ -266,7 +266,10 @@ def test_an_exercise_is_shown_as_it_is_handed_out(small: Book):
     """As nbgrader does: the stub it writes is in its documentation. And its source, which has the solution, is not offered."""
     article = small.article("notebooks/exercises/source/00_a/00_a")
     answer, hidden = (code.get_text().rstrip() for code in article.select(".cell_input pre"))
-    assert answer == 'def answer():\n    """What it does."""\n    # YOUR CODE HERE\n    raise NotImplementedError("This is not written yet.")'
+    assert (
+        answer
+        == 'def answer():\n    """What it does."""\n    # YOUR CODE HERE\n    raise NotImplementedError("This is not written yet.")'
+    )
     assert hidden == "# hidden tests run here"
     assert not small.pages["notebooks/exercises/source/00_a/00_a.html"].select("a[href*='_sources']")
     assert small.pages["notebooks/00_a.html"].select("a[href='../_sources/notebooks/00_a.ipynb']")

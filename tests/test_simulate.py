@@ -90,6 +90,17 @@ def times_bought(log: EventLog) -> np.ndarray:
     return np.bincount(log.item_codes, minlength=len(log.items))
 
 
+def test_liked_by_popularity_favours_what_was_bought_often():
+    """Same world, same purchases; within a topic the popular items are to be found more often, and only then."""
+    for by_popularity in (False, True):
+        simulated = simulate(400, users=9_000, events_per_item=30, liked=5, seed=5, liked_by_popularity=by_popularity)
+        wanted = np.bincount(simulated.log.items.index.get_indexer(simulated.liked["item"]), minlength=400)
+        found = correlation(wanted, times_bought(simulated.log), simulated.topics)
+        assert found > 0.7 if by_popularity else abs(found) < 0.3
+    uniform, popular = (simulate(items=80, users=30, seed=1, liked_by_popularity=flag) for flag in (False, True))
+    pd.testing.assert_frame_equal(uniform.log.events, popular.log.events)
+
+
 def test_events_fall_with_popularity_within_a_topic(busy: Simulated):
     """The same shop twice: what sells in one log sells in the other, but not with zipf 0; what is liked is not what sells."""
     other = simulate(items=400, users=2_000, events_per_item=10, liked=20, seed=5)
