@@ -123,7 +123,8 @@ def heat(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> Figure:
     figure, (axes,) = panels(height=0.55 * len(table) + 1.2, width=1.1 * table.shape[1] + 2.5)
     values = table.to_numpy(dtype=float)
     axes.imshow(np.nan_to_num(values, neginf=np.nan), cmap="cividis", aspect="auto")
-    middle = np.nanmean(np.where(np.isfinite(values), values, np.nan))
+    finite = values[np.isfinite(values)]
+    middle = (finite.min() + finite.max()) / 2
     for (i, j), value in np.ndenumerate(values):
         axes.text(j, i, f"{value:.2f}", ha="center", va="center", color="white" if value < middle else "black")
     axes.set_xticks(range(table.shape[1]), table.columns)
@@ -445,7 +446,7 @@ def multiples(sheets: dict[str, dict[str, np.ndarray]], x: list, xlabel: str, ba
 
 def gains(sheets: dict[str, dict[str, list]], x: list, xlabel: str, ylabel: str) -> Figure:
     """Paired differences over a dial: a panel per sheet, a line per name, each `Difference` with its 95 % interval."""
-    figure, axes = panels(len(sheets), height=3.6)
+    figure, axes = panels(len(sheets), height=4.1)
     for ax, (title, named) in zip(axes, sheets.items(), strict=True):
         looks = list(
             zip((BLUE, ORANGE, GREEN, RED, GREY, "black", "#CC79A7"), ("o-", "s--", "^-.", "d:", "v-", "P--", "X:"), strict=True)
@@ -459,5 +460,5 @@ def gains(sheets: dict[str, dict[str, list]], x: list, xlabel: str, ylabel: str)
         ax.set_xticks(range(len(x)), x)
         ax.set(title=title, xlabel=xlabel)
     axes[0].set_ylabel(ylabel)
-    axes[0].legend(frameon=False, fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return figure
