@@ -68,7 +68,7 @@ def for_the_page(app: Sphinx, docname: str, source: list[str]) -> None:
 
 def handed_out(code: str) -> str:
     """What `nbgrader generate_assignment` makes of a cell: the page folds the worked solution away, and must not show it twice."""
-    stub = r"\1# YOUR CODE HERE\n\1raise NotImplementedError(\"This is not written yet.\")"
+    stub = r'\1# YOUR CODE HERE\n\1raise NotImplementedError("This is not written yet.")'
     code = re.sub(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION", stub, code, flags=re.M | re.S)
     return re.sub(r"^ *### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS", "", code, flags=re.M | re.S).rstrip()
 

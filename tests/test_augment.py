@@ -24,6 +24,7 @@ from course_lib.augment import (
     uniform_items,
     vectors_together,
 )
+from course_lib.checks import bugs
 from course_lib.features import Features
 from course_lib.log import EventLog
 from course_lib.losses import self_supervised
@@ -504,7 +505,7 @@ def test_on_the_real_log_the_id_and_the_fields_of_many_values_are_always_masked(
 
 # -- the checks for learners ------------------------------------------------------------------------------------------
 
-K = field_names(checks._whole_items(2))
+K = field_names(bugs._whole_items(2))
 
 
 @pytest.mark.parametrize("augment", [RandomMask(0.3), Dropout(), Complementary(), CorrelatedMask(some_mi(K))])
