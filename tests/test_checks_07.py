@@ -12,9 +12,10 @@ from course_lib.evaluation import SLICES, alignment, slices
 from course_lib.losses import in_batch_logits, self_supervised
 
 
-def slice_shares(times_bought, right=True, lowest=-1, events=True, share=True):
-    cut = pd.cut(times_bought, [lowest, 0, 20, 100, np.inf], right=right, labels=list(SLICES))
-    counted = pd.DataFrame({"items": 1, "events": times_bought if events else 1}).groupby(cut, observed=False).sum()
+def slice_shares(times_bought, right=True, cold=0, events=True, share=True):
+    cut = pd.cut(times_bought, [-1, cold, 20, 100, np.inf], right=right, labels=list(SLICES))
+    counted = pd.DataFrame({"items": 1, "events": times_bought if events else np.ones(len(times_bought))})
+    counted = counted.groupby(cut, observed=False).sum()
     counted.index = list(SLICES)
     return counted / counted.sum() if share else counted
 
@@ -137,7 +138,7 @@ def off_by(change_pull=lambda pull, t: pull, change_spread=lambda spread, pull, 
 @pytest.mark.parametrize(
     ("exercise", "function", "phrase"),
     [
-        ("slice_shares", lambda counts: slice_shares(counts, right=False, lowest=-5), "Tail ends with 20"),
+        ("slice_shares", lambda counts: slice_shares(counts, right=False, cold=0.5), "Tail ends with 20"),
         ("slice_shares", cold_is_tail, "It is cold"),
         ("slice_shares", lambda counts: slice_shares(counts, events=False), "not of the items"),
         ("slice_shares", lambda counts: slice_shares(counts, share=False), "divide by all"),
