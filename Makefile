@@ -51,7 +51,7 @@ lab: $(READY)
 	exec $(BIN)/python -m jupyterlab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/$(FIRST) "$$@"
 
 test: lint
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -n 2 --dist loadscope tests
 	$(BIN)/python -m pytest --nbval -n 2 --dist loadscope notebooks
 
 book: $(READY)

@@ -63,10 +63,12 @@ UPDATE_DIALS = Widget(
 )
 
 
-def view_explorer(item: str) -> Widget:
+def view_explorer(item: str, presses: int = 1) -> Widget:
+    """`presses` of the arrow key until the draw shows other views."""
     code = re.search(r"\((\w+)\)$", item)[1]
     moves = [
         Move("item", item, "table message picture", rf"item\s+{code}\b"),
+        *[Move("draw", "ArrowRight", "")] * (presses - 1),
         Move("draw", "ArrowRight", "table message picture", rf"item\s+{code}\b"),
     ]
     return Widget("view_explorer", "table message picture", moves)
@@ -78,7 +80,7 @@ WIDGETS = {
     "08_random_mask": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
     "09_dropout": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
     "10_complementary": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
-    "11_correlated_mask": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
+    "11_correlated_mask": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)", presses=2)],  # two seed fields with the same relatives
 }
 
 
