@@ -205,29 +205,26 @@ def check_split_loss(split_loss: Callable) -> None:
     Source: Wang & Isola, 2020, section 4.1; `losses.self_supervised`.
     """
     squared = torch.tensor([[0.5, 2.0, 3.0], [1.0, 0.25, 3.5], [2.5, 4.0, 0.75]])
-    logits = -squared.numpy().astype(float)  # at τ_s = ½
-    rows, columns = ways(logits)
-    alignment, pull = 0.5, squared.diagonal().numpy()
-    right = (rows + columns).mean() / 2 - alignment
+    logits, pull, alignment = -2 * squared.numpy().astype(float), squared.diagonal().numpy(), 0.5  # −s/(2 τ_s) at τ_s = ¼
+    right = sum(ways(logits)).mean() / 2 - 2 * alignment
 
     def sums(logits: np.ndarray, kept: np.ndarray | bool = True) -> list[float]:
         return [float(np.log((np.exp(logits) * kept).sum(way)).mean()) for way in (1, 0)]
 
     mistakes = {
         "That alignment is a sum; it is the mean over the items.": (pull.sum(), right),
-        "Is the alignment divided by 2 τ_s already? L_self does that.": (alignment / (2 * 0.25), right),
+        "Is the alignment divided by 2 τ_s already? L_self does that.": (2 * alignment, right),
         "The spread lacks the positive; j = i belongs to the sum.": (alignment, np.mean(sums(logits, ~np.eye(3, dtype=bool)))),
         "That spread is along the rows only.": (alignment, sums(logits)[0]),
         "That spread is along the columns only.": (alignment, sums(logits)[1]),
         "The spread has −s/τ_s in it, and should have −s/(2 τ_s).": (alignment, np.mean(sums(2 * logits))),
-        "That spread is all of L_self; take the alignment's part out.": (alignment, right + alignment),
+        "That spread is all of L_self; take the alignment's part out.": (alignment, right + 2 * alignment),
         "The spread is the mean of the rows' and the columns'; are they added up?": (alignment, 2 * right),
-        "Is 1/τ_s left in the spread? It cancels.": (alignment, right + 2),
+        "Is 1/τ_s left in the spread? It cancels.": (alignment, right + 4),
     }
-    compare(run(split_loss, squared, 0.5), (alignment, right), "Three items at τ_s = ½", mistakes)
+    compare(run(split_loss, squared, 0.25), (alignment, right), "Three items at τ_s = ¼", mistakes)
     equal = run(split_loss, torch.zeros(5, 5), 0.1)
     compare(equal, (0.0, math.log(5)), "Five items whose views are all in one place")
-    found = run(split_loss, squared, 0.05)
-    cold = (10 * alignment, sum(ways(10 * logits)).mean() / 2 - 10 * alignment)
-    compare(found, (alignment, cold[1]), "The same three items at τ_s = 0.05")
+    cold = sum(ways(5 * logits)).mean() / 2 - 10 * alignment
+    compare(run(split_loss, squared, 0.05), (alignment, cold), "The same three items at τ_s = 0.05")
     print("✓ split_loss: what pulls and what pushes add up to L_self")
