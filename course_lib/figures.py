@@ -452,7 +452,7 @@ def gains(sheets: dict[str, dict[str, list]], x: list, xlabel: str, ylabel: str)
             zip((BLUE, ORANGE, GREEN, RED, GREY, "black", "#CC79A7"), ("o-", "s--", "^-.", "d:", "v-", "P--", "X:"), strict=True)
         )
         for number, ((name, found), (colour, line)) in enumerate(zip(named.items(), looks, strict=False)):
-            where = np.arange(len(x)) + (number - (len(named) - 1) / 2) * 0.09
+            where = np.arange(len(x)) + (number - (len(named) - 1) / 2) * 0.07
             means = np.array([difference.mean for difference in found])
             errors = np.array([[d.mean - d.low, d.high - d.mean] for d in found]).T  # [2, points]
             ax.errorbar(where, means, errors, fmt=line, color=colour, ms=5, lw=1.3, label=name)
