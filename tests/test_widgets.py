@@ -5,8 +5,10 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from course_lib import figures, widgets
+from course_lib.augment import Complementary
 from course_lib.evaluation import TwoTowerServed, recall, replay
 from course_lib.log import DAY, EventLog
 from course_lib.nomination import Nominator
@@ -145,3 +147,45 @@ def test_update_dials_replay_the_day_as_chosen(retail, retail_state):
     panel.rate.value = 0.1
     assert not panel.recall.equals(old)
     assert panel.recall.iloc[0] == old.iloc[0]  # before the first hour there is nothing to have learned from
+
+
+# -- views of an item -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def views(retail: EventLog, retail_state: State) -> widgets.Panel:
+    items = retail.items.index[retail.item_codes[:2]].tolist()  # both learned
+    return widgets.view_explorer(Complementary(), retail_state, retail, items, retail.days[3])
+
+
+def test_every_filled_field_is_in_one_view(views: widgets.Panel):
+    whole, first, second = (views.fields[name] for name in ("whole", "first view", "second view"))
+    for field in views.fields.index:
+        shown = [value for value in (first[field], second[field]) if value != "·"]
+        assert shown == ([] if whole[field] == "·" else [whole[field]])
+    assert str(whole["item"]) in views.table.value
+
+
+def test_the_cosines_are_those_of_the_views_vectors(views: widgets.Panel, retail: EventLog, retail_state: State):
+    """In float64, from the same draw made here."""
+    views.draw.value = 7
+    code = retail.items.index.get_indexer([views.item.value])
+    features = retail_state.features.item_features(retail, code, retail.days[3])
+    parts = [features, *Complementary()(features, torch.Generator().manual_seed(7))]
+    with torch.no_grad():
+        whole, first, second = (retail_state.model.item_vectors(part).double().numpy()[0] for part in parts)
+    expected = [np.dot(a, b) for a, b in ((whole, first), (whole, second), (first, second))]
+    np.testing.assert_allclose(views.cosines, expected, atol=1e-6)
+    assert [f"{value:.2f}" for value in expected] == re.findall(r"<b>(.*?)</b>", views.message.value)
+
+
+def test_another_item_or_draw_is_shown_at_once(views: widgets.Panel):
+    picture, table = views.picture.value, views.table.value
+    views.item.value = views.item.options[1][1]
+    assert views.picture.value != picture and str(views.item.value) in views.table.value != table
+    fields = views.fields
+    changed = []
+    for draw in range(1, 6):
+        views.draw.value = draw
+        changed.append(not views.fields.equals(fields))
+    assert any(changed)
