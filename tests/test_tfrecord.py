@@ -383,7 +383,7 @@ def test_every_flipped_byte_is_refused(shard: Path):
         assert given == before[:number]
 
 
-@pytest.mark.parametrize("content", [b"a,b\n1,2\n" * 20, b"PAR1" + bytes(100), gzip.compress(bytes(1_000, mtime=0)), bytes(12)])
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n" * 20, b"PAR1" + bytes(100), gzip.compress(bytes(1_000), mtime=0), bytes(12)])
 def test_a_file_that_is_no_tfrecord(tmp_path: Path, content: bytes):
     path = tmp_path / "other.tfrecord"
     path.write_bytes(content)
