@@ -41,6 +41,15 @@ def test_a_right_function_passes(function, capsys):
     assert capsys.readouterr().out.startswith(f"✓ {function.__name__}: ")
 
 
+def inverse(order):
+    return [order.index(place) for place in range(len(order))]
+
+
+def middle_lost(names, order):
+    first, second = split_names(names, order)
+    return first, second[-len(first) :]
+
+
 def minus_one(features, shown):
     first, second = two_views(features, shown)
     return {n: v if n in shown else v * 0 - 1 for n, v in first.items()}, second
@@ -68,6 +77,11 @@ def last(first, second):
 
 def equal(first, second):
     return match_by_pattern(~first, second)
+
+
+def disjoint(first, second):
+    fits = ~(first[:, None] & second[None]).any(2)
+    return torch.where(fits.any(1), fits.int().argmax(1), -1)
 
 
 def drawn_apart(features, generator):
@@ -103,6 +117,8 @@ def minus_ones(features, generator):
         ("split_names", lambda names, order: split_names(names, order, (len(names) + 1) // 2), "the smaller one"),
         ("split_names", lambda names, order: (names[: len(names) // 2], names[len(names) // 2 :]), "Take them by the order"),
         ("split_names", lambda names, order: tuple(part[: len(names) // 2] for part in split_names(names, order)), "Every field"),
+        ("split_names", middle_lost, "in the middle is lost"),
+        ("split_names", lambda names, order: split_names(names, inverse(order)), "not to which place"),
         ("split_names", lambda names, order: split_names(names, order)[0][:1], "expected a pair"),
         ("two_views", minus_one, "not −1"),
         ("two_views", overlapping, "left in both"),
@@ -113,6 +129,7 @@ def minus_ones(features, generator):
         ("match_by_pattern", last, "it is the lowest"),
         ("match_by_pattern", lambda a, b: (a[:, None] != b[None]).all(2).int().argmax(1), "gets −1, not 0"),
         ("match_by_pattern", equal, "equal patterns are no match"),
+        ("match_by_pattern", disjoint, "is not enough"),
         ("match_by_pattern", lambda first, second: torch.arange(len(first)), "not by their places"),
         ("three_views", drawn_apart, "drawn on its own"),
         ("three_views", own_splits, "one split per call"),

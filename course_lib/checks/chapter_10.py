@@ -15,7 +15,9 @@ def check_split_names(split_names: Callable) -> None:
     mistakes = {
         "With k odd the first part is the smaller one: ⌊k/2⌋.": (["d", "a", "e"], ["b", "c"]),
         "Is it the first names of the list? Take them by the order.": (["a", "b"], ["c", "d", "e"]),
-        "Every field goes into one of the two parts.": (["d", "a"], ["e", "b"]),
+        "Every field goes into one of the two parts; the one in the middle is lost.": (["d", "a"], ["b", "c"]),
+        "Every field goes into one of the two parts; the last one is lost.": (["d", "a"], ["e", "b"]),
+        "`order` says which name comes first, not to which place the first name goes.": (["b", "d"], ["e", "a", "c"]),
     }
     found = run(split_names, list("abcde"), [3, 0, 4, 1, 2])
     compare(_pair(found, "split_names"), (["d", "a"], ["e", "b", "c"]), "Five fields in the order d, a, e, b, c", mistakes)
@@ -51,15 +53,16 @@ def check_two_views(two_views: Callable) -> None:
 
 def check_match_by_pattern(match_by_pattern: Callable) -> None:
     """`match_by_pattern(first [m, k], second [m, k]) -> [m]`, the lowest second view that completes each first, or −1; by hand."""
-    first = torch.tensor([[1, 1, 0, 0], [1, 0, 1, 0], [0, 1, 1, 0], [1, 1, 0, 0]]).bool()
-    second = torch.tensor([[0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1]]).bool()
+    first = torch.tensor([[1, 1, 0, 0], [1, 0, 1, 0], [0, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 0]]).bool()
+    second = torch.tensor([[0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1]]).bool()
     mistakes = {
-        "Of several that fit it is the lowest.": [3, 0, -1, 3],
-        "A first view without a complement gets −1, not 0.": [1, 0, 0, 1],
-        "A complement shows what the other hides; equal patterns are no match.": [2, -1, -1, 2],
-        "They are matched by what is shown, and not by their places.": [0, 1, 2, 3],
+        "Of several that fit it is the lowest.": [3, 0, -1, 3, 4],
+        "A first view without a complement gets −1, not 0.": [1, 0, 0, 1, 4],
+        "A complement shows what the other hides; equal patterns are no match.": [2, -1, -1, 2, -1],
+        "They are matched by what is shown, and not by their places.": [0, 1, 2, 3, 4],
+        "To share no field is not enough: a complement shows all that the other hides.": [1, 0, 4, 1, 4],
     }
-    compare(run(match_by_pattern, first, second), [1, 0, -1, 1], "Four views of four fields", mistakes)
+    compare(run(match_by_pattern, first, second), [1, 0, -1, 1, 4], "Five views of four fields", mistakes)
     print("✓ match_by_pattern: the lowest complement, or −1")
 
 
