@@ -179,6 +179,9 @@ def check_draw(draw: Callable) -> None:
     everything = sorted(np.asarray(run(draw, counts, 9, 1, rng)).tolist())
     if everything != [0, 2, 3, 4]:
         raise AssertionError(f"9 items of 4 that were bought: should be all four, places 0 2 3 4, and is {everything}.")
+    one, same = (np.asarray(run(draw, np.ones(40), 20, 1, np.random.default_rng(3))).tolist() for _ in range(2))
+    if one != same:
+        raise AssertionError("Two generators in the same state drew different items; draw everything with `rng`.")
     print("✓ draw: different items, all of them bought before, each by its chance")
 
 

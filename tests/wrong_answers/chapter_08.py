@@ -24,6 +24,6 @@ WRONG = {
         """def weighted_mask(features, chances, generator):
     return {n: v * (torch.rand(v.shape, generator=generator) >= chances.get(n, 0)) for n, v in features.items()}
 """,
-        ["weighted-mask-hidden"],
+        ["weighted-mask-check", "weighted-mask-hidden"],
     ),
 }
