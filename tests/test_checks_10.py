@@ -101,6 +101,12 @@ def rotated(k):
     return [(start + i) % k for i in range(k)]
 
 
+def turned(features, generator):
+    """Every field is everywhere equally often, and neighbours stay neighbours."""
+    start = int(torch.randint(len(features), (), generator=generator))
+    return three_views(features, generator, order=lambda k: [(start + i) % k for i in range(k)])
+
+
 def half_drawn(features, generator):
     """The first field stays where it is."""
     drawn = [0, *(1 + torch.randperm(len(features) - 1, generator=generator)).tolist()]
@@ -139,6 +145,7 @@ def minus_ones(features, generator):
         ("three_views", lambda f, g: three_views(f, g, order=lambda k: list(range(k))), "Every call split the fields alike"),
         ("three_views", lambda f, g: three_views(f, torch.Generator().manual_seed(0)), "Every call split the fields alike"),
         ("three_views", half_drawn, "equally likely"),
+        ("three_views", turned, "not only every place"),
         ("three_views", minus_ones, "neither whole nor 0"),
         ("three_views", lambda f, g: three_views(f, g)[:2], "expected three views"),
         ("three_views", lambda f, g: [{"a": f["a"]}] * 3, "a dict with the fields"),

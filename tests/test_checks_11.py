@@ -145,6 +145,58 @@ def test_bag_information(answer, reason):
     refused(chapter_11.check_bag_information, answer, reason)
 
 
+def left_to_guess(table, hidden, seen):
+    """By what the seen fields say, from scikit-learn: H(hidden) − MI."""
+    one, other = (list(map(str, table[list(columns)].to_numpy().tolist())) for columns in (hidden, seen))
+    return mutual_info_score(one, one) - mutual_info_score(one, other)
+
+
+def entropy(table, columns, dropna=False, log=np.log):
+    p = table.groupby(list(columns), dropna=dropna).size() / len(table) if columns else pd.Series([1.0])
+    return -(p * log(p)).sum()
+
+
+def by_group(table, hidden, seen, weighted=True, dropna=False):
+    if not seen:
+        return entropy(table, hidden)
+    rows = table.dropna() if dropna else table
+    groups = [part for _, part in rows.groupby(seen)]
+    return np.average([entropy(part, hidden) for part in groups], weights=[len(g) if weighted else 1 for g in groups])
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (lambda table, hidden, seen: left_to_guess(table, hidden, seen) / np.log(2), "Those are bits"),
+        (lambda table, hidden, seen: by_group(table, hidden, seen, dropna=True), "is its row left out"),
+        (lambda t, hidden, seen: entropy(t, hidden + seen, dropna=True) - entropy(t, seen), "are its pairs left out"),
+        (lambda table, hidden, seen: by_group(table, hidden, seen, weighted=False), "not over the labels"),
+        (lambda table, hidden, seen: left_to_guess(table, seen, hidden), "the other way round"),
+        (lambda t, hidden, seen: entropy(t, hidden) - left_to_guess(t, hidden, seen), "what it leaves open was asked"),
+        (lambda table, hidden, seen: entropy(table, hidden + seen), "take off that of what is seen"),
+        (lambda table, hidden, seen: entropy(table, hidden), "the label is seen"),
+        (lambda table, hidden, seen: -left_to_guess(table, hidden, seen), "The sign"),
+        (lambda table, hidden, seen: sum(left_to_guess(table, [name], seen) for name in hidden), "guess the pair"),
+        (lambda table, hidden, seen: entropy(table, hidden + seen) - entropy(table, seen) if seen else 0.0, "nothing is seen"),
+        (
+            lambda t, hidden, seen: min((left_to_guess(t, hidden, [s]) for s in seen), default=entropy(t, hidden)),
+            "one by one",
+        ),
+    ],
+)
+def test_left_to_guess(answer, reason):
+    chapter_11.check_left_to_guess(left_to_guess)
+    chapter_11.check_left_to_guess(by_group)
+    refused(chapter_11.check_left_to_guess, answer, reason)
+
+
+def test_conditional_is_what_scikit_learn_says():
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame(rng.integers(0, 3, (120, 4)), columns=list("abcd")).replace(2, None)
+    for hidden, seen in ((["a"], ["b", "c"]), (["a", "d"], ["b"]), (["c"], [])):
+        assert chapter_11.conditional(table, hidden, seen) == pytest.approx(left_to_guess(table, hidden, seen))
+
+
 def test_shared_is_what_scikit_learn_says():
     rng = np.random.default_rng(0)
     one, other = rng.integers(0, 4, 90).tolist(), rng.integers(0, 9, 90).tolist()

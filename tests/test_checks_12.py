@@ -167,6 +167,45 @@ def test_clear_by_chance_asks_for_a_number_and_draws():
     refused(lambda function: chapter_12.check_clear_by_chance(function, 2), lambda a, s, d, r: np.zeros(3), "expected 1500|1,500")
 
 
+def experiment(world, one, other, dial, seeds, sign=1, by_mean=False, anew=False, samples=False, worlds=None):
+    results = {}
+    for value in dial:
+        tasks = [world(value, worlds[seed] if worlds else seed) for seed in seeds]
+        for_other = [world(value, seed) for seed in seeds] if anew else tasks
+        a, b = [one(task) for task in tasks], [other(task) for task in for_other]
+        gain = paired_difference(*(a, b)[::sign])
+        if samples:
+            low, high = stats.ttest_ind(a, b).confidence_interval()
+            gain = gain._replace(low=low, high=high)
+        low, high = (gain.mean, gain.mean) if by_mean else (gain.low, gain.high)
+        results[value] = gain, "one" if low > 0 else "other" if high < 0 else "can't tell"
+    return results
+
+
+@pytest.mark.parametrize(
+    ("switches", "reason"),
+    [
+        ({"by_mean": True}, "the whole interval"),
+        ({"sign": -1}, "one less other"),
+        ({"samples": True}, "take the differences first"),
+        ({"anew": True}, "no pair"),
+        ({"worlds": [0] * 5}, "under 1, in place 0"),
+    ],
+)
+def test_experiment(switches, reason, capsys):
+    chapter_12.check_experiment(experiment)
+    assert capsys.readouterr().out.startswith("✓ experiment")
+    refused(chapter_12.check_experiment, lambda *given: experiment(*given, **switches), reason)
+
+
+def test_experiment_makes_each_task_once():
+    def wasteful(world, *given):
+        world(given[2][0], 0)
+        return experiment(lambda value, seed: (*world(value, seed)[:2], 1), *given)
+
+    refused(chapter_12.check_experiment, wasteful, "made were 16")
+
+
 def test_the_reference_of_clear_by_chance():
     """The library's own intervals, one by one, say what the t tests at once say."""
     counts, reference = by_the_library(12, 5, 150, np.random.default_rng(3)), chapter_12.by_t_test(12, 5, 20_000)

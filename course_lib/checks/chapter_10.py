@@ -100,6 +100,13 @@ def check_three_views(three_views: Callable) -> None:
             f"Field '{list(features)[field]}' is in view {view + 1} in {share[view, field]:.0%} of 600 calls, and should be in "
             f"{2 if view == 0 else 3} of 8; every order of all fields must be equally likely."
         )
+    together = np.einsum("nvi,nvj->ij", splits.astype(float), splits) / len(splits)  # [8, 8], 14 of 56 by chance
+    one, other = np.unravel_index((np.abs(together - 1 / 4) * ~np.eye(8, dtype=bool)).argmax(), together.shape)
+    if abs(together[one, other] - 1 / 4) > 0.1:
+        raise AssertionError(
+            f"Fields '{list(features)[one]}' and '{list(features)[other]}' are in the same view in {together[one, other]:.0%} of "
+            "600 calls, and should be in a quarter; all orders must be equally likely, not only every place of a field."
+        )
     print("✓ three_views: one order, two cuts, every field in one view")
 
 

@@ -127,6 +127,47 @@ def check_bag_information(bag_information: Callable[[list[str], list[list[str]]]
     print("✓ bag_information: one word of each bag, each equally likely")
 
 
+def check_left_to_guess(left_to_guess: Callable[[pd.DataFrame, list[str], list[str]], float]) -> None:
+    """`left_to_guess(table [n rows], hidden, seen) -> float`: the entropy of `hidden` given `seen`, lists of columns, in nats.
+
+    Source: the chapter's section "What is left to guess" (Cover & Thomas, 2006, chapter 2); expected values by hand.
+    """
+    table = pd.DataFrame({
+        "label": "BAG BAG BAG BAG MUG MUG TIN TIN".split(),
+        "colour": ["RED", "RED", "BLUE", "BLUE", "RED", "RED", None, "GREEN"],
+        "size": "S S M M S S S M".split(),  # the colour gives it away
+    })  # fmt: skip
+    bit = ln(2)
+    mistakes = {
+        "Those are bits.": 0.75,
+        "A missing value is a value, too; is its row left out?": 4 / 7 * bit,
+        "A missing value is a value, too; are its pairs left out?": (-sum(p * ln(p) for p in (1/4, 1/4, 1/4, 1/8)) - 1.5 * bit),
+        "Does each label weigh the same? Average over the items, not over the labels.": 2 / 3 * bit,
+        "That is what is left of the label, seen the colour; it is the other way round.": 0.5 * bit,
+        "That is what the label says of the colour; what it leaves open was asked.": 1.0 * bit,
+        "That is the entropy of both; take off that of what is seen.": 2.25 * bit,
+        "That is the colour's entropy; the label is seen.": 1.75 * bit,
+        "The sign: entropies are −Σ p log p.": -0.75 * bit,
+    }  # fmt: skip
+    compare(run(left_to_guess, table, ["colour"], ["label"]), 0.75 * bit, "What the label leaves of the colour", mistakes)
+    together = {"Are the hidden fields added up? The colour gives the size away; guess the pair.": 1.5 * bit}
+    found = run(left_to_guess, table, ["colour", "size"], ["label"])
+    compare(found, 0.75 * bit, "What the label leaves of colour and size together", together)
+    compare(run(left_to_guess, table, ["colour"], []), 1.75 * bit, "What is left of the colour if nothing is seen")
+    either = pd.DataFrame([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]], columns=["a", "b", "c"])
+    apart = {"Are the seen fields looked at one by one? Together a and b tell c.": bit}
+    compare(run(left_to_guess, either, ["c"], ["a", "b"]), 0.0, "What a and b leave of c", apart)
+    print("✓ left_to_guess: all that is open, less what is seen")
+
+
+def conditional(table: pd.DataFrame, hidden: list[str], seen: list[str]) -> float:
+    """H(hidden | seen), in nats, group by group: the mean over the rows of −log of the hidden values' share in the row's group."""
+    rows = table[[*hidden, *seen]].astype(object).where(table[[*hidden, *seen]].notna(), "–")
+    pairs = [(tuple(row[: len(hidden)]), tuple(row[len(hidden) :])) for row in rows.to_numpy().tolist()]
+    both, groups = Counter(pairs), Counter(group for _, group in pairs)
+    return sum(count * ln(groups[group] / count) for (_, group), count in both.items()) / len(pairs)
+
+
 def shared(one: Sequence[Hashable], other: Sequence[Hashable]) -> float:
     """Mutual information of two columns [n], in nats: the mean, over the rows, of how much likelier the pair is than by chance."""
     pairs, ones, others, n = Counter(zip(one, other, strict=True)), Counter(one), Counter(other), len(one)

@@ -132,6 +132,54 @@ def check_clear_by_chance(clear_by_chance: Callable, prediction: float) -> None:
     print(f"✓ clear_by_chance: of 36 intervals {by_chance:.1f} are clear of zero by chance; you predicted {prediction:g}")
 
 
+def check_experiment(experiment: Callable) -> None:
+    """`experiment(world, one, other, dial, seeds) -> {value: (Difference, "one" / "other" / "can't tell")}`.
+
+    Source: the chapter's section "When it pays"; expected values by hand, intervals by a printed table of Student's t.
+    """
+    gains = {1: [4, 5, 6, 5, 5], 2: [-3, -5, -4, -4, -4], 3: [3, -1, 2, 1, -2]}  # in hundredths, of seeds 0 … 4
+    made: list[tuple[int, int]] = []
+
+    def world(value: int, seed: int) -> tuple[int, int, int]:
+        made.append((value, seed))
+        return value, seed, made.count((value, seed))
+
+    def other(task: tuple[int, int, int]) -> float:
+        value, seed, time = task
+        return seed / 10 + time / 5  # a seed's level, and another one if its task is made anew
+
+    def one(task: tuple[int, int, int]) -> float:
+        return other(task) + gains[task[0]][task[1]] / 100
+
+    def answers(found: Callable[[np.ndarray], tuple], words: str = "one other can't-tell") -> dict:
+        told = [word.replace("-", " ") for word in words.split()]
+        return {value: (found(np.array(gain) / 100), word) for (value, gain), word in zip(gains.items(), told, strict=True)}
+
+    def half_of_two_samples(gain: np.ndarray) -> tuple[float, float, float, int]:
+        level = np.arange(5) / 10
+        half = 2.306004 * ((level + gain).var(ddof=1) / 5 + level.var(ddof=1) / 5) ** 0.5  # 8 degrees of freedom
+        return gain.mean(), gain.mean() - half, gain.mean() + half, 5
+
+    mistakes = {
+        "Is the mean alone asked? The word is for the whole interval; where it holds zero nobody can tell.": answers(
+            _interval, "one other one"
+        ),
+        "It is one less other, not the other way round.": answers(lambda gain: _interval(-gain), "other one can't-tell"),
+        "Are the two rankers' results taken as two samples? A pair is a seed; take the differences first.": answers(
+            half_of_two_samples, "can't-tell can't-tell can't-tell"
+        ),
+        "The task is made anew for the second ranker, so that the pair is no pair; make it once, and measure both on it.": answers(
+            lambda gain: _interval(gain - 0.2), "other other other"
+        ),
+    }
+    found = run(experiment, world, one, other, [1, 2, 3], [0, 1, 2, 3, 4])
+    where = "Three values of the dial, five seeds (mean, low, high, pairs; word)"
+    compare(found, answers(_interval), where, mistakes)
+    if sorted(made) != [(value, seed) for value in gains for seed in range(5)]:
+        raise AssertionError(f"Three values and five seeds are 15 tasks, each made once; made were {len(made)}.")
+    print("✓ experiment: one log for both, a pair a seed, and a word that the interval carries")
+
+
 def by_t_test(arms: int, seeds: int, draws: int, quantile: float | None = None, gains: bool = False) -> np.ndarray:
     """[draws] how many of `arms` differ from one plain, all drawn alike, by paired t tests at 5 %."""
     results = np.random.default_rng(99).normal(size=(draws, arms + 1, seeds))
