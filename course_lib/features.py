@@ -1,8 +1,9 @@
 """From raw fields to tensors of indices, with vocabularies that know no future.
 
-`Features` is a dict from field name to a LongTensor: `[n]` for a categorical field, `[n, L]` for a list-valued one
-(a bag; 0 is an empty place). Index 0 of every field is its *default*: an unknown value, a missing value, a masked
-field and a brand-new item's ID are all the same index, whose embedding is trained like any other.
+`Features` is a dict from field name to a LongTensor: `[n]` for a categorical field, `[n, L]` for a
+list-valued one (a bag; 0 is an empty place). Index 0 of every field is its *default*: an unknown
+value, a missing value, a masked field and a brand-new item's ID are all the same index, whose
+embedding is trained like any other.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ Features = dict[str, torch.Tensor]
 
 
 class Fork:
-    """A vocabulary (value → index) that shares another's values, never writes to it, and adds its own above them."""
+    """A vocabulary (value → index) that shares another's values, never writes to it, and adds its
+    own above them.
+    """
 
     def __init__(self, base: dict) -> None:
         self.base, self.own = base, {}
@@ -46,29 +49,41 @@ class Fork:
 
 
 class Encoder:
-    """Turns the fields of a table (items or users) into indices, and learns new values as days go by.
+    """Turns the fields of a table (items or users) into indices, and learns new values as days go
+    by.
 
-    The table's index is a field too, by its name ("item" or "user"): the ID. A value gets the next free index when
-    `learn` first meets it, so the indices that an encoder gives on day t depend on nothing after day t.
+    The table's index is a field too, by its name ("item" or "user"): the ID. A value gets the next
+    free index when `learn` first meets it, so the indices that an encoder gives on day t depend on
+    nothing after day t.
     """
 
     def __init__(self, table: pd.DataFrame) -> None:
-        """Take the field names from `table`, and no value. A field is a bag if its values are lists."""
+        """Take the field names from `table`, and no value. A field is a bag if its values are
+        lists.
+        """
         self.id = table.index.name
         names = [name for name in table.columns if name not in NOT_A_FIELD]
         self.bags = [name for name in names if table[name].map(_is_list).any()]
         self.vocabularies = {self.id: {}, **{name: {} for name in names}}
 
     def __deepcopy__(self, memo: dict) -> Encoder:
-        twin = copy.copy(self)  # values are immutable, so the dicts need no deep copy, which would take most of a night
-        twin.vocabularies = {name: copy.copy(vocabulary) for name, vocabulary in self.vocabularies.items()}
+        twin = copy.copy(
+            self
+        )  # values are immutable, so the dicts need no deep copy, which would take most of a night
+        twin.vocabularies = {
+            name: copy.copy(vocabulary) for name, vocabulary in self.vocabularies.items()
+        }
         return twin
 
     def fork(self) -> Encoder:
-        """An encoder that shares this one's values and can learn IDs of its own; costs the same for any number of values."""
+        """An encoder that shares this one's values and can learn IDs of its own; costs the same for
+        any number of values.
+        """
         twin = copy.copy(self)
         ids = self.vocabularies[self.id]
-        twin.vocabularies = self.vocabularies | {self.id: copy.copy(ids) if isinstance(ids, Fork) else Fork(ids)}
+        twin.vocabularies = self.vocabularies | {
+            self.id: copy.copy(ids) if isinstance(ids, Fork) else Fork(ids)
+        }
         return twin
 
     def __len__(self) -> int:
@@ -81,8 +96,13 @@ class Encoder:
         return {name: len(vocabulary) + 1 for name, vocabulary in self.vocabularies.items()}
 
     def contents(self) -> dict:
-        """All that the encoder knows, as plain values that can be written to a file; `Encoder.of` reads them."""
-        values = {name: [getattr(v, "item", lambda v=v: v)() for v in known] for name, known in self.vocabularies.items()}
+        """All that the encoder knows, as plain values that can be written to a file; `Encoder.of`
+        reads them.
+        """
+        values = {
+            name: [getattr(v, "item", lambda v=v: v)() for v in known]
+            for name, known in self.vocabularies.items()
+        }
         return {"id": self.id, "bags": self.bags, "values": values}
 
     @classmethod
@@ -90,7 +110,10 @@ class Encoder:
         """The encoder whose `contents` these are."""
         encoder = cls.__new__(cls)
         encoder.id, encoder.bags = contents["id"], contents["bags"]
-        encoder.vocabularies = {name: {v: i + 1 for i, v in enumerate(known)} for name, known in contents["values"].items()}
+        encoder.vocabularies = {
+            name: {v: i + 1 for i, v in enumerate(known)}
+            for name, known in contents["values"].items()
+        }
         return encoder
 
     def learn(self, table: pd.DataFrame, ids_only: bool = False) -> None:
@@ -109,50 +132,66 @@ class Encoder:
         for name, vocabulary in self.vocabularies.items():
             values = self._column(table, name)
             if name in self.bags:
-                features[name] = _pad([[vocabulary.get(v, 0) for v in _as_list(value)] for value in values])
+                features[name] = _pad(
+                    [[vocabulary.get(v, 0) for v in _as_list(value)] for value in values]
+                )
             else:
-                features[name] = torch.from_numpy(np.array([vocabulary.get(value, 0) for value in values], dtype=np.int64))
+                features[name] = torch.from_numpy(
+                    np.array([vocabulary.get(value, 0) for value in values], dtype=np.int64)
+                )
         return features
 
     def decode(self, features: Features) -> pd.DataFrame:
-        """The values behind the indices, a column per field that `features` holds: None for a default, lists for bags."""
+        """The values behind the indices, a column per field that `features` holds: None for a
+        default, lists for bags.
+        """
         columns = {}
         for name, vocabulary in self.vocabularies.items():
             if name in features:
                 values = [None, *vocabulary]
                 rows = features[name].tolist()
-                columns[name] = [[values[i] for i in row if i] for row in rows] if name in self.bags else [values[i] for i in rows]
+                columns[name] = (
+                    [[values[i] for i in row if i] for row in rows]
+                    if name in self.bags
+                    else [values[i] for i in rows]
+                )
         return pd.DataFrame(columns, dtype=object)
 
     def _column(self, table: pd.DataFrame, name: str) -> list:
         return (table.index if name == self.id else table[name]).tolist()
 
 
-class ForgettingCounts:
+class DecayedCounts:
     """How often each item was bought lately: counts that halve every `half_lives` days.
 
-    Streams: `add` a batch's items, ask `at` any later time. One of the half-lives is the estimate of q in the logQ
-    correction (Yi et al., 2019, section 4, estimate q from a stream too); the others are inputs of the item tower.
+    Streams: `add` a batch's items, ask `at` any later time. One of the half-lives is the estimate
+    of q in the logQ correction (Yi et al., 2019, section 4, estimate q from a stream too); the
+    others are inputs of the item tower.
 
-    What was added stands in a list until `settle` adds it up: adding and asking cost what the batch names, settling
-    costs a pass over all items. A full update settles, an incremental one does not.
+    What was added stands in a list until `flush` adds it up: adding and asking cost what the batch
+    names, settling costs a pass over all items. A full update settles, an incremental one does not.
     """
 
     def __init__(self, half_lives: tuple[float, ...]) -> None:
         self.half_lives = torch.tensor(half_lives, dtype=torch.float64)  # [h] days
-        self.settled = torch.zeros(1, len(half_lives), dtype=torch.float64)  # [size, h] counts at `time`
+        self.settled = torch.zeros(
+            1, len(half_lives), dtype=torch.float64
+        )  # [size, h] counts at `time`
         self.sum = torch.zeros(len(half_lives), dtype=torch.float64)  # [h] of all of them
         self.time: pd.Timestamp | None = None  # of the latest `add` or `settle`
         self.settled_at: pd.Timestamp | None = None
         self.added: list[tuple[torch.Tensor, pd.Timestamp]] = []
 
-    def __copy__(self) -> ForgettingCounts:
-        twin = object.__new__(ForgettingCounts)
-        twin.__dict__ = self.__dict__ | {"added": list(self.added)}  # `settled` is shared: it is replaced, never written
+    def __copy__(self) -> DecayedCounts:
+        twin = object.__new__(DecayedCounts)
+        twin.__dict__ = self.__dict__ | {
+            "added": list(self.added)
+        }  # `settled` is shared: it is replaced, never written
         return twin
 
     def at(self, time: pd.Timestamp, indices: torch.Tensor) -> torch.Tensor:
-        """[n, h] counts of the items with these indices [n] as they stand at `time`; an index never added counts 0.
+        """[n, h] counts of the items with these indices [n] as they stand at `time`; an index never
+        added counts 0.
 
         Raises ValueError for a time before the latest `add`: counts forget, and cannot go back.
         """
@@ -165,7 +204,9 @@ class ForgettingCounts:
             recent = torch.zeros(len(asked), len(self.half_lives), dtype=torch.float64)
             for ids, when in self.added:
                 place = torch.searchsorted(asked, ids).clamp(max=len(asked) - 1)
-                recent.index_add_(0, place, (asked[place] == ids)[:, None] * self._decay(when, time))
+                recent.index_add_(
+                    0, place, (asked[place] == ids)[:, None] * self._decay(when, time)
+                )
             counts += recent[rows]
         return counts
 
@@ -181,48 +222,67 @@ class ForgettingCounts:
         self.added.append((indices, time))
         self.time = time
 
-    def settle(self, time: pd.Timestamp, size: int) -> None:
-        """Add up all that was added, as it stands at `time`, for the items with an index below `size`."""
+    def flush(self, time: pd.Timestamp, size: int) -> None:
+        """Add up all that was added, as it stands at `time`, for the items with an index below
+        `size`.
+        """
         self.settled, self.sum = self.at(time, torch.arange(size)), self.total(time)
         self.time = self.settled_at = time
         self.added = []
 
     def _decay(self, since: pd.Timestamp | None, time: pd.Timestamp) -> torch.Tensor:
-        return 0.5 ** ((time - since) / DAY / self.half_lives) if since is not None else torch.ones_like(self.half_lives)
+        return (
+            0.5 ** ((time - since) / DAY / self.half_lives)
+            if since is not None
+            else torch.ones_like(self.half_lives)
+        )
 
     def _check(self, time: pd.Timestamp) -> None:
         if self.time is not None and time < self.time:
-            raise ValueError(f"the counts stand at {self.time:%Y-%m-%d %H:%M}; they can't go back to {time:%Y-%m-%d %H:%M}.")
+            raise ValueError(
+                f"the counts stand at {self.time:%Y-%m-%d %H:%M}; they can't go back to {time:%Y-%m-%d %H:%M}."
+            )
 
 
 class FeatureStore:
     """Everything between the raw log and the towers: vocabularies, purchase counts, histories.
 
-    The same methods serve training and nomination, so that the model meets online what it met in training.
+    The same methods serve training and nomination, so that the model meets online what it met in
+    training.
 
-    - `half_lives`: in days; the first is for q, the others make the item tower's `statistics`.
+    - `half_lives`: in days; the first is for q, the others make the item tower's `popularity`.
     - `history`: how many of a user's latest purchases make the bag.
     """
 
-    def __init__(self, items: Encoder, users: Encoder, half_lives: tuple[float, ...], history: int) -> None:
+    def __init__(
+        self, items: Encoder, users: Encoder, half_lives: tuple[float, ...], history: int
+    ) -> None:
         self.items, self.users = items, users
-        self.counts = ForgettingCounts(half_lives)
+        self.counts = DecayedCounts(half_lives)
         self.history = history
 
     def fork(self) -> FeatureStore:
-        """A store that shares all that this one knows, and can learn IDs and count events without changing it."""
+        """A store that shares all that this one knows, and can learn IDs and count events without
+        changing it.
+        """
         twin = copy.copy(self)
-        twin.items, twin.users, twin.counts = self.items.fork(), self.users.fork(), copy.copy(self.counts)
+        twin.items, twin.users, twin.counts = (
+            self.items.fork(),
+            self.users.fork(),
+            copy.copy(self.counts),
+        )
         return twin
 
     def learn(self, log: EventLog, rows: slice, ids_only: bool = False) -> None:
-        """Let the vocabularies (or those of the two IDs only) grow by the items and users of these event rows."""
-        self.items.learn(log.items.iloc[first_seen(log.item_codes[rows])], ids_only)
-        self.users.learn(log.users.iloc[first_seen(log.user_codes[rows])], ids_only)
+        """Let the vocabularies (or those of the two IDs only) grow by the items and users of these
+        event rows.
+        """
+        self.items.learn(log.items.iloc[first_seen(log.item_rows[rows])], ids_only)
+        self.users.learn(log.users.iloc[first_seen(log.user_rows[rows])], ids_only)
 
     def count(self, log: EventLog, rows: slice, time: pd.Timestamp) -> None:
         """Add the items of these event rows to the purchase counts."""
-        self.counts.add(self.item_ids(log, log.item_codes[rows]), time)
+        self.counts.add(self.item_ids(log, log.item_rows[rows]), time)
 
     def item_ids(self, log: EventLog, items: np.ndarray) -> torch.Tensor:
         """Item indices (0: not learned yet) of item codes of any shape; code −1 is no item, 0."""
@@ -233,40 +293,50 @@ class FeatureStore:
         return ids[torch.from_numpy(inverse.reshape(items.shape))]
 
     def item_features(self, log: EventLog, items: np.ndarray, time: pd.Timestamp) -> Features:
-        """Features of m items (codes) as they stand at `time`: index fields, and `statistics`, [m, h − 1] log(1 + count)."""
+        """Features of m items (codes) as they stand at `time`: index fields, and `popularity`, [m,
+        h − 1] log(1 + count).
+        """
         features = self.items.encode(log.items.iloc[items])
         counts = self.counts.at(time, features[self.items.id])[:, 1:]
-        return features | ({"statistics": counts.log1p().float()} if counts.shape[1] else {})
+        return features | ({"popularity": counts.log1p().float()} if counts.shape[1] else {})
 
     def user_features(self, log: EventLog, users: np.ndarray, before: int) -> Features:
-        """Features of n users (codes; −1 is a new user, all default) from the event rows < `before` alone.
+        """Features of n users (codes; −1 is a new user, all default) from the event rows < `before`
+        alone.
 
-        A history that contains the day itself contains the answer: pass the day's first row as `before`.
+        A history that contains the day itself contains the answer: pass the day's first row as
+        `before`.
         """
         return self.features_of(log, users, [log.bought(user, before) for user in users])
 
     def features_of(self, log: EventLog, users: np.ndarray, bought: list[np.ndarray]) -> Features:
-        """Features of n users (codes; −1 is a new user) who have bought these items (n arrays of codes, the latest last)."""
+        """Features of n users (codes; −1 is a new user) who have bought these items (n arrays of
+        codes, the latest last).
+        """
         bags = np.full((len(users), self.history), -1)
         for bag, codes in zip(bags, bought, strict=True):
             latest = codes[::-1][: self.history]
             bag[: len(latest)] = latest
         known = torch.from_numpy(users >= 0)
         features = self.users.encode(log.users.iloc[users])
-        return {name: keep_rows(values, known) for name, values in features.items()} | {"history": self.item_ids(log, bags)}
+        return {name: keep_rows(values, known) for name, values in features.items()} | {
+            "history": self.item_ids(log, bags)
+        }
 
     def log_q(self, ids: torch.Tensor, time: pd.Timestamp) -> torch.Tensor:
         """[n] log of each item's share of the recent events."""
         return (self.counts.at(time, ids)[:, 0] / self.counts.total(time)[0]).log().float()
 
 
-def take(features: Features, rows: torch.Tensor) -> Features:
+def index_rows(features: Features, rows: torch.Tensor) -> Features:
     """The given rows of every field."""
     return {name: values[rows] for name, values in features.items()}
 
 
-def stack(parts: list[Features]) -> Features:
-    """The rows of all parts, one after the other, in the fields of the first; bags are made as wide as the widest."""
+def concat_features(parts: list[Features]) -> Features:
+    """The rows of all parts, one after the other, in the fields of the first; bags are made as wide
+    as the widest.
+    """
     stacked = {}
     for name in parts[0]:
         values = [part[name] for part in parts]
@@ -278,34 +348,48 @@ def stack(parts: list[Features]) -> Features:
 
 
 def drop_fields(features: Features, share: float, generator: torch.Generator) -> Features:
-    """Each field of each row set to its default with chance `share`, so that training meets every default.
+    """Each field of each row set to its default with chance `share`, so that training meets every
+    default.
 
     Without it nothing would ever train the default of a field that is always known, such as the ID.
     """
     dropped = {}
     for name, values in features.items():
         keep = torch.rand(len(values), generator=generator) >= share  # [n]
-        dropped[name] = values if name == "statistics" else keep_rows(values, keep.to(values.device))
+        dropped[name] = (
+            values if name == "popularity" else keep_rows(values, keep.to(values.device))
+        )
     return dropped
 
 
-def as_new_items(features: Features, id_name: str, share: float, generator: torch.Generator) -> Features:
-    """Items with chance `share` as if they were new: the ID its default, the purchase counts 0; what they are stays.
+def as_new_items(
+    features: Features, id_name: str, share: float, generator: torch.Generator
+) -> Features:
+    """Items with chance `share` as if they were new: the ID its default, the purchase counts 0;
+    what they are stays.
 
-    So the main loss meets the default ID among positives and negatives alike, and learns how much a new item is
-    worth (Volkovs et al., 2017, train for cold start like this).
+    So the main loss meets the default ID among positives and negatives alike, and learns how much a
+    new item is worth (Volkovs et al., 2017, train for cold start like this).
     """
     keep = torch.rand(len(features[id_name]), generator=generator) >= share  # [n]
     keep = keep.to(features[id_name].device)
-    new = {name: keep_rows(features[name], keep) for name in (id_name, "statistics") if name in features}
+    new = {
+        name: keep_rows(features[name], keep)
+        for name in (id_name, "popularity")
+        if name in features
+    }
     return features | new
 
 
-def growing_histories(history: torch.Tensor, rows: torch.Tensor, ids: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """[n, L] histories of a day's n events, each as if the user's visit were taken item by item, in random order.
+def session_prefix_histories(
+    history: torch.Tensor, rows: torch.Tensor, ids: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    """[n, L] histories of a day's n events, each as if the user's visit were taken item by item, in
+    random order.
 
-    The event's history is what the user had that morning and the items of the visit that came before it, the latest
-    first; never the item itself. That is what the user tower meets online, in the middle of a visit.
+    The event's history is what the user had that morning and the items of the visit that came
+    before it, the latest first; never the item itself. That is what the user tower meets online, in
+    the middle of a visit.
 
     - `history`: [users, L] item indices that morning, the latest first, then 0.
     - `rows`: [n] the event's user, a row of `history`; `ids`: [n] the event's item index.
@@ -314,7 +398,9 @@ def growing_histories(history: torch.Tensor, rows: torch.Tensor, ids: torch.Tens
     order = torch.randperm(len(ids), generator=generator)
     owners, by_user = rows[order].sort(stable=True)
     position = torch.empty_like(ids)  # [n] of the event within its visit
-    position[order[by_user]] = torch.arange(len(ids)) - torch.searchsorted(owners, torch.arange(users))[owners]
+    position[order[by_user]] = (
+        torch.arange(len(ids)) - torch.searchsorted(owners, torch.arange(users))[owners]
+    )
     timeline = torch.zeros(users, length + int(position.max()) + 1, dtype=ids.dtype)  # oldest first
     timeline[:, :length] = history.flip(1)
     timeline[rows, length + position] = ids
@@ -340,7 +426,9 @@ def _is_missing(value: object) -> bool:
 
 
 def _as_list(value: object) -> list:
-    return sorted(value, key=str) if isinstance(value, set) else list(value) if _is_list(value) else []
+    return (
+        sorted(value, key=str) if isinstance(value, set) else list(value) if _is_list(value) else []
+    )
 
 
 def _flatten(values: list) -> list:

@@ -1,4 +1,6 @@
-"""nbgrader's settings, for its commands run in this folder; README.md says which commands, and what each needs."""
+"""nbgrader's settings, for its commands run in this folder; README.md says which commands, and what
+each needs.
+"""
 
 import os
 import sysconfig
@@ -13,14 +15,20 @@ class RemoveWorkedSolutions(NbGraderPreprocessor):
     """Drops the cells tagged `worked-solution`."""
 
     def preprocess(self, nb, resources):
-        nb.cells = [cell for cell in nb.cells if "worked-solution" not in cell.metadata.get("tags", [])]
+        nb.cells = [
+            cell
+            for cell in nb.cells
+            if "worked-solution" not in cell.metadata.get("tags", [])
+        ]
         return nb, resources
 
 
 c = get_config()  # noqa: F821 (nbgrader runs this file with it)
 
 # nbgrader starts `alembic` by its bare name: this finds it without an activated environment.
-os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+os.environ["PATH"] = os.pathsep.join(
+    [sysconfig.get_path("scripts"), os.environ.get("PATH", "")]
+)
 
 c.CourseDirectory.root = str(Path(__file__).resolve().parent)
 
@@ -28,7 +36,9 @@ c.CourseDirectory.root = str(Path(__file__).resolve().parent)
 c.GenerateAssignment.preprocessors.prepend([RemoveWorkedSolutions])
 
 # A hidden test that calls an unwritten function shows this sentence in the feedback.
-c.ClearSolutions.code_stub = {"python": '# YOUR CODE HERE\nraise NotImplementedError("This is not written yet.")'}
+c.ClearSolutions.code_stub = {
+    "python": '# YOUR CODE HERE\nraise NotImplementedError("This is not written yet.")'
+}
 
 # A test cell that somebody has deleted is put back, and so fails or passes like everybody's.
 c.OverwriteCells.add_missing_cells = True
@@ -37,5 +47,7 @@ c.Execute.timeout = SECONDS
 c.Execute.error_on_timeout = {
     "ename": "TimeoutError",
     "evalue": f"This cell had not ended after {SECONDS} s; is there a loop that never ends?",
-    "traceback": [f"TimeoutError: This cell had not ended after {SECONDS} s; is there a loop that never ends?"],
+    "traceback": [
+        f"TimeoutError: This cell had not ended after {SECONDS} s; is there a loop that never ends?"
+    ],
 }
