@@ -11,7 +11,7 @@ from torch.nn import functional
 from course_lib import checks
 from course_lib.checks import machine
 from course_lib.evaluation import ranks
-from course_lib.full_update import Batch, full_update, make_batch
+from course_lib.full_update import Examples, full_update, make_examples
 from course_lib.incremental_update import DeltaTable, incremental_update, unfrozen_update
 from course_lib.index import VectorIndex
 from course_lib.log import DAY, HOUR
@@ -76,9 +76,9 @@ def test_a_planted_bug_is_caught(check, logits):
 
 def test_an_item_in_its_own_history_is_caught():
     ids = torch.tensor([3, 4, 0])
-    clean = Batch({"history": torch.tensor([[4, 5], [3, 0], [0, 0]])}, {}, torch.zeros(3), ids)
+    clean = Examples({"history": torch.tensor([[4, 5], [3, 0], [0, 0]])}, {}, torch.zeros(3), ids)
     checks.check_history(clean)
-    leaking = Batch({"history": torch.tensor([[4, 5], [3, 4], [0, 0]])}, {}, torch.zeros(3), ids)
+    leaking = Examples({"history": torch.tensor([[4, 5], [3, 4], [0, 0]])}, {}, torch.zeros(3), ids)
     with pytest.raises(AssertionError, match="^1 of 3 events"):
         checks.check_history(leaking)
 
@@ -204,7 +204,7 @@ def plain_hour(
     """
     new = copy.deepcopy(state)
     rows = log.rows(hour, hour + HOUR)
-    data = make_batch(new, log, rows, hour, new.generator())
+    data = make_examples(new, log, rows, hour, new.generator())
     users, items = new.model.user_vectors(data.users), new.model.item_vectors(data.items)
     in_batch_softmax(users, items, data.log_q, data.ids, new.settings.temperature).backward()
     for parameter in new.model.dense_parameters():

@@ -13,8 +13,7 @@ from course_lib.checks.chapter_04 import Disk
 from course_lib.features import drop_fields
 from course_lib.full_update import (
     full_update,
-    index_batch,
-    make_batch,
+    make_examples,
     minibatches,
     one_thread,
     training_step,
@@ -202,16 +201,16 @@ def night(state, log, day, duplicate=copy.deepcopy, late=False, order=shuffled):
     new, rows = duplicate(state), log.rows(day, day + DAY)
     new.updates += 1
     generator = new.generator()
-    data = make_batch(new, log, rows, day, generator) if late else None
+    data = make_examples(new, log, rows, day, generator) if late else None
     new.features.learn(log, rows)
     new.model.grow(new.features.items.sizes, new.features.users.sizes, generator)
-    data = data or make_batch(new, log, rows, day, generator)
+    data = data or make_examples(new, log, rows, day, generator)
     new.features.counts.flush(day, len(new.features.items))
     data.users = drop_fields(data.users, new.settings.field_dropout, generator)
     data.items = drop_fields(data.items, new.settings.field_dropout, generator)
     tables = RowwiseAdagrad(new.model.tables(), new.settings.embedding_lr)
     for batch in minibatches(order(len(data.ids), generator), new.settings.batch_size):
-        training_step(new, tables, index_batch(data, batch))
+        training_step(new, tables(data, batch))
     return new
 
 

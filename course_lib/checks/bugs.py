@@ -17,7 +17,7 @@ import torch
 
 from course_lib.augment import Augmentation, field_names
 from course_lib.features import Features
-from course_lib.full_update import Batch, full_update
+from course_lib.full_update import Examples, full_update
 from course_lib.incremental_update import DeltaTable, incremental_update
 from course_lib.index import FaissIndex, VectorIndex
 from course_lib.log import HOUR, EventLog
@@ -70,7 +70,7 @@ def check_accidental_hits(logits: Logits) -> None:
         )
 
 
-def check_history(batch: Batch) -> None:
+def check_history(batch: Examples) -> None:
     """First purchases only: an item can't be in the history that its own event is predicted from."""
     inside = (batch.users["history"] == batch.ids[:, None]).any(1) & (batch.ids > 0)
     if inside.any():
@@ -268,7 +268,7 @@ def check_frozen(update: Callable[[State, EventLog, pd.Timestamp], State]) -> No
         )
     rows = log.rows(hour, hour + HOUR)
     codes = {"item": log.item_rows[rows], "user": log.user_rows[rows]}
-    named = {"item": state.features.item_ids(log, codes["item"])}
+    named = {"item": state.features.item_indices(log, codes["item"])}
     named["user"] = state.features.users.encode(log.users.iloc[codes["user"]])["user"]
     of_ids = {f"the table of {kind} IDs": ids for kind, ids in named.items()}
     for name, old in sorted(
