@@ -8,6 +8,7 @@ from helpers import SMALL, refusal, same, tiny_frames, trained, unit_vectors, wi
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from course_lib.baselines import Popularity
 from course_lib.evaluation import (
     NO_CANDIDATE,
     TwoTowerNightly,
@@ -27,6 +28,8 @@ from course_lib.full_update import full_update
 from course_lib.incremental_update import incremental_update, unfrozen_update
 from course_lib.log import EventLog
 from course_lib.state import new_state
+
+pytestmark = pytest.mark.filterwarnings("ignore:the log has 4 items")
 
 # -- ranks -----------------------------------------------------------------------------------------
 # -------------------
@@ -85,6 +88,104 @@ def test_a_score_of_nan_is_refused():
     assert refusal(
         ranks, scores, [np.array([], dtype=int)] * 2, np.array([0]), np.array([0])
     ).startswith("a score is NaN")
+
+
+TYPES = [
+    torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16,
+    torch.uint32, torch.float16, torch.bfloat16, torch.float32, torch.float64,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=str)
+@pytest.mark.parametrize("array", [False, True], ids=["tensor", "array"])
+def test_scores_of_any_type_of_number(kind: torch.dtype, array: bool):
+    """The same order as in Python's own numbers, however the scores lie in memory."""
+    rng = np.random.default_rng(5)
+    top = 2 if kind == torch.bool else 100
+    scores = torch.from_numpy(rng.integers(top, size=(5, 12))).to(kind)
+    values = scores.double().tolist()
+    bought = [rng.choice(12, 3, replace=False) for _ in range(5)]
+    rows, items = np.repeat(np.arange(5), 12), np.tile(np.arange(12), 5)
+    expected, places = [], []
+    for row, item in zip(rows, items, strict=True):
+        others = [values[row][i] for i in range(12) if i not in bought[row] and i != item]
+        own = values[row][item]
+        here = item not in bought[row]
+        expected.append(sum(v >= own for v in others) + 1 if here else NO_CANDIDATE)
+        share = sum((v < own) + (v == own) / 2 for v in others) / len(others)
+        places.append(share if here else np.nan)
+    memory = [scores, torch.stack([scores, scores]).permute(1, 2, 0)[..., 0]]  # and strided
+    if array and kind == torch.bfloat16:
+        memory = []  # NumPy has none
+    elif array:
+        plain = scores.numpy()
+        memory = [plain, plain[::-1].copy()[::-1], plain.astype(plain.dtype.newbyteorder(">"))]
+    for given in memory:
+        assert ranks(given, bought, rows, items).tolist() == expected
+        found = within_slice_auc(given, bought, rows, items, np.ones(12))
+        np.testing.assert_allclose(found, places, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "near"), [(torch.float64, 1 + 2**-50), (torch.int64, 2**62 + 1), (torch.float32, 1)]
+)
+def test_no_precision_is_lost(kind: torch.dtype, near: float):
+    """Of two scores that differ in the last place the higher is first; equal ones tie."""
+    low = 2**62 if kind == torch.int64 else 1
+    scores, nothing = torch.tensor([[low, near]], dtype=kind), [np.array([], dtype=int)]
+    rank = ranks(scores, nothing, [0, 0], [0, 1]).tolist()
+    assert rank == ([2, 1] if near > low else [2, 2])
+    assert ranks(scores.numpy(), nothing, [0, 0], [0, 1]).tolist() == rank
+
+
+def test_infinite_scores_are_scores():
+    scores, bought = torch.tensor([[-torch.inf, 0.0, torch.inf, torch.inf]]), [np.array([3])]
+    assert ranks(scores, bought, [0] * 3, [0, 1, 2]).tolist() == [3, 2, 1]
+    assert ranks(scores, [np.array([1, 2, 3])], [0], [0]).tolist() == [1]  # alone, and not fourth
+    found = within_slice_auc(scores, bought, [0] * 4, [0, 1, 2, 3], np.zeros(4))
+    np.testing.assert_array_equal(found, [0, 0.5, 1, np.nan])  # 3 was bought before
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 4), (3, 0)])
+def test_nobody_or_nothing_to_rank(shape: tuple[int, int]):
+    bought = [np.array([1])] * shape[0]
+    empty = ranks(torch.zeros(shape), bought, [], [])
+    assert empty.shape == (0,) and empty.dtype == np.int64
+    assert within_slice_auc(torch.zeros(shape), bought, [], [], np.zeros(shape[1])).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"rows": [2]}, "rows has 2, and scores have 2 rows"),
+        ({"rows": [-1]}, "rows has shape (1,)"),
+        ({"rows": [0.0]}, "rows has shape (1,) and type float64"),
+        ({"rows": [True]}, "rows has shape (1,) and type bool"),
+        ({"items": [-1]}, "items has shape (1,)"),
+        ({"items": [[0]]}, "items has shape (1, 1)"),
+        ({"items": [0, 1]}, "scores have shape [2, 3], bought is of 2 users, and there are 1 rows"),
+        ({"bought": [np.array([0])]}, "scores have shape [2, 3], bought is of 1 users"),
+        ({"bought": [np.array([-1]), []]}, "bought has shape (1,)"),
+        ({"scores": torch.zeros(2)}, "scores have shape [2], bought is of 2 users"),
+        ({"scores": torch.zeros(2, 3, 1)}, "scores have shape [2, 3, 1]"),
+        ({"scores": np.array([["a", "b", "c"]] * 2)}, "scores are <U1"),
+        ({"scores": np.full((2, 3), None)}, "scores are object"),
+        ({"scores": torch.zeros(2, 3) * 1j}, "scores are torch.complex64"),
+        ({"scores": np.zeros((2, 3)) * 1j}, "scores are complex128"),
+        ({"scores": np.array([[0, 1, np.nan]] * 2)}, "a score is NaN"),
+    ],
+)
+def test_what_can_not_be_ranked_is_refused(change: dict, reason: str):
+    given = {"scores": torch.zeros(2, 3), "bought": [[], []], "rows": [0], "items": [1]} | change
+    assert refusal(ranks, **given).startswith(reason)
+    assert refusal(within_slice_auc, **given, times_bought=np.zeros(3)).startswith(reason)
+
+
+def test_times_bought_is_of_each_candidate():
+    given = torch.zeros(1, 3), [[]], [0], [1]
+    assert "give one number for each column" in refusal(within_slice_auc, *given, np.zeros(2))
+    for wrong in (-1, np.nan):
+        assert "below 0 or NaN" in refusal(within_slice_auc, *given, np.array([0, 1, wrong]))
 
 
 def test_what_is_not_listed_is_a_miss_at_every_k():
@@ -285,6 +386,42 @@ def test_paired_difference_against_scipy(pairs: int, confidence: float):
     assert found.pairs == pairs
 
 
+def test_weighted_difference_by_hand():
+    """Days of 10, 20 and 70 events: (2 − 2 + 14) hits more of 100. Residuals w (d − 0.14) are
+    0.6, −4.8, 4.2; √(3/2 · 41.04) / 100 = 0.07846; t with 2 degrees of freedom is 4.3027.
+    """
+    found = paired_difference([0.5, 0.4, 0.7], [0.3, 0.5, 0.5], weights=[10, 20, 70])
+    assert found.mean == pytest.approx(0.14) and found.pairs == 3
+    assert (found.low, found.high) == pytest.approx((0.14 - 0.33758, 0.14 + 0.33758), abs=1e-5)
+    flat = paired_difference([0.5, 0.4, 0.7], [0.3, 0.5, 0.5])
+    assert paired_difference([0.5, 0.4, 0.7], [0.3, 0.5, 0.5], weights=[3] * 3) == pytest.approx(
+        flat
+    )
+
+
+def test_weighted_by_events_it_is_the_pooled_difference_and_bootstraps_alike():
+    """Days of very uneven size, whose large ones go the other way; the interval is about that of
+    days drawn anew, 20,000 times.
+    """
+    rng = np.random.default_rng(0)
+    events = rng.integers(5, 400, size=120)
+    chance = 0.3 - 0.1 * (events > 200)
+    a, b = (rng.binomial(events, share) for share in (chance, np.full(120, 0.25)))
+    found = paired_difference(a / events, b / events, weights=events)
+    assert found.mean == pytest.approx((a.sum() - b.sum()) / events.sum())
+    assert found.mean < 0 < paired_difference(a / events, b / events).mean
+    drawn = rng.integers(120, size=(20_000, 120))
+    means = (a - b)[drawn].sum(1) / events[drawn].sum(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.08 * (high - low))
+
+
+@pytest.mark.parametrize("weights", [[1], [1, 2, 3], [1, 0], [1, -1], [1, np.nan], [1, np.inf]])
+def test_weights_that_are_none(weights: list[float]):
+    message = refusal(paired_difference, [0.1, 0.2], [0.2, 0.4], weights=weights)
+    assert message.startswith("weights must be 2 numbers above 0")
+
+
 def test_a_difference_prints_itself():
     difference = paired_difference([0.25, 0.27, 0.26], [0.24, 0.24, 0.24])
     assert str(difference) == "+0.0200 [-0.0048, +0.0448] (3 pairs)"  # 0.02 ± 4.3027 · 0.01 / √3
@@ -385,12 +522,45 @@ def test_replay_of_a_day_when_nothing_is_listed(frames):
 
 
 @pytest.mark.parametrize(
-    "days", [("2020-02-01",), ("2020-01-01", "2019-12-01"), ("2020-01-05", "2020-01-02")]
+    ("days", "reason"),
+    [
+        (("2020-02-01",), "the log has no day from 2020-02-01 to its end; its days are"),
+        (("2019-12-01", "2020-01-01"), "the log has no day from 2019-12-01 to 2020-01-01"),
+        (("2020-01-03", "2020-01-04"), "the log has no day from 2020-01-03 to 2020-01-04"),
+        (("2020-01-05", "2020-01-02"), "start is 2020-01-05 and end is 2020-01-02; start comes"),
+        (("2020-01-05", "2020-01-05"), "start is 2020-01-05 and end is 2020-01-05; start comes"),
+        ((pd.Timestamp("2020-01-05", tz="UTC"),), "start is 2020-01-05 00:00:00+00:00; give a day"),
+        (("2020-01-02", "2020-01-05 00:00+01:00"), "end is 2020-01-05 00:00+01:00; give a day"),
+        (("soon",), "start is soon; give a day"),
+        ((None,), "start is None; give a day"),
+    ],
 )
-def test_replay_of_no_days(tiny: EventLog, days: tuple[str, ...]):
-    assert refusal(replay, tiny, Diary(), *days, progress=False).startswith(
-        f"the log has no day from {days[0]}"
-    )
+def test_replay_of_no_days(tiny: EventLog, days: tuple, reason: str):
+    diary = Diary()
+    assert refusal(replay, tiny, diary, *days, progress=False).startswith(reason)
+    assert diary.pages == []
+
+
+def test_what_a_replay_calls_must_be_there_before_anything_is_learned(tiny: EventLog):
+    baseline, learned = Popularity(), []
+    baseline.learn = lambda log, day: learned.append(day)
+    message = refusal(replay, tiny, baseline, "2020-01-05", progress=False, hourly=True)
+    assert message.startswith("Popularity has no method 'learn_hour'") and not learned
+    assert "no method 'scores'" in refusal(replay, tiny, object(), "2020-01-05")
+
+
+@pytest.mark.parametrize("shape", [(2,), (4, 2), (2, 3), (2, 5), (1, 4), (2, 4, 1), ()])
+def test_scores_of_another_shape_are_refused(tiny: EventLog, shape: tuple[int, ...]):
+    diary = Diary()
+    diary.scores = lambda log, day, users: np.zeros(shape)
+    message = refusal(replay, tiny, diary, "2020-01-05", progress=False)
+    assert f"have shape {list(shape)}" in message and "must have shape [2, 4]" in message
+
+
+def test_a_small_catalogue_is_said_to_be_small(tiny: EventLog):
+    with pytest.warns(UserWarning, match="the log has 4 items, so R@100 is 1") as said:
+        result = replay(tiny, Diary(), tiny.days[0], progress=False)
+    assert len(said) == 1 and recall(result, 100) == 1 > recall(result, 1)
 
 
 def test_replay_of_the_two_towers_is_test_then_train(tiny: EventLog):
@@ -529,8 +699,13 @@ def test_what_is_served_is_what_was_published(hourly: str | None):
     np.testing.assert_array_equal(served.scores(log, midnight, everyone), expected)
 
 
+def test_what_can_not_be_served_is_refused(tiny_state):
+    for options in ({"hourly": "id"}, {"hourly": True}, {"full_every": 0}):
+        assert refusal(TwoTowerServed, tiny_state, **options).startswith("hourly is")
+
+
 def test_cadence(retail: EventLog):
-    """A full update every three days learns the three days at once; without one nothing is learned."""
+    """A full update every three days learns the three days at once; without one none is learned."""
     state = trained(retail, SMALL, retail.days[:2])
     rare, never = TwoTowerServed(state, full_every=3), TwoTowerServed(state, full_every=None)
     for day in retail.days[2:6]:  # Friday, Sunday, Monday, Tuesday
