@@ -7,29 +7,27 @@ other. Both views depend on the features and on the generator's state alone, and
 as they were.
 
 `popularity`, an item's recent purchase counts, is no field. Both views set it to 0, the counts of
-an item never sold: the three numbers all but name a popular item, so that two views that kept them
-would be matched by popularity, and the fields would have nothing left to learn.
-`keep_popularity=True` keeps them in both, for comparison.
+an item never sold: the numbers all but name a popular item, and two views that kept them would be
+matched by them alone. `keep_popularity=True` keeps them in both, for comparison.
 
-`Complementary` and `CorrelatedMask` draw one split of the fields per call, so all items of a batch
-hide the same ones (as Yao et al. change the seed field per batch). With a split per item the second
-view would show exactly what the first one hides, and a model can learn to match the two by which
-fields are missing, without reading a single value.
+`Complementary` and `CorrelatedMask` draw one split of the fields per call, so that all items of a
+batch hide the same ones (as Yao et al. do). With a split per item a model could match two views by
+which fields are missing, without reading a single value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
+from pkgutil import resolve_name
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.sparse import csr_array
-from scipy.special import entr
 from torch import Tensor
 
-from course_lib.features import Encoder, Features, concat_features, drop_fields, index_rows
+from course_lib.features import Features, concat_features, drop_fields, index_rows
 
 Augmentation = Callable[[Features, torch.Generator], tuple[Features, Features]]
 
@@ -50,19 +48,18 @@ class SelfSupervision:
     m: int = 256
 
     def __post_init__(self) -> None:
-        if not 0 <= self.alpha < np.inf:
-            raise ValueError(
-                f"alpha is {self.alpha}; it weighs the self-supervised loss, and must be 0 or a number above."
-            )
-        if not 0 < self.temperature < np.inf or self.m < 2:
-            raise ValueError(
-                f"temperature is {self.temperature} and m is {self.m}; τ_s must be a number above 0, and m 2 or more."
-            )
+        _check("alpha", self.alpha, "0 or a number above", lambda alpha: alpha >= 0)
+        _check("temperature", self.temperature, "a number above 0", lambda number: number > 0)
+        _check(
+            "m", self.m, "a whole number, 2 or more", lambda m: isinstance(m, Integral) and m > 1
+        )
 
     def views(self, catalogue: Features, generator: torch.Generator) -> tuple[Features, Features]:
         """Two views of m items, drawn uniformly from a catalogue of `known` items (all of them, if
         there are fewer).
         """
+        if not catalogue:
+            raise ValueError("the catalogue has no fields; a view needs something to show.")
         ids = next(iter(catalogue.values()))
         rows = uniform_items(len(ids), self.m, generator) - 1
         return self.augment(index_rows(catalogue, rows.to(ids.device)), generator)
@@ -72,19 +69,17 @@ def uniform_items(known: int, m: int, generator: torch.Generator) -> Tensor:
     """[m] different item indices out of 1 … `known`, each equally likely, whatever the item's
     popularity.
 
-    Uniform, because the head has events enough to learn from: the self-supervised term is for the
-    tail (the notes; Yao et al., 2021, section 3). Different, because a second copy of an item would
-    be a negative of itself. A catalogue of fewer than m items is taken whole, in random order.
-    Costs what m is, not what `known` is.
+    Uniform, because the term is for the tail (the notes; Yao et al., 2021, section 3). Different,
+    because a second copy of an item would be a negative of itself. A catalogue of fewer than m
+    items is taken whole, in random order. Costs what m is, not what `known` is.
     """
     if m < 2 or known < 2:
         raise ValueError(
             f"m is {m} and {known} items are known; a contrast needs at least two items."
         )
     seed = torch.randint(2**63 - 1, (), generator=generator).item()
-    return torch.from_numpy(
-        np.random.default_rng(seed).choice(known, min(m, known), replace=False) + 1
-    )
+    rows = np.random.default_rng(seed).choice(known, min(m, known), replace=False)
+    return torch.from_numpy(rows + 1)
 
 
 def vectors_together(
@@ -93,12 +88,10 @@ def vectors_together(
     """[m, d] vectors of each of several batches of items, such as both views and the main loss's
     items, from one pass.
 
-    One pass costs less than one for each part: every embedding table gets one gradient, to be
-    sorted and applied once.
+    One pass costs less than one for each part: every embedding table gets one gradient.
     """
-    return item_vectors(concat_features(list(parts))).split(
-        [len(next(iter(part.values()))) for part in parts]
-    )
+    sizes = [len(next(iter(part.values()))) for part in parts]
+    return item_vectors(concat_features(list(parts))).split(sizes)
 
 
 @dataclass(frozen=True)
@@ -111,7 +104,7 @@ class RandomMask:
     keep_popularity: bool = False
 
     def __post_init__(self) -> None:
-        _check_chance(self.p)
+        _check("p", self.p, "a chance, 0 or more and below 1", lambda p: 0 <= p < 1)
 
     def __call__(self, features: Features, generator: torch.Generator) -> tuple[Features, Features]:
         features = _prepare(features, self.keep_popularity)
@@ -132,28 +125,22 @@ class Dropout:
     keep_popularity: bool = False
 
     def __post_init__(self) -> None:
-        _check_chance(self.p)
+        _check("p", self.p, "a chance, 0 or more and below 1", lambda p: 0 <= p < 1)
 
     def __call__(self, features: Features, generator: torch.Generator) -> tuple[Features, Features]:
         features = _prepare(features, self.keep_popularity)
-        bags = {
-            name: values
-            for name, values in features.items()
-            if name != "popularity" and values.dim() > 1
-        }
+        bags = [name for name in field_names(features) if features[name].dim() > 1]
         if not bags:
             raise ValueError(
-                "no field of these items is multi-valued, so dropout has nothing to drop; use another augmentation."
+                "no field of these items is multi-valued, so dropout has nothing to drop; use "
+                "another augmentation."
             )
 
         def subsampled(values: Tensor) -> Tensor:
-            return values * (torch.rand(values.shape, generator=generator) >= self.p).to(
-                values.device
-            )  # [m, L]
+            keep = torch.rand(values.shape, generator=generator) >= self.p  # [m, L]
+            return values * keep.to(values.device)
 
-        first, second = (
-            {name: subsampled(values) for name, values in bags.items()} for _ in range(2)
-        )
+        first, second = ({name: subsampled(features[name]) for name in bags} for _ in range(2))
         return features | first, features | second
 
 
@@ -179,14 +166,12 @@ class CorrelatedMask:
     """Correlated mask: a random seed field and its ⌊k/2⌋ most related ones are masked, the rest is
     retained (the notes).
 
-    Complementary splits by chance, so colour may be in one view and a label that gives the colour
-    away in the other; here relatives are hidden together. The first view shows the rest. The second
-    view is its complement: it shows the seed and its relatives and masks the rest, as Yao et al.
-    (2021, section 3) split the fields in two. Were it another correlated mask, the two views would
-    share fields, and with the same seed be equal.
+    Relatives are hidden together, such as colour and a label that gives the colour away. The first
+    view shows the rest; the second is its complement, and shows the seed and its relatives, as Yao
+    et al. (2021, section 3) split the fields in two.
 
-    - `mi`: k×k, how related the fields are, by `mutual_information`, from the training period
-      alone.
+    - `mi`: k×k, how related the fields are, by `mutual_information.mutual_information`, from the
+      training period alone.
     - `masked`: what the first view masks, by seed: the seed, then its relatives, the most related
       first; equally related ones in the order of `mi`. With k = 2 the seed alone, so that something
       is retained.
@@ -194,13 +179,15 @@ class CorrelatedMask:
 
     def __init__(self, mi: pd.DataFrame, keep_popularity: bool = False) -> None:
         k = len(mi)
-        if k < 2 or not mi.index.equals(mi.columns):
+        if k < 2 or not mi.index.equals(mi.columns) or not mi.index.is_unique:
             raise ValueError(
-                f"mi has shape {mi.shape}; its rows and columns must be the same fields in the same order, two or more."
+                f"mi has shape {mi.shape}; its rows and columns must be the same fields in the "
+                "same order, two or more."
             )
         if not np.isfinite(mi.to_numpy(float)).all() or not np.allclose(mi, mi.T):
             raise ValueError(
-                "mi is not symmetric or has a value that is not finite; make it with mutual_information."
+                "mi is not symmetric or has a value that is not finite; make it with "
+                "mutual_information."
             )
         self.keep_popularity = keep_popularity
         self.masked: dict[str, list[str]] = {}
@@ -213,73 +200,11 @@ class CorrelatedMask:
         names = field_names(features)
         if set(names) != set(self.masked):
             raise ValueError(
-                f"mi is about other fields than the items have: {', '.join(sorted(set(names) ^ set(self.masked)))}."
+                "mi is about other fields than the items have: "
+                f"{', '.join(sorted(set(names) ^ set(self.masked)))}."
             )
         seed = names[torch.randint(len(names), (), generator=generator).item()]
         return _split(features, set(names) - set(self.masked[seed]))
-
-
-def mutual_information(
-    items: pd.DataFrame, weights: pd.Series | np.ndarray | None = None
-) -> pd.DataFrame:
-    """k×k mutual information between the item fields, in nats: Σ p(x, y) log [p(x, y) / (p(x)
-    p(y))].
-
-    Computed offline, on the table of raw values, as Σ −p log p of both fields minus that of the
-    pair. A row is drawn with chance by its weight, then of each multi-valued field one of the row's
-    values, each equally likely and on its own. (As sets, bags would nearly all be different, and
-    every field would seem to determine them.) A missing value, or an empty bag, is a value too: the
-    default. The diagonal is the field's entropy; a field with one value has 0 everywhere.
-
-    The ID determines every single-valued field: MI(ID, f) is all of f's entropy, and no field is
-    more related to f. The same goes, by chance, for any field with nearly as many values as there
-    are rows. So a correlated mask by plain MI, as the notes and Yao et al. (2021, section 3) have
-    it, hides the ID and the fields of many values with every seed: compare with the MI of
-    `shuffled_columns(items)`, which is what chance alone gives (without weights).
-
-    - `items`: rows of `EventLog.items`: those known before the test period.
-    - `weights`: [n] events per item in the training period, in row order, or a Series by item (an
-      item that is not in it weighs 0). None: every item once.
-    - Returns a symmetric DataFrame, rounded to 12 decimals: the same relation is the same number,
-      however it was summed.
-    """
-    if items.index.name is None:
-        raise ValueError(
-            "items has an index without a name, and the index is the ID field; use items.set_index('item')."
-        )
-    if len(items) == 0:
-        raise ValueError("items has no rows; mutual information needs at least one.")
-    shares = _shares(items, weights)  # [n]
-    encoder = Encoder(items)
-    encoder.learn(items)
-    fields = {
-        name: _draws(values.numpy()) for name, values in encoder.encode(items).items()
-    }  # each [n, values]
-    entropy = {name: entr(shares @ draws).sum() for name, draws in fields.items()}
-    mi = pd.DataFrame(np.diag(list(entropy.values())), index=list(fields), columns=list(fields))
-    for i, one in enumerate(fields):
-        weighted = fields[one].multiply(shares[:, None]).T.tocsr()  # [values of one, n]
-        for other in list(fields)[i + 1 :]:
-            joint = (weighted @ fields[other]).data  # the pairs of values that occur
-            mi.loc[one, other] = mi.loc[other, one] = (
-                entropy[one] + entropy[other] - entr(joint).sum()
-            )
-    return mi.round(12) + 0.0  # no −0.0
-
-
-def shuffled_columns(items: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
-    """The same fields, each column and the ID in a random order of its own: what is left of their
-    relations is chance.
-
-    For `mutual_information` without weights: weights belong to rows, and these rows are no items
-    any more.
-    """
-    generator = np.random.default_rng(seed)
-    columns = {
-        name: column.to_numpy()[generator.permutation(len(items))] for name, column in items.items()
-    }
-    ids = pd.Index(items.index.to_numpy()[generator.permutation(len(items))], name=items.index.name)
-    return pd.DataFrame(columns, index=ids)
 
 
 def field_names(features: Features) -> list[str]:
@@ -302,46 +227,38 @@ def _prepare(features: Features, keep_popularity: bool, least: int = 1) -> Featu
         raise ValueError(
             f"these items have too few fields ({found}); this augmentation needs at least {least}."
         )
-    statistics = features.get("popularity")
-    if statistics is None:
+    counts = features.get("popularity")
+    if counts is None:
         return features
-    if not statistics.isfinite().all():
-        row = int((~statistics.isfinite()).any(1).nonzero()[0])
+    if not counts.isfinite().all():
+        row = int((~counts.isfinite()).any(1).nonzero()[0])
         raise ValueError(
-            f"statistics, row {row}, is NaN or infinite; purchase counts are finite, 0 where there are none."
+            f"popularity, row {row}, is NaN or infinite; purchase counts are finite, 0 where there "
+            "are none."
         )
-    return features if keep_popularity else features | {"popularity": torch.zeros_like(statistics)}
+    return features if keep_popularity else features | {"popularity": torch.zeros_like(counts)}
 
 
-def _check_chance(p: float) -> None:
-    if not 0 <= p < 1:
-        raise ValueError(
-            f"p is {p}; it is a chance, at least 0 and below 1, as with 1 nothing would be left of any item."
-        )
+def _check(name: str, value: object, wanted: str, is_right: Callable[[float], bool]) -> None:
+    number = isinstance(value, Real) and not isinstance(value, bool) and np.isfinite(value)
+    if not number or not is_right(value):
+        raise ValueError(f"{name} is {value}; it must be {wanted}.")
 
 
-def _shares(items: pd.DataFrame, weights: pd.Series | np.ndarray | None) -> np.ndarray:
-    """[n] each row's share of all weight."""
-    if isinstance(weights, pd.Series):
-        weights = weights.reindex(items.index, fill_value=0)
-    weights = np.ones(len(items)) if weights is None else np.asarray(weights, dtype=float)
-    if weights.shape != (len(items),):
-        raise ValueError(
-            f"weights has shape {weights.shape} and items has {len(items)} rows; give one weight per row."
-        )
-    if not np.isfinite(weights).all() or (weights < 0).any() or weights.sum() == 0:
-        raise ValueError(
-            "weights must be finite, none below 0 and at least one above; are they events per item?"
-        )
-    return weights / weights.sum()
+# name → what makes it of `mi`, how related the fields are. A line adds one, such as
+# "name": "course_lib.augment_name:Name", the path of a class or function.
+AUGMENTATIONS: dict[str, Callable[[pd.DataFrame], Augmentation] | str] = {
+    "random mask": lambda mi: RandomMask(0.5),
+    "dropout": lambda mi: Dropout(),
+    "complementary": lambda mi: Complementary(),
+    "correlated mask": CorrelatedMask,
+}
 
 
-def _draws(values: np.ndarray) -> csr_array:
-    """[n, values] chance that a row's draw is each value, from indices [n] or [n, L]."""
-    bags = values.reshape(len(values), -1)
-    filled = bags > 0
-    filled[:, 0] |= ~filled.any(1)  # an empty bag is the default
-    rows, _ = filled.nonzero()
-    return csr_array(
-        (1 / filled.sum(1)[rows], (rows, bags[filled])), shape=(len(bags), bags.max() + 1)
-    )
+def augmentation(name: str, mi: pd.DataFrame) -> Augmentation:
+    """The one of that name in `AUGMENTATIONS`; `mi`: of the items, by `mutual_information`."""
+    if name not in AUGMENTATIONS:
+        known = ", ".join(AUGMENTATIONS)
+        raise ValueError(f"there is no augmentation '{name}'; the ones that are: {known}.")
+    make = AUGMENTATIONS[name]
+    return (resolve_name(make) if isinstance(make, str) else make)(mi)

@@ -1,4 +1,4 @@
-"""The peers: simple methods that a two-tower model has to beat, each with `scores` and `learn` for
+"""Baselines: simple methods that a two-tower model has to beat, each with `scores` and `learn` for
 `evaluation.replay`.
 
 Defaults are what was best on April and May 2011 (data/results/baselines_tuning.csv).
@@ -51,6 +51,8 @@ class _ItemToItem:
         raise NotImplementedError
 
     def scores(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
+        if not log.listed(day) or not len(users):
+            return torch.zeros(len(users), log.listed(day))
         if self.fitted is None or day - self.fitted >= self.refit * DAY:
             self.similarity = self.similarities(self._history(log, day, np.arange(len(log.users))))
             self.fitted = day
@@ -68,9 +70,8 @@ class _ItemToItem:
         """[n, m] what n users (codes) had bought before `day`, 1 on the day itself and half after
         each half-life.
         """
-        owners = pd.Index(users).get_indexer(
-            log.user_rows[log.rows(end=day)]
-        )  # −1: somebody else's event
+        # −1: somebody else's event
+        owners = pd.Index(users).get_indexer(log.user_rows[log.rows(end=day)])
         rows = np.flatnonzero(owners >= 0)
         age = (day - log.events["time"].iloc[rows].dt.normalize()) / DAY
         history = torch.zeros(len(users), log.listed(day))
@@ -114,9 +115,7 @@ class EASE(_ItemToItem):
 
     def similarities(self, history: torch.Tensor) -> torch.Tensor:
         gram = history.T @ history
-        precision = torch.cholesky_inverse(
-            torch.linalg.cholesky(gram + self.ridge * torch.eye(len(gram)))
-        )
-        return (-precision / precision.diagonal()).fill_diagonal_(
-            0
-        )  # column j: the weights that predict item j
+        factor = torch.linalg.cholesky(gram + self.ridge * torch.eye(len(gram)))
+        precision = torch.cholesky_inverse(factor)
+        # column j: the weights that predict item j
+        return (-precision / precision.diagonal()).fill_diagonal_(0)

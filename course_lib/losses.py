@@ -4,6 +4,7 @@ at each other.
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import NamedTuple
 
 import torch
@@ -12,32 +13,41 @@ from torch.nn import functional
 
 
 def in_batch_logits(
-    users: Tensor, items: Tensor, log_q: Tensor, ids: Tensor, temperature: float
+    users: Tensor, items: Tensor, log_q: Tensor, ids: Tensor, temperature: float | Tensor
 ) -> Tensor:
     """[n, n] logits of n (user, item) pairs: cos(a_i, b_j) / τ − log q_j, accidental hits at −∞.
 
     Divide by τ first, then correct: log q_j belongs to the softmax, not to the cosine.
 
     - `users`, `items`: [n, d] unit vectors; pair i is row i of both. Every other pair's item is a
-      negative of user i.
+      negative of user i. Half precision is computed in float32.
     - `log_q`: [n] log of the share of each item among the events: popular items are drawn as
       negatives more often than others, and would be pushed away for it (logQ correction; Yi et al.,
       2019, section 3).
     - `ids`: [n] item indices. The same item at j ≠ i is an accidental hit: a positive posing as a
       negative.
     """
-    if temperature <= 0:
-        raise ValueError(f"temperature is {temperature}; it must be above 0.")
-    logits = (
-        users @ items.T / temperature - log_q
-    )  # [n, d] @ [d, n] → [n, n], minus [n] from every row
+    _check_temperature(temperature)
+    users, items = _vectors("users and items", users, items, least=1)
+    for name, values in {"log_q": log_q, "ids": ids}.items():
+        if values.shape != users.shape[:1] or values.device != users.device:
+            raise ValueError(
+                f"{name} has shape {list(values.shape)} on {values.device}; it must have shape "
+                f"{[len(users)]} on {users.device}, a number for each pair."
+            )
+    if not log_q.is_floating_point() or ids.is_floating_point() or ids.dtype == torch.bool:
+        raise ValueError(
+            f"log_q is {log_q.dtype} and ids are {ids.dtype}; give floats and whole numbers."
+        )
+    # [n, d] @ [d, n] → [n, n], minus [n] from every row
+    logits = users @ items.T / temperature - log_q
     same = ids[:, None] == ids[None, :]
     hits = same & ~torch.eye(len(ids), dtype=torch.bool, device=ids.device)
     return logits.masked_fill(hits, -torch.inf)
 
 
 def in_batch_softmax(
-    users: Tensor, items: Tensor, log_q: Tensor, ids: Tensor, temperature: float
+    users: Tensor, items: Tensor, log_q: Tensor, ids: Tensor, temperature: float | Tensor
 ) -> Tensor:
     """Mean over the batch of −log softmax of each pair's own logit among its row of
     `in_batch_logits`: L_main.
@@ -46,36 +56,26 @@ def in_batch_softmax(
     return functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
-def self_supervised(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+def self_supervised(first: Tensor, second: Tensor, temperature: float | Tensor) -> Tensor:
     """L_self, the mean over m items: of all second views an item's first one must find its own, and
     the other way round.
 
     Logits are cos(b'_i, b''_j) / τ_s, the target is the diagonal; the mean of the softmax losses
-    along rows and along columns. No log q: the items are drawn uniformly (`augment.uniform_items`),
-    so none is a negative more often than others. The items must be different, or an item would be
-    its own negative. A model that knows nothing scores log m. Source: the notes, "self-supervised
-    learning"; Yao et al., 2021, section 3 (along the rows only).
+    along rows and along columns. No log q: the items are drawn uniformly (`augment.uniform_items`).
+    They must be different, or an item would be its own negative. A model that knows nothing scores
+    log m. Source: the notes, "self-supervised learning"; Yao et al., 2021, section 3 (along the
+    rows only).
 
     - `first`, `second`: [m, d] unit vectors of two views of the same m items, row i of both from
-      item i.
+      item i; at least two items.
     - `temperature`: τ_s, not the main loss's.
     """
-    if temperature <= 0:
-        raise ValueError(f"temperature is {temperature}; it must be above 0.")
-    if first.shape != second.shape or first.dim() != 2:
-        shapes = f"{list(first.shape)} and {list(second.shape)}"
-        raise ValueError(
-            f"the views' vectors have shapes {shapes}; both must be [m, d], row i of both from the same item."
-        )
-    if len(first) < 2:
-        raise ValueError(
-            f"m is {len(first)}; an item is told from others, so a contrast needs at least two."
-        )
+    _check_temperature(temperature)
+    first, second = _vectors("the two views", first, second, least=2)
     logits = first @ second.T / temperature  # [m, d] @ [d, m] → [m, m]
     target = torch.arange(len(logits), device=logits.device)
-    return (
-        functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)
-    ) / 2
+    along_rows = functional.cross_entropy(logits, target)
+    return (along_rows + functional.cross_entropy(logits.T, target)) / 2
 
 
 class Joint(NamedTuple):
@@ -92,12 +92,41 @@ def joint(main: Tensor, self_supervised: Tensor, alpha: float) -> Joint:
     """1/n Σ L_main + α · 1/m Σ L_self (the notes), from both means, such as `in_batch_softmax` and
     `self_supervised` return.
     """
-    if not 0 <= alpha < torch.inf:
+    if not _is_number(alpha) or not 0 <= alpha < torch.inf:
         raise ValueError(
-            f"alpha is {alpha}; it weighs the self-supervised loss, and must be 0 or a number above."
+            f"alpha is {alpha}; it weighs the self-supervised loss, and must be 0 or above."
         )
     if main.dim() or self_supervised.dim():
         raise ValueError(
-            "a loss is no single number; take the mean over the batch first, of each loss over its own."
+            "a loss is no single number; take the mean over the batch first, of each over its own."
         )
     return Joint(main + alpha * self_supervised, main.detach(), self_supervised.detach())
+
+
+def _vectors(what: str, first: Tensor, second: Tensor, least: int) -> tuple[Tensor, Tensor]:
+    """Both sides of n pairs, [n, d] each, checked, in float32 at least."""
+    shapes = f"{what} have shapes {list(first.shape)} and {list(second.shape)}"
+    if first.shape != second.shape or first.dim() != 2 or len(first) < least:
+        raise ValueError(
+            f"{shapes}; both must be [n, d], row i of both from pair i, and n at least {least}."
+        )
+    kinds = {(side.dtype, side.device) for side in (first, second)}
+    if len(kinds) > 1 or not first.is_floating_point():
+        raise ValueError(
+            f"{what} are {first.dtype} on {first.device} and {second.dtype} on {second.device}; "
+            "both must be floats of one kind on one device."
+        )
+    half = first.dtype.itemsize < 4
+    return (first.float(), second.float()) if half else (first, second)
+
+
+def _check_temperature(temperature: float | Tensor) -> None:
+    is_tensor = isinstance(temperature, Tensor)  # a temperature can be learned
+    value = temperature.item() if is_tensor and temperature.dim() == 0 else temperature
+    if not _is_number(value) or not 0 < value < torch.inf:
+        shown = f"of shape {list(value.shape)}" if isinstance(value, Tensor) else value
+        raise ValueError(f"temperature is {shown}; it must be a number above 0.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -1,5 +1,5 @@
 """A small log with known tastes: the only place where the truth is known, and where the amount of
-data is a dial.
+data can be chosen.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def simulate(
     """
     if items < TOPICS or users < 1 or not 1 <= events_per_item * items < np.inf:
         raise ValueError(
-            f"{items} items, {users} users and {events_per_item} events per item; it needs {TOPICS} items, 1, and 1 event."
+            f"{items} items, {users} users and {events_per_item} events per item; it needs "
+            f"{TOPICS} items, 1, and 1 event."
         )
     world, chance = (np.random.default_rng([seed, part]) for part in range(2))
     topics = world.permutation(np.arange(items) % TOPICS)
@@ -79,30 +80,18 @@ def simulate(
     exposed = {"popular": _shelves(topics, popularity), "uniform": _shelves(topics, np.ones(items))}
 
     buyers = chance.integers(users, size=round(events_per_item * items))
-    events = pd.DataFrame(
-        {"user": buyers, "item": _draw(chance, tastes[buyers], exposed["popular"])}
-    ).drop_duplicates()
-    events["time"] = START + DAY * 0.99 * np.arange(len(events)) / len(events)
+    bought = _draw(chance, tastes[buyers], exposed["popular"])
+    events = _on_one_day(pd.DataFrame({"user": buyers, "item": bought}).drop_duplicates())
     table = table.assign(item=np.arange(items), listed=START - DAY)
     log = EventLog.from_frame(events, table, pd.DataFrame({"user": np.unique(events["user"])}))
 
     asked = np.repeat(log.users.index.to_numpy(dtype=int), liked)
-    wanted = pd.DataFrame(
-        {
-            "user": asked,
-            "item": _draw(
-                chance, tastes[asked], exposed["popular" if liked_by_popularity else "uniform"]
-            ),
-        }
-    ).drop_duplicates()
+    shelves = exposed["popular" if liked_by_popularity else "uniform"]
+    wanted = pd.DataFrame({"user": asked, "item": _draw(chance, tastes[asked], shelves)})
+    wanted = wanted.drop_duplicates()
     new = ~pd.MultiIndex.from_frame(wanted).isin(pd.MultiIndex.from_frame(events[["user", "item"]]))
-    order = log.items.index.to_numpy(dtype=int)
-    return Simulated(
-        log,
-        tastes[log.users.index.to_numpy(dtype=int)],
-        topics[order],
-        wanted[new].reset_index(drop=True),
-    )
+    users, order = (table.index.to_numpy(dtype=int) for table in (log.users, log.items))
+    return Simulated(log, tastes[users], topics[order], wanted[new].reset_index(drop=True))
 
 
 def subsampled(log: EventLog, share: float, seed: int = 0) -> EventLog:
@@ -111,15 +100,7 @@ def subsampled(log: EventLog, share: float, seed: int = 0) -> EventLog:
 
     Raises ValueError for a share that leaves no event or is above 1.
     """
-    if not 0 < share <= 1 or round(share * len(log)) < 1:
-        raise ValueError(
-            f"share is {share}; it must be above 0, at most 1, and leave an event of the log's {len(log)}."
-        )
-    events = log.events.sample(n=round(share * len(log)), random_state=seed).sort_index()
-    users = log.users.loc[log.users.index.isin(events["user"])]
-    return EventLog.from_frame(
-        events.reset_index(drop=True), log.items.reset_index(), users.reset_index()
-    )
+    return _log_of(log, _some(log.events, share, seed), log.items)
 
 
 class HeldOut(NamedTuple):
@@ -143,39 +124,47 @@ def held_out(
     """
     day = pd.Timestamp(day)
     items = log.items.iloc[: log.listed(day)].assign(listed=START - DAY)
-    before, after = (
-        log.events.iloc[log.rows(None, day)],
-        log.events.iloc[log.rows(day, day + days * DAY)],
-    )
-    if not 0 < share <= 1 or round(share * len(before)) < 1:
-        raise ValueError(
-            f"share is {share}; it must be above 0, at most 1, and leave an event of the {len(before)} before {day:%Y-%m-%d}."
-        )
-    events = before.sample(n=round(share * len(before)), random_state=seed).sort_index()
-    events = events.assign(time=START + DAY * 0.99 * np.arange(len(events)) / len(events))
-    users = log.users.loc[log.users.index.isin(events["user"])]
-    small = EventLog.from_frame(
-        events.reset_index(drop=True), items.reset_index(), users.reset_index()
-    )
-    wanted = after[after["user"].isin(users.index) & after["item"].isin(items.index)]
+    before, after = log.rows(None, day), log.rows(day, day + days * DAY)
+    before, after = log.events.iloc[before], log.events.iloc[after]
+    small = _log_of(log, _on_one_day(_some(before, share, seed)), items)
+    wanted = after[after["user"].isin(small.users.index) & after["item"].isin(items.index)]
     if wanted.empty:
         raise ValueError(
-            f"nobody who bought before {day:%Y-%m-%d} bought a listed item in the {days} days from then on; choose another day."
+            f"nobody who bought before {day:%Y-%m-%d} bought a listed item in the {days} days from "
+            "then on; choose another day."
         )
     return HeldOut(small, wanted[["user", "item"]].reset_index(drop=True))
+
+
+def _some(events: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
+    """That share of the events, drawn at random, in their order."""
+    if not 0 < share <= 1 or round(share * len(events)) < 1:
+        raise ValueError(
+            f"share is {share}; it must be above 0, at most 1, and leave an event of {len(events)}."
+        )
+    return events.sample(n=round(share * len(events)), random_state=seed).sort_index()
+
+
+def _on_one_day(events: pd.DataFrame) -> pd.DataFrame:
+    return events.assign(time=START + DAY * 0.99 * np.arange(len(events)) / len(events))
+
+
+def _log_of(log: EventLog, events: pd.DataFrame, items: pd.DataFrame) -> EventLog:
+    """A log of these events and items, and of the users who are left."""
+    users = log.users.loc[log.users.index.isin(events["user"])]
+    return EventLog.from_frame(
+        events.reset_index(drop=True), items.reset_index(), users.reset_index()
+    )
 
 
 def _values(
     chance: np.random.Generator, topics: np.ndarray, values: int, own: int, clear: float
 ) -> np.ndarray:
     """[items] a field: with chance `clear` one of the topic's own values, else any."""
-    belong = np.stack(
-        [chance.choice(values, own, replace=False) for _ in range(TOPICS)]
-    )  # [topics, own]
-    mine = belong[topics, chance.integers(own, size=len(topics))]
-    return np.where(
-        chance.random(len(topics)) < clear, mine, chance.integers(values, size=len(topics))
-    )
+    n = len(topics)
+    owned = np.stack([chance.choice(values, own, replace=False) for _ in range(TOPICS)])
+    mine = owned[topics, chance.integers(own, size=n)]  # owned: [topics, own]
+    return np.where(chance.random(n) < clear, mine, chance.integers(values, size=n))
 
 
 def _shelves(topics: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -4,32 +4,35 @@ checks for learners.
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import refusal, same
+from helpers import SMALL, refusal, same, trained
 from scipy.stats import chisquare
 from sklearn.metrics import mutual_info_score
 
 from course_lib import checks
 from course_lib.augment import (
+    AUGMENTATIONS,
     Complementary,
     CorrelatedMask,
     Dropout,
     RandomMask,
     SelfSupervision,
+    augmentation,
     field_names,
-    mutual_information,
-    shuffled_columns,
     uniform_items,
     vectors_together,
 )
 from course_lib.checks import bugs
 from course_lib.features import Features
+from course_lib.full_update import full_update
 from course_lib.log import EventLog
 from course_lib.losses import self_supervised
+from course_lib.mutual_information import mutual_information, shuffled_columns
 from course_lib.state import State
 
 NAMES = ["item", "colour", "label", "keywords", "price"]  # k = 5
@@ -41,13 +44,9 @@ def some_mi(names: list[str] = NAMES) -> pd.DataFrame:
     return pd.DataFrame(1 / (1 + abs(places[:, None] - places)), index=names, columns=names)
 
 
-AUGMENTATIONS = {
-    "random mask": RandomMask(0.5),
-    "dropout": Dropout(),
-    "complementary": Complementary(),
-    "correlated mask": CorrelatedMask(some_mi()),
-}
-everyone = pytest.mark.parametrize("augment", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
+everyone = pytest.mark.parametrize(
+    "augment", [augmentation(name, some_mi()) for name in AUGMENTATIONS], ids=AUGMENTATIONS
+)
 
 
 def some_items(n: int = 6) -> Features:
@@ -134,7 +133,7 @@ def test_purchase_counts_must_be_finite(augment, value: float):
     features = some_items()
     features["popularity"][4, 1] = value
     assert refusal(augment, features, generator()).startswith(
-        "statistics, row 4, is NaN or infinite"
+        "popularity, row 4, is NaN or infinite"
     )
 
 
@@ -167,6 +166,55 @@ def test_items_without_fields_are_refused(augment):
     assert "too few fields (none)" in refusal(augment, {}, generator())
 
 
+@everyone
+def test_no_items_have_no_views(augment):
+    empty = {name: values[:0] for name, values in some_items().items()}
+    for view in augment(empty, generator()):
+        assert {name: values.shape for name, values in view.items()} == {
+            name: values.shape for name, values in empty.items()
+        }
+    assert "the catalogue has no fields" in refusal(SelfSupervision(augment).views, {}, generator())
+
+
+MADE_UP = '''
+class FirstHalf:
+    """Hides the second half of the fields from one view, and nothing from the other."""
+
+    def __call__(self, features, generator):
+        fields = [name for name in features if name != "popularity"]
+        counts = {name: 0 * features[name] for name in features if name not in fields}
+        hidden = {name: 0 * features[name] for name in fields[len(fields) // 2 :]}
+        return {**features, **counts, **hidden}, {**features, **counts}
+
+
+def made(mi):
+    return FirstHalf()
+'''
+
+
+def test_an_augmentation_is_one_new_file_and_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: EventLog
+):
+    """A file and a line in the registry; and a joint step is trained with it."""
+    (tmp_path / "augment_made_up.py").write_text(MADE_UP)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(AUGMENTATIONS, "made up", "augment_made_up:made")
+    augment = augmentation("made up", some_mi())
+    test_a_view_shows_the_items_own_values_or_the_default(augment)
+    first, second = augment(some_items(), generator())
+    assert shown(first)[0].tolist() == [True] * 2 + [False] * 3 and shown(second).all()
+    before = trained(tiny, SMALL, tiny.days[:2])
+    plain, joint = (
+        full_update(before, tiny, tiny.days[2], term=term)
+        for term in (None, SelfSupervision(augment, alpha=1.0, m=2))
+    )
+    weights = [state.model.item_tables[0].weight.detach() for state in (before, plain, joint)]
+    assert not torch.equal(weights[1], weights[2]) and not torch.equal(weights[0], weights[2])
+    assert "there is no augmentation 'new'; the ones that are: random mask" in refusal(
+        augmentation, "new", some_mi()
+    )
+
+
 @pytest.mark.parametrize("augment", [Complementary(), CorrelatedMask(some_mi())])
 def test_one_field_can_not_be_split(augment):
     assert "too few fields (item); this augmentation needs at least 2" in refusal(
@@ -175,7 +223,7 @@ def test_one_field_can_not_be_split(augment):
 
 
 @pytest.mark.parametrize("kind", [RandomMask, Dropout])
-@pytest.mark.parametrize("p", [-0.1, 1, 1.5, math.nan])
+@pytest.mark.parametrize("p", [-0.1, 1, 1.5, math.nan, math.inf, True, "0.5", None])
 def test_p_is_a_chance_below_one(kind, p: float):
     assert refusal(kind, p).startswith(f"p is {p}")
 
@@ -324,6 +372,8 @@ def test_a_matrix_that_is_no_mutual_information_is_refused():
     assert "shape (1, 1)" in refusal(CorrelatedMask, mi.iloc[:1, :1])
     assert "shape (5, 4)" in refusal(CorrelatedMask, mi.iloc[:, :4])
     assert "same order" in refusal(CorrelatedMask, mi.iloc[::-1])
+    twice = mi.iloc[[0, 0, 1], [0, 0, 1]]
+    assert "must be the same fields" in refusal(CorrelatedMask, twice)
     for value in (math.nan, math.inf, 7.0):
         spoilt = mi.copy()
         spoilt.iloc[0, 1] = value
@@ -399,19 +449,25 @@ def test_one_pass_has_the_vectors_of_three(tiny: EventLog, tiny_state: State):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
+        *(({"alpha": a}, f"alpha is {a}; it must") for a in (-0.1, math.nan, math.inf, True, "1")),
         *(
-            ({"alpha": alpha}, f"alpha is {alpha}; it weighs")
-            for alpha in (-0.1, math.nan, math.inf)
+            ({"temperature": t}, f"temperature is {t}; it must")
+            for t in (0, -0.1, math.nan, math.inf, True, None)
         ),
-        *(
-            ({"temperature": t}, f"temperature is {t} and m is 256")
-            for t in (0, -0.1, math.nan, math.inf)
-        ),
-        *(({"m": m}, f"temperature is 0.2 and m is {m}") for m in (1, 0, -5)),
+        *(({"m": m}, f"m is {m}; it must") for m in (1, 0, -5, 2.0, math.nan, True)),
     ],
 )
 def test_a_term_that_can_not_be_is_refused(options: dict, reason: str):
     assert refusal(SelfSupervision, RandomMask(0.5), **options).startswith(reason)
+
+
+def test_numbers_of_numpy_are_numbers():
+    term = SelfSupervision(Dropout(np.float32(0.5)), np.float64(1), np.float32(0.2), np.int64(3))
+    plain = SelfSupervision(Dropout(0.5), 1.0, 0.2, 3)
+    for one, other in zip(
+        *(t.views(some_items(), generator()) for t in (term, plain)), strict=True
+    ):
+        assert all(same(one[name], other[name]) for name in one)
 
 
 def test_a_term_of_weight_zero_is_one():
@@ -447,7 +503,7 @@ def test_what_the_augmentation_refuses_the_term_refuses():
     features = some_items()
     features["popularity"][:, 0] = math.nan
     assert refusal(SelfSupervision(RandomMask(0.5)).views, features, generator()).startswith(
-        "statistics, row 0, is NaN"
+        "popularity, row 0, is NaN"
     )
     one = {name: values[:1] for name, values in some_items().items()}
     assert refusal(SelfSupervision(RandomMask(0.5)).views, one, generator()).startswith(
@@ -491,6 +547,26 @@ def test_mutual_information_against_scikit_learn():
         assert mi.loc[one, other] == pytest.approx(
             mutual_info_score(columns[one], columns[other]), abs=1e-9
         ), (one, other)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "c"),
+    [
+        ("category", "Int64", "string"),
+        ("string[pyarrow]", "int8", "category"),
+        (object, "int64[pyarrow]", object),
+    ],
+)
+def test_a_field_of_any_pandas_type_is_the_same_field(a, b, c):
+    items = random_table()
+    found = mutual_information(items.astype({"a": a, "b": b, "c": c}))
+    pd.testing.assert_frame_equal(found, mutual_information(items))
+    weights = pd.Series(range(300), index=items.index)
+    plain = mutual_information(items, weights)
+    for kind in ("Int64", "Float64", "int64[pyarrow]"):
+        pd.testing.assert_frame_equal(mutual_information(items, weights.astype(kind)), plain)
+    gap = weights.astype("Int64").mask(weights == 3)
+    assert refusal(mutual_information, items, gap).startswith("weights must be finite")
 
 
 def test_weights_are_repeated_rows():

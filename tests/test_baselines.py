@@ -1,18 +1,19 @@
-"""The peers against NumPy loops in float64, and EASE against scikit-learn's ridge regression."""
+"""The baselines against NumPy loops in float64; EASE against scikit-learn's ridge regression."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import tiny_frames, with_listing
+from helpers import Frames, tiny_frames, with_listing
 from sklearn.linear_model import Ridge
 from sklearn.metrics.pairwise import cosine_similarity
 
 from course_lib.baselines import EASE, ItemCF, Popularity
-from course_lib.evaluation import Recommender
+from course_lib.evaluation import NO_CANDIDATE, Recommender, replay
 from course_lib.log import EventLog
 
 DAY = pd.Timedelta(days=1)
+pytestmark = pytest.mark.filterwarnings("ignore:the log has")
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,26 @@ def test_a_user_without_history_gets_what_is_popular(busy: EventLog, make: type)
 def test_before_the_first_day_all_scores_are_the_same_number(busy: EventLog, make: type):
     scores = make().scores(busy, busy.days[0], np.arange(4))
     assert scores.shape == (4, busy.listed(busy.days[0])) and not scores.any()
+
+
+@pytest.mark.parametrize("make", [Popularity, ItemCF, EASE])
+def test_a_first_morning_without_candidates(frames: Frames, make: type):
+    """Items listed at their first sale: no candidate on the first morning, 0 columns; the next day
+    the scores are those of a recommender that was not asked before.
+    """
+    first = frames["events"].groupby("item")["time"].min()
+    frames["items"]["listed"] = frames["items"]["item"].map(first)
+    log = EventLog.from_frame(**frames)
+    asked, other = make(), make()
+    assert asked.scores(log, log.days[0], np.arange(3)).shape == (3, 0)
+    assert asked.scores(log, log.days[0], np.arange(0)).shape == (0, 0)
+    for recommender in (asked, other):
+        recommender.learn(log, log.days[0])
+    assert asked.scores(log, log.days[1], np.arange(0)).shape == (0, 2)
+    scores = [r.scores(log, log.days[1], np.arange(3)) for r in (asked, other)]
+    assert torch.equal(*scores) and scores[0].any()
+    result = replay(log, make(), log.days[0], progress=False)
+    assert result["rank"].tolist()[:2] == [NO_CANDIDATE] * 2
 
 
 def test_similarities_are_refitted_every_week(busy: EventLog):

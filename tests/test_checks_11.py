@@ -8,8 +8,9 @@ import pytest
 from scipy.special import entr
 from sklearn.metrics import mutual_info_score
 
-from course_lib.augment import CorrelatedMask, mutual_information, shuffled_columns
+from course_lib.augment import CorrelatedMask
 from course_lib.checks import chapter_11
+from course_lib.mutual_information import mutual_information, shuffled_columns
 
 
 def refused(check, answer, reason):

@@ -283,7 +283,7 @@ def test_held_out_thins_what_is_learned_and_nothing_else(retail: EventLog):
 
 def test_held_out_refuses_what_leaves_nothing(tiny: EventLog):
     assert refusal(held_out, tiny, tiny.days[0]).startswith(
-        "share is 1.0; it must be above 0, at most 1, and leave an event of the 0"
+        "share is 1.0; it must be above 0, at most 1, and leave an event of 0"
     )
     assert refusal(held_out, tiny, tiny.days[3], 0.0).startswith("share is 0.0; it must be above 0")
     assert refusal(held_out, tiny, tiny.days[-1] + pd.Timedelta(days=1)).startswith(

@@ -16,7 +16,6 @@ from course_lib.augment import (
     Dropout,
     RandomMask,
     SelfSupervision,
-    mutual_information,
 )
 from course_lib.evaluation import TwoTowerNightly, recall, replay
 from course_lib.features import session_prefix_histories
@@ -30,6 +29,7 @@ from course_lib.full_update import (
 )
 from course_lib.log import DAY, EventLog
 from course_lib.losses import in_batch_softmax
+from course_lib.mutual_information import mutual_information
 from course_lib.state import Settings, State, new_state
 from course_lib.towers import RowwiseAdagrad
 

@@ -9,9 +9,9 @@ from math import log as ln
 import numpy as np
 import pandas as pd
 
-from course_lib.augment import shuffled_columns
 from course_lib.checks.guard import compare, run
 from course_lib.log import DAY, EventLog
+from course_lib.mutual_information import shuffled_columns
 
 
 def check_information(information: Callable[[np.ndarray], float]) -> None:

@@ -25,7 +25,6 @@ from course_lib.augment import (
     Dropout,
     RandomMask,
     SelfSupervision,
-    mutual_information,
 )
 from course_lib.features import index_rows
 from course_lib.full_update import (
@@ -37,6 +36,7 @@ from course_lib.full_update import (
     training_step,
 )
 from course_lib.log import DAY
+from course_lib.mutual_information import mutual_information
 from course_lib.online_retail import load_online_retail
 from course_lib.state import Settings, new_state
 from course_lib.towers import RowwiseAdagrad
