@@ -16,10 +16,15 @@ TEST = ("2011-06-01", "2011-12-10")
 SEEDS = range(5)
 
 
+def stamp() -> dict[str, str]:
+    """The library's version and the date, as every row of a table has them."""
+    return {"version": __version__, "date": datetime.date.today().isoformat()}
+
+
 def table_row(arm: str, seed: int, result: pd.DataFrame, more: dict | None = None) -> dict:
     """What a table says of one replay."""
-    measured = {"arm": arm, "seed": seed, **summary(result).round(5).to_dict(), **(more or {})}
-    return measured | {"version": __version__, "date": datetime.date.today().isoformat()}
+    measured = summary(result).round(5).to_dict()
+    return {"arm": arm, "seed": seed, **measured, **(more or {}), **stamp()}
 
 
 def load(name: str) -> pd.DataFrame:
@@ -34,7 +39,6 @@ def against(table: pd.DataFrame, arm: str, other: str, column: str = "R@100") ->
     seeds = table.pivot_table(column, "seed", "arm")
     for name in (arm, other):
         if name not in seeds:
-            raise ValueError(
-                f"the table has no arm '{name}'; its arms are {', '.join(dict.fromkeys(table['arm']))}."
-            )
+            arms = ", ".join(dict.fromkeys(table["arm"]))
+            raise ValueError(f"the table has no arm '{name}'; its arms are {arms}.")
     return paired_difference(seeds[arm], seeds[other])

@@ -2,36 +2,68 @@
 made, on small logs.
 """
 
+import gc
+import pickle
+import weakref
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import SMALL, refusal
+from helpers import SMALL, contents, refusal, tiny_frames, trained
 from scipy import stats
 
 from course_lib import experiments, results
-from course_lib.augment import RandomMask, SelfSupervision
+from course_lib.augment import (
+    Complementary,
+    CorrelatedMask,
+    Dropout,
+    RandomMask,
+    SelfSupervision,
+)
 from course_lib.baselines import Popularity
 from course_lib.evaluation import TwoTowerNightly, replay, summary
-from course_lib.experiments import Run
+from course_lib.experiments import EXPERIMENTS, NAMES, sweeps
+from course_lib.experiments.replays import Baseline, Nightly, Replays, Run, Served, warm_state
+from course_lib.experiments.sweeps import Learner, Sweep
+from course_lib.experiments.terms import Term
 from course_lib.log import EventLog
+from course_lib.mutual_information import mutual_information, shuffled_columns
 from course_lib.simulate import simulate, subsampled
 from course_lib.state import new_state
 
-HOURLY = [name for name, (_, _, hourly) in experiments.EXPERIMENTS.items() if hourly]
+pytestmark = pytest.mark.filterwarnings("ignore:the log has")
+REPLAYS = {name: which for name, which in EXPERIMENTS.items() if isinstance(which, Replays)}
+SWEEPS = {name: which for name, which in EXPERIMENTS.items() if isinstance(which, Sweep)}
+HOURLY = [name for name, which in REPLAYS.items() if which.hourly]
 
 
-@pytest.mark.parametrize("name", experiments.EXPERIMENTS)
+@pytest.mark.parametrize("name", REPLAYS)
 def test_a_table_has_every_arm_and_seed_of_its_experiment(name: str):
-    arms, _, _ = experiments.EXPERIMENTS[name]
     table = results.load(name)
     assert list(zip(table["arm"], table["seed"], strict=True)) == [
-        (arm.name, arm.seed) for arm in arms()
+        (run.name, run.seed) for run in REPLAYS[name].runs()
     ]
     assert table["version"].notna().all() and table["date"].notna().all()
     assert table[["R@50", "R@100"]].stack().between(0, 1).all()
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_a_table_has_every_arm_value_and_seed_of_its_sweep(name: str):
+    sweep, table = SWEEPS[name], results.load(name)
+    found = table[[sweep.parameter, "seed", "arm"]].itertuples(index=False, name=None)
+    assert list(found) == [(t.value, t.seed, t.arm) for t in sweep.trials()]
+    by_pass = results.load(f"{name}_by_pass")
+    assert set(by_pass["arm"]) == set(sweep.arms) and set(by_pass["pass"]) == set(range(1, 11))
+
+
+def test_every_table_has_its_experiment():
+    tables = {path.stem for path in results.RESULTS.glob("*.csv")}
+    known = {name for name in tables if name in EXPERIMENTS}
+    assert known == set(EXPERIMENTS)
+    for name in tables - known:
+        assert name.rsplit("_by_", 1)[0] in EXPERIMENTS
 
 
 @pytest.mark.parametrize("name", HOURLY)
@@ -56,25 +88,86 @@ def test_run_replays_every_arm_on_its_share_of_the_log(
     tiny: EventLog, monkeypatch: pytest.MonkeyPatch
 ):
     arms = [
-        Run("popular", 0, lambda log: Popularity()),
-        Run("less of it", 3, lambda log: Popularity(), 0.75),
-        Run("towers", 1, lambda log: TwoTowerNightly(new_state(log, SMALL))),
+        Run("popular", 0, Baseline(Popularity)),
+        Run("less of it", 3, Baseline(Popularity, {"half_life": 2.0}), 0.75),
+        Run("towers", 1, Nightly(SMALL)),
         Run("not asked for", 2, lambda log: pytest.fail("this arm's seed was not asked for")),
     ]
     days = ("2020-01-04", "2020-01-06")
-    monkeypatch.setitem(experiments.EXPERIMENTS, "toy", (lambda: iter(arms), days, False))
+    monkeypatch.setitem(EXPERIMENTS, "toy", Replays(lambda: iter(arms), days))
     found = experiments.run("toy", tiny, seeds=(0, 1, 3))
     assert list(found) == ["toy"] and found["toy"]["arm"].tolist() == [
         "popular",
         "less of it",
         "towers",
     ]
-    for (_, row), arm in zip(found["toy"].iterrows(), arms, strict=False):
-        log = subsampled(tiny, 0.75, 3) if arm.share < 1 else tiny
-        expected = summary(replay(log, arm.make(log), *days, progress=False)).round(5)
+    made = [Popularity(), Popularity(2.0), TwoTowerNightly(new_state(tiny, SMALL))]
+    for (_, row), recommender, share in zip(
+        found["toy"].iterrows(), made, (1, 0.75, 1), strict=True
+    ):
+        log = subsampled(tiny, share, 3) if share < 1 else tiny
+        expected = summary(replay(log, recommender, *days, progress=False)).round(5)
         pd.testing.assert_series_equal(
             row[expected.index].astype(float), expected, check_names=False
         )
+
+
+def test_several_processes_find_what_one_finds(tiny: EventLog, monkeypatch: pytest.MonkeyPatch):
+    """Jobs carry what they need, the log goes to each process; the results come in order."""
+    days = ("2020-01-04", "2020-01-07")
+    arms = [
+        Run("served", 0, Served(SMALL, days[0], {"full_every": 2})),
+        Run("a term", 0, Nightly(SMALL, Term("dropout"))),
+        Run("less", 1, Nightly(SMALL), 0.9),
+    ]
+    monkeypatch.setitem(EXPERIMENTS, "toy", Replays(lambda: arms, days, shape=True))
+    one, two = (experiments.run("toy", tiny, processes=number)["toy"] for number in (1, 2))
+    pd.testing.assert_frame_equal(one, two)
+    assert one["arm"].tolist() == ["served", "a term", "less"] and one["uniformity"].notna().all()
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_job_can_go_to_another_process(name: str):
+    experiment = EXPERIMENTS[name]
+    jobs = list(experiment.runs()) if isinstance(experiment, Replays) else [experiment]
+    assert repr(pickle.loads(pickle.dumps(jobs))) == repr(jobs)
+
+
+@pytest.mark.parametrize(
+    "name", ["baselines_test", "updates_tuning", "sweep_real", "index_frontier"]
+)
+def test_a_log_of_other_days_is_refused_before_anything_is_run(tiny: EventLog, name: str):
+    message = refusal(experiments.run, name, tiny)
+    assert message.startswith(f"the log's days are 2020-01-01 … 2020-01-06, and {name} needs")
+    assert "before 2011-" in message and "and some from then to" in message
+    assert "there is no experiment 'sweeps'" in refusal(experiments.run, "sweeps", tiny)
+
+
+def test_a_warm_state_is_made_once_and_goes_with_its_log():
+    log = EventLog.from_frame(**tiny_frames())
+    state = warm_state(log, SMALL, "2020-01-04")
+    expected = trained(log, SMALL, log.days[:2])
+    assert warm_state(log, SMALL, "2020-01-04") is state and contents(state) == contents(expected)
+    gone = weakref.ref(log)
+    del log
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_augmentation_by_name_knows_the_items_of_its_time(tiny: EventLog, name: str):
+    frames = tiny_frames()
+    for items in (tiny, EventLog.from_frame(**frames)):
+        augment = experiments.augmentation(name, items, "2020-01-03")
+    if name.startswith("correlated"):
+        known = tiny.items.iloc[: tiny.listed("2020-01-03")]
+        mi = mutual_information(known)
+        if name.endswith("less chance"):
+            mi -= mutual_information(shuffled_columns(known))
+        assert augment.masked == CorrelatedMask(mi).masked
+    else:
+        expected = {"random mask": RandomMask(0.5), "dropout": Dropout()}
+        assert augment == expected.get(name, Complementary())
 
 
 SIMULATED = simulate(items=400, users=60, events_per_item=3, liked=6)
@@ -83,7 +176,7 @@ SIMULATED = simulate(items=400, users=60, events_per_item=3, liked=6)
 @pytest.mark.parametrize(
     "term", [None, SelfSupervision(RandomMask(0.3), m=50)], ids=["plain", "with a term"]
 )
-def test_passes_against_loops(term: SelfSupervision | None):
+def test_epochs_against_loops(term: SelfSupervision | None):
     """Ranks by loops, in float64, from the state that each pass yields; every second user is for
     validation.
     """
@@ -121,8 +214,10 @@ def test_passes_against_loops(term: SelfSupervision | None):
         )
 
 
-def test_a_regime_keeps_the_pass_with_the_best_validation(monkeypatch: pytest.MonkeyPatch):
-    """The passes are made up here: nothing is trained."""
+def test_a_sweep_keeps_the_epoch_with_the_best_validation(
+    tiny: EventLog, monkeypatch: pytest.MonkeyPatch
+):
+    """The epochs are made up here: nothing is trained."""
     validation = {
         (0, "a"): [0.1, 0.3, 0.2],
         (0, "b"): [0.5, 0.4, 0.1],
@@ -137,17 +232,17 @@ def test_a_regime_keeps_the_pass_with_the_best_validation(monkeypatch: pytest.Mo
             recalls = {"R@100": number / 10 + settings.seed, "cold": 0.5, "tail": float(number)}
             yield None, {"pass": number, "validation": value, **recalls}
 
-    arms = {"a": ({"dim": 8}, None, 0, 1), "b": ({}, "random mask", 0.1, 0.3)}
-    toy = experiments.Sweep(
-        lambda: arms,
+    arms = {"a": Learner({"dim": 8}), "b": Learner(term=Term("random mask", 0.1))}
+    toy = Sweep(
+        arms,
         "events per item",
         (2.0,),
         (0, 1),
-        lambda value, seed: simulate(40, 20, value, seed=seed),
+        lambda log, value, seed: simulate(40, 20, value, seed=seed),
     )
-    monkeypatch.setitem(experiments.SWEEPS, "toy", toy)
-    monkeypatch.setattr(experiments, "epochs", made_up)
-    found = experiments.sweep_runs("toy")
+    monkeypatch.setitem(EXPERIMENTS, "toy", toy)
+    monkeypatch.setattr(sweeps, "epochs", made_up)
+    found = experiments.run("toy", tiny)
     best, by_pass = found["toy"], found["toy_by_pass"]
     assert best[["seed", "arm", "pass"]].values.tolist() == [
         [0, "a", 2],

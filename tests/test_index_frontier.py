@@ -6,8 +6,9 @@ import faiss
 import numpy as np
 import pytest
 
-from course_lib import experiments, results
-from course_lib.experiments import frontier, index_recall, one_core, synthetic_vectors
+from course_lib import results
+from course_lib.experiments import frontier, index_recall, synthetic_vectors
+from course_lib.experiments.index_frontier import LARGE, SMALL, one_core
 
 
 def test_recall_by_hand():
@@ -58,8 +59,8 @@ def test_one_core_gives_everything_back():
 def test_the_committed_table_is_what_the_experiment_makes():
     table = results.load("index_frontier")
     for data, names in (
-        ("course", experiments.SMALL_INDEXES),
-        ("million", experiments.LARGE_INDEXES),
+        ("course", SMALL),
+        ("million", LARGE),
     ):
         part = table[table["vectors"] == data]
         assert tuple(dict.fromkeys(part["index"])) == names

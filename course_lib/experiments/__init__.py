@@ -1,0 +1,26 @@
+"""The long runs behind the committed tables: `python -m course_lib.experiments NAME` rewrites
+data/results/NAME.csv.
+
+Every row carries its arm, its seed, the library's version and the date. The notebooks load the
+tables (`course_lib.results`), and run one seed again to see that it lies where the table says.
+"""
+
+from course_lib.experiments.index_frontier import frontier, index_recall, synthetic_vectors
+from course_lib.experiments.registry import EXPERIMENTS, run
+from course_lib.experiments.self_supervision import ALPHAS, PLAIN
+from course_lib.experiments.sweeps import EPOCHS, epochs
+from course_lib.experiments.terms import NAMES, augmentation
+
+__all__ = [
+    "ALPHAS",
+    "EPOCHS",
+    "EXPERIMENTS",
+    "NAMES",
+    "PLAIN",
+    "augmentation",
+    "epochs",
+    "frontier",
+    "index_recall",
+    "run",
+    "synthetic_vectors",
+]

@@ -1,0 +1,65 @@
+"""All experiments by name, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pandas as pd
+
+from course_lib.experiments import (
+    baselines,
+    index_frontier,
+    self_supervision,
+    subsampled,
+    sweeps,
+    updates,
+)
+from course_lib.experiments.replays import Replays
+from course_lib.experiments.sweeps import Sweep
+from course_lib.log import EventLog
+from course_lib.online_retail import load_online_retail
+from course_lib.results import SEEDS, TEST, TUNING
+
+EVENTS = "events per item"
+EXPERIMENTS = {
+    "baselines_test": Replays(baselines.test, TEST),
+    "baselines_tuning": Replays(baselines.tuning, TUNING),
+    "ablation": Replays(baselines.ablation, TUNING),
+    "updates_test": Replays(updates.test, TEST, hourly=True),
+    "updates_tuning": Replays(updates.tuning, TUNING, hourly=True),
+    "self_supervision_tuning": Replays(self_supervision.tuning, TUNING, shape=True),
+    "self_supervision_test": Replays(self_supervision.test, TEST, shape=True),
+    "subsampled_tuning": Replays(subsampled.tuning, TUNING),
+    "subsampled_test": Replays(subsampled.test, TEST),
+    "sweep_tuning": Sweep(sweeps.SIMULATED_TRIES, EVENTS, (3.0,), (10, 11), sweeps.simulated),
+    "sweep": Sweep(sweeps.SIMULATED, EVENTS, (1.0, 3.0, 10.0, 20.0), SEEDS, sweeps.simulated),
+    "sweep_popular": Sweep(sweeps.SIMULATED, EVENTS, (3.0,), SEEDS, sweeps.popular),
+    "sweep_real_tuning": Sweep(
+        sweeps.REAL_TRIES, "share", (0.1,), (10, 11), sweeps.real_before_april, TUNING[0]
+    ),
+    "sweep_real": Sweep(sweeps.REAL, "share", (0.03, 0.1), SEEDS, sweeps.real_before_june, TEST[0]),
+    "index_frontier": index_frontier.Frontier(),
+}
+
+
+def run(
+    name: str,
+    log: EventLog | None = None,
+    seeds: Collection[int] | None = None,
+    processes: int = 1,
+) -> dict[str, pd.DataFrame]:
+    """Run an experiment and return its tables by name.
+
+    A table has a row per arm and seed. An hourly experiment has three more, of events and hits at
+    100: `name`_by_month for each arm and seed; `name`_by_day and `name`_by_hour, where they are the
+    mean of the seeds. A sweep has `name`_by_pass, the mean of the seeds.
+
+    - `log`: the course's own, if none. `seeds`: of those of the experiment; None: all.
+    - `processes`: each has runs of its own, on one thread.
+
+    Raises ValueError for a log without the days that the experiment needs.
+    """
+    if name not in EXPERIMENTS:
+        raise ValueError(f"there is no experiment '{name}'; the names are those in EXPERIMENTS.")
+    log = load_online_retail() if log is None else log
+    return EXPERIMENTS[name].tables(name, log, seeds, processes)

@@ -1,0 +1,181 @@
+"""Experiments that replay days of the log: runs, how their recommenders are made, their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import pandas as pd
+import torch
+
+from course_lib.evaluation import (
+    Recommender,
+    TwoTowerNightly,
+    TwoTowerServed,
+    alignment,
+    replay,
+    uniformity,
+)
+from course_lib.experiments.jobs import check_days, done
+from course_lib.experiments.terms import Term
+from course_lib.full_update import full_update
+from course_lib.log import EventLog
+from course_lib.results import SEEDS, TEST, table_row
+from course_lib.simulate import subsampled
+from course_lib.state import Settings, State, new_state
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: a recommender made for the log, or for a share of its events, drawn by `seed`."""
+
+    name: str
+    seed: int
+    recipe: Callable[[EventLog], Recommender]
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A recipe: a class of baselines.py and its options."""
+
+    kind: type
+    options: dict = field(default_factory=dict)
+
+    def __call__(self, log: EventLog) -> Recommender:
+        return self.kind(**self.options)
+
+
+@dataclass(frozen=True)
+class Nightly:
+    """A recipe: the two towers from scratch, on the joint loss if there is a term; its relations
+    are those of the items listed by `until`.
+    """
+
+    settings: Settings
+    term: Term | None = None
+    until: str | None = None
+
+    def __call__(self, log: EventLog) -> Recommender:
+        term = self.term and self.term.on(log, self.until)
+        return TwoTowerNightly(new_state(log, self.settings), partial(full_update, term=term))
+
+
+@dataclass(frozen=True)
+class Served:
+    """A recipe: `TwoTowerServed` with these options, from a state that has learned until then."""
+
+    settings: Settings
+    until: str
+    options: dict
+
+    def __call__(self, log: EventLog) -> Recommender:
+        return TwoTowerServed(warm_state(log, self.settings, self.until), **self.options)
+
+
+_WARM: WeakKeyDictionary[EventLog, dict] = WeakKeyDictionary()  # a log's states go when it goes
+
+
+def warm_state(log: EventLog, settings: Settings, until: str) -> State:
+    """A state that was fully updated every night until then; all runs start from the same one."""
+    states = _WARM.setdefault(log, {})
+    if (settings, until) not in states:
+        state = new_state(log, settings)
+        for day in log.days[log.days < pd.Timestamp(until)]:
+            state = full_update(state, log, day)
+        states[settings, until] = state
+    return states[settings, until]
+
+
+def nightly(
+    name: str,
+    term: Term | None = None,
+    *,
+    until: str = TEST[0],
+    seeds: Iterable[int] = SEEDS,
+    share: float = 1.0,
+    base: Settings | None = None,
+    **changes,
+) -> Iterator[Run]:
+    """A run for each seed of the two towers, updated every night, with these settings changed."""
+    for seed in seeds:
+        settings = replace(base or Settings(), seed=seed, **changes)
+        yield Run(name, seed, Nightly(settings, term, until), share)
+
+
+@dataclass(frozen=True)
+class Replays:
+    """An experiment: its runs, and the days that each of them replays.
+
+    - `hourly`: tested hour by hour, with the further tables of `by_time`. `shape`: alignment and
+      uniformity stand in the table as well.
+    """
+
+    runs: Callable[[], Iterable[Run]]
+    days: tuple[str, str]
+    hourly: bool = False
+    shape: bool = False
+
+    def tables(
+        self, name: str, log: EventLog, seeds: Collection[int] | None, processes: int
+    ) -> dict[str, pd.DataFrame]:
+        check_days(name, log, *self.days)
+        runs = [run for run in self.runs() if seeds is None or run.seed in seeds]
+        jobs = [partial(_replayed, run, self.days, self.hourly, self.shape) for run in runs]
+        rows, hits = [], []
+        for row, found in done(jobs, log, processes):
+            print(row, flush=True)
+            rows.append(row)
+            hits.append(found)
+        further = by_time(name, pd.concat(hits)) if self.hourly else {}
+        return {name: pd.DataFrame(rows)} | further
+
+
+def _replayed(
+    run: Run, days: tuple[str, str], hourly: bool, shape: bool, log: EventLog
+) -> tuple[dict, pd.DataFrame | None]:
+    """A run's row of the table, and its hits, if it is hourly."""
+    if run.share < 1:
+        log = subsampled(log, run.share, run.seed)
+    recommender = run.recipe(log)
+    result = replay(log, recommender, *days, hourly=hourly, progress=False)
+    more = shape_of(log, recommender.state, days[1]) if shape else {}
+    row = table_row(run.name, run.seed, result, more)
+    return row, hits_of(run.name, run.seed, result) if hourly else None
+
+
+def shape_of(log: EventLog, state: State, end: str) -> dict[str, float]:
+    """Of the model at `end`: alignment of the last seven days' buyers with what they bought,
+    uniformity of all items' vectors.
+    """
+    day = log.days[log.days < end][-1] - pd.Timedelta(days=6)
+    rows = log.rows(day, end)
+    vectors = state.item_vectors(log, np.arange(log.listed(day)), pd.Timestamp(end))  # [m, d]
+    users = state.user_vectors(log, log.user_rows[rows], rows.start)  # [n, d]
+    bought = torch.from_numpy(log.item_rows[rows])
+    old = bought < len(vectors)
+    return {
+        "alignment": round(alignment(users[old], vectors[bought[old]]), 4),
+        "uniformity": round(uniformity(vectors), 4),
+    }
+
+
+def hits_of(arm: str, seed: int, result: pd.DataFrame) -> pd.DataFrame:
+    """Events and hits at 100 of one hourly replay, by day and hour."""
+    hits = result.assign(hit=result["rank"] <= 100).groupby(["day", "hour"], as_index=False)["hit"]
+    hits = hits.agg(events="size", hits="sum")
+    return hits.assign(arm=arm, seed=seed, month=hits["day"].dt.strftime("%Y-%m"))
+
+
+def by_time(name: str, hits: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The further tables of an hourly experiment."""
+    counts = ["events", "hits"]
+    months = hits.groupby(["arm", "seed", "month"], sort=False)[counts].sum()
+    tables = {f"{name}_by_month": months}
+    for by in ("day", "hour"):
+        sums = hits.groupby(["arm", "seed", by])[counts].sum()
+        tables[f"{name}_by_{by}"] = sums.groupby(level=["arm", by], sort=False).mean().round(1)
+    return {table: values.reset_index() for table, values in tables.items()}

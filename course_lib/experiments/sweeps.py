@@ -1,0 +1,194 @@
+"""Several epochs over few events: the simulated log, and the real one treated alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from course_lib.augment import SelfSupervision
+from course_lib.evaluation import ranks, recall, summary, within_slice_auc
+from course_lib.experiments.jobs import check_days, done
+from course_lib.experiments.self_supervision import ALPHAS, PLAIN
+from course_lib.experiments.terms import NAMES, Term
+from course_lib.full_update import full_update
+from course_lib.log import EventLog
+from course_lib.results import TEST, TUNING, stamp
+from course_lib.simulate import HeldOut, Simulated, held_out, simulate
+from course_lib.state import Settings, State, new_state
+
+EPOCHS = 10
+
+
+def epochs(
+    task: Simulated | HeldOut,
+    settings: Settings,
+    term: SelfSupervision | None = None,
+    number: int = EPOCHS,
+) -> Iterator[tuple[State, dict]]:
+    """Train on a log of one day, epoch after epoch, and measure after each.
+
+    Half of the users are for validation, by which the best epoch may be chosen; all other numbers
+    are of the other half. `R@100` and so on as in `summary`, of the items in `liked`: all items are
+    candidates but those that the user bought.
+    """
+    log, (day,) = task.log, task.log.days
+    asked = log.users.index.get_indexer(task.liked["user"])
+    items = log.items.index.get_indexer(task.liked["item"])
+    users, rows = np.unique(asked, return_inverse=True)
+    had = [log.bought(user, len(log)) for user in users]
+    times_bought = np.bincount(log.item_rows, minlength=len(log.items))
+    state, validation = new_state(log, settings), rows % 2 == 0
+    for done_epochs in range(1, number + 1):
+        state = full_update(state, log, day, term=term, again=True)
+        vectors = state.item_vectors(log, np.arange(len(log.items)), day)
+        scores = state.user_vectors(log, users, len(log)) @ vectors.T
+        result = pd.DataFrame(
+            {
+                "rank": ranks(scores, had, rows, items),
+                "bought": times_bought[items],
+                "within_auc": within_slice_auc(scores, had, rows, items, times_bought),
+            }
+        )
+        held = round(recall(result[validation], 100), 5)
+        measured = summary(result[~validation]).round(5)
+        yield state, {"pass": done_epochs, "validation": held, **measured}
+
+
+class Learner(NamedTuple):
+    """What learns: changes to the settings `PLAIN`, and a self-supervised term, if any."""
+
+    changes: dict = {}
+    term: Term | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep: all that it needs but the log."""
+
+    arm: str
+    learner: Learner
+    seed: int
+    parameter: str
+    value: float
+    task: Callable[[EventLog, float, int], Simulated | HeldOut]
+
+    def __call__(self, log: EventLog) -> pd.DataFrame:
+        """A row for every epoch."""
+        task, (changes, term) = self.task(log, self.value, self.seed), self.learner
+        settings = replace(PLAIN, seed=self.seed, **changes)
+        rows = [row for _, row in epochs(task, settings, term and term.on(task.log))]
+        keys = {self.parameter: self.value, "arm": self.arm, "seed": self.seed}
+        keys["events"] = len(task.log)
+        return pd.DataFrame([keys | row for row in rows])
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """An experiment in several epochs: its arms, a parameter and the values that it takes.
+
+    `start`: of the days whose events are to be found, if they are the log's.
+    """
+
+    arms: dict[str, Learner]
+    parameter: str
+    values: tuple[float, ...]
+    seeds: Collection[int]
+    task: Callable[[EventLog, float, int], Simulated | HeldOut]
+    start: str | None = None
+
+    def trials(self) -> list[Trial]:
+        return [
+            Trial(arm, self.arms[arm], seed, self.parameter, value, self.task)
+            for value, seed, arm in product(self.values, self.seeds, self.arms)
+        ]
+
+    def tables(
+        self, name: str, log: EventLog, seeds: Collection[int] | None, processes: int
+    ) -> dict[str, pd.DataFrame]:
+        """A row per arm, value and seed, at the epoch with the best validation; and one by epoch,
+        the mean of the seeds.
+        """
+        if self.start:
+            check_days(name, log, self.start)
+        trials = [trial for trial in self.trials() if seeds is None or trial.seed in seeds]
+        parts = []
+        for part in done(trials, log, processes):
+            print(part.iloc[-1].to_dict(), flush=True)
+            parts.append(part)
+        rows = pd.concat(parts, ignore_index=True)
+        keys = rows.sort_values("validation", kind="stable").groupby(
+            [self.parameter, "arm", "seed"], sort=False
+        )
+        best = rows.loc[keys.tail(1).index].sort_index()
+        by_pass = rows.groupby([self.parameter, "arm", "pass"], sort=False)
+        by_pass = by_pass[["R@100", "cold", "tail"]].mean().round(5).reset_index()
+        return {name: best.assign(**stamp()), f"{name}_by_pass": by_pass.assign(**stamp())}
+
+
+def simulated(log: EventLog, events_per_item: float, seed: int) -> Simulated:
+    """A simulated log; the real one has no say in it."""
+    return simulate(events_per_item=events_per_item, seed=seed)
+
+
+def popular(log: EventLog, events_per_item: float, seed: int) -> Simulated:
+    """The same logs, but to be found is what is bought next, popular items more often, and not what
+    would be liked.
+    """
+    return simulate(events_per_item=events_per_item, seed=seed, liked_by_popularity=True)
+
+
+def real(start: str, log: EventLog, share: float, seed: int) -> HeldOut:
+    """A share of what was sold before `start`, and what the same users bought in the 60 days from
+    then on.
+    """
+    return held_out(log, pd.Timestamp(start), share, seed=seed)
+
+
+real_before_april, real_before_june = partial(real, TUNING[0]), partial(real, TEST[0])
+
+# of every kind the try with the best validation at three events per item
+SIMULATED = {
+    "plain": Learner(),
+    "new items": Learner({"cold_start_dropout": 0.9}),
+    "fields dropped": Learner({"field_dropout": 0.3}),
+    "random mask": Learner(term=Term("random mask", 3.0)),
+    "dropout": Learner(term=Term("dropout", 3.0)),
+    "complementary": Learner(term=Term("complementary", 3.0)),
+    "correlated mask": Learner(term=Term("correlated mask", 0.3)),
+    "correlated mask, less chance": Learner(term=Term("correlated mask, less chance", 3.0)),
+}
+# five tries for each kind of arm
+SIMULATED_TRIES = {
+    "plain": Learner(),
+    "plain embedding_lr=0.03": Learner({"embedding_lr": 0.03}),
+    "plain embedding_lr=0.3": Learner({"embedding_lr": 0.3}),
+    "plain temperature=0.2": Learner({"temperature": 0.2}),
+    "plain q_half_life=30.0": Learner({"q_half_life": 30.0}),
+    **{f"new items {p}": Learner({"cold_start_dropout": p}) for p in (0.1, 0.3, 0.5, 0.7, 0.9)},
+    **{f"fields dropped {p}": Learner({"field_dropout": p}) for p in (0.1, 0.2, 0.3, 0.5, 0.7)},
+    **{
+        f"{name} alpha={alpha} temperature={tau}": Learner(term=Term(name, alpha, tau))
+        for name in NAMES
+        for alpha, tau in ((0.1, 0.3), (0.3, 0.3), (1.0, 0.3), (3.0, 0.3), (1.0, 0.1))
+    },
+}
+# four tries for each kind of arm
+REAL_TRIES = {
+    "plain": Learner(),
+    **{f"new items {p}": Learner({"cold_start_dropout": p}) for p in (0.1, 0.3, 0.5, 0.9)},
+    **{f"fields dropped {p}": Learner({"field_dropout": p}) for p in (0.05, 0.1, 0.2, 0.3)},
+    **{f"{n} alpha={a}": Learner(term=Term(n, a)) for n, a in product(NAMES, ALPHAS)},
+}
+# of every kind the try with the best validation on a tenth of the real events
+REAL = {
+    "plain": Learner(),
+    "new items": Learner({"cold_start_dropout": 0.3}),
+    "fields dropped": Learner({"field_dropout": 0.2}),
+    **{name: Learner(term=Term(name, 0.03)) for name in NAMES},
+}

@@ -1,0 +1,44 @@
+"""What happens between two nights, and how many nights apart they may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from course_lib.experiments.replays import Run, Served
+from course_lib.results import SEEDS, TEST, TUNING
+from course_lib.state import Settings
+
+
+def served(name: str, counts: bool = True, until: str = TEST[0], **options) -> Iterator[Run]:
+    """A run of `TwoTowerServed` for each seed, with purchase counts among the inputs or without."""
+    for seed in SEEDS:
+        settings = Settings(seed=seed) if counts else Settings(seed=seed, popularity_half_lives=())
+        yield Run(name, seed, Served(settings, until, options))
+
+
+def test() -> Iterator[Run]:
+    """Every way to go on between two nights, and every cadence; tested hour by hour."""
+    yield from served("never updated", full_every=None)
+    yield from served("nightly full")
+    yield from served("nightly full + hourly IDs", hourly="ids")
+    yield from served("nightly full + hourly counts", hourly="ids", rate=0.0)
+    yield from served("nightly full + hourly all parameters", hourly="all")
+    yield from served("no full, hourly IDs", full_every=None, hourly="ids")
+    yield from served("no full, hourly all parameters", full_every=None, hourly="all")
+    yield from served("nightly full in time order", shuffle=False)
+    for days in (3, 7, 14, 30):
+        yield from served(f"full every {days} days", full_every=days)
+        yield from served(f"full every {days} days + hourly IDs", full_every=days, hourly="ids")
+    for name, options in {
+        "nightly full": {},
+        "nightly full + hourly IDs": {"hourly": "ids"},
+        "nightly full in time order": {"shuffle": False},
+    }.items():
+        yield from served(f"no counts: {name}", counts=False, **options)
+
+
+def tuning() -> Iterator[Run]:
+    """How the hourly learning rate was chosen: it is the tables' own."""
+    for rate in (0.0, 0.03, 0.1, 0.3):
+        name = f"nightly full + hourly IDs rate={rate}"
+        yield from served(name, until=TUNING[0], hourly="ids", rate=rate)
