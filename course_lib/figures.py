@@ -5,6 +5,8 @@ greyscale.
 from __future__ import annotations
 
 import io
+import warnings
+from collections.abc import Iterable, Iterator, Sized
 
 import matplotlib
 import numpy as np
@@ -13,16 +15,15 @@ from IPython.display import display
 from matplotlib.dates import MonthLocator
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter
 
 from course_lib.log import EventLog
 
-BLUE, ORANGE, GREEN, RED, GREY = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#777777",
-)  # Okabe and Ito, 2008
+# Okabe and Ito, 2008
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
+PINK, SKY = "#CC79A7", "#56B4E9"
+FIVE = (BLUE, ORANGE, GREEN, RED, GREY)
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -32,6 +33,20 @@ STYLE = {
     "font.size": 10,
     "axes.titlesize": 11,
 }
+
+
+class PlainFigure(Figure):
+    """A figure that draws text from a log as it stands: a $ or a _ in it is no formula."""
+
+    def draw(self, renderer) -> None:
+        axes = [axis for ax in self.axes for axis in (ax.xaxis, ax.yaxis)]
+        axes = [axis for axis in axes if isinstance(axis.get_major_formatter(), LogFormatter)]
+        powers = {text for axis in axes for text in axis.get_ticklabels(which="both")}
+        for text in self.findobj(Text):
+            text.set_parse_math(text in powers)
+        with warnings.catch_warnings():  # what the font lacks is drawn as a box
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            super().draw(renderer)
 
 
 def show(figure: Figure, alt: str) -> None:
@@ -46,14 +61,35 @@ def show(figure: Figure, alt: str) -> None:
 
 
 def panels(
-    columns: int = 1, height: float = 3.2, width: float = 9.0, rows: int = 1, **options
+    columns: int = 1,
+    height: float = 3.2,
+    width: float = 9.0,
+    rows: int = 1,
+    of: Sized = "figure",
+    **options,
 ) -> tuple[Figure, np.ndarray]:
     """An empty figure with `columns` axes side by side, in as many `rows`, without pyplot's global
-    state; all axes in one array.
+    state; all axes in one array. Raises ValueError if what it is `of` is empty.
     """
+    if not (of.size if isinstance(of, pd.DataFrame) else len(of)):
+        raise ValueError("there is nothing to draw: the table is empty; look at where it is made.")
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = PlainFigure(figsize=(width, height), layout="constrained")
         return figure, figure.subplots(rows, columns, squeeze=False, **options).ravel()
+
+
+def _looks(named: Iterable[tuple], *looks: Iterable) -> Iterator[tuple]:
+    """(label, values, colour, …) of each of a few things (name, values), all of them or none."""
+    named, looks = list(named), list(zip(*looks, strict=True))
+    if len(named) > len(looks):
+        raise ValueError(
+            f"there are {len(named)} arms, and this figure tells {len(looks)} apart; draw fewer."
+        )
+    for (name, values), look in zip(named, looks[: len(named)], strict=True):
+        if not len(values):
+            raise ValueError(f"there is nothing to draw: '{name}' has no values.")
+        hidden = str(name).startswith("_")  # a legend leaves such names out
+        yield "\u200b" * hidden + str(name), values, *look
 
 
 def pipeline() -> Figure:
@@ -100,22 +136,14 @@ def head_effect(times_bought: np.ndarray) -> Figure:
     """How often each item was bought, by rank; and the share of events that the top items take."""
     counts = np.sort(times_bought)[::-1]
     rank = np.arange(1, len(counts) + 1)
-    figure, (left, right) = panels(2)
+    figure, (left, right) = panels(2, of=counts)
     left.plot(rank, counts, color=BLUE, lw=2)
-    left.set(
-        xscale="log",
-        yscale="log",
-        xlabel="item, by rank",
-        ylabel="buyers of the item",
-        title="Buyers per item, by rank",
-    )
+    left.set(xscale="log", yscale="log", title="Buyers per item, by rank")
+    left.set(xlabel="item, by rank", ylabel="buyers of the item")
     right.plot(100 * rank / len(rank), 100 * counts.cumsum() / counts.sum(), color=BLUE, lw=2)
     right.plot([0, 100], [0, 100], color=GREY, ls="--", lw=1, label="if all were alike")
-    right.set(
-        xlabel="top items (% of catalogue)",
-        ylabel="share of events (%)",
-        title="What the top items take",
-    )
+    right.set(xlabel="top items (% of catalogue)", ylabel="share of events (%)")
+    right.set(title="What the top items take")
     right.legend(frameon=False)
     return figure
 
@@ -141,10 +169,16 @@ def hours_against_day(observed: np.ndarray, shuffled: np.ndarray) -> Figure:
 
 def newcomers(log: EventLog, start: str) -> Figure:
     """Items and users seen for the first time, by week from `start` on."""
+    first = {column: log.events.drop_duplicates(column) for column in ("item", "user")}
+    first = {column: new[new["time"] >= start] for column, new in first.items()}
+    if not all(map(len, first.values())):
+        raise ValueError(
+            f"nobody or nothing is seen for the first time from {start} on; the log's days are "
+            f"{log.days[0]:%Y-%m-%d} … {log.days[-1]:%Y-%m-%d}."
+        )
     figure, axes = panels(2, height=2.8)
-    for ax, column, colour in zip(axes, ("item", "user"), (BLUE, ORANGE), strict=True):
-        first = log.events.drop_duplicates(column)
-        weekly = first[first["time"] >= start].resample("W", on="time").size()
+    for ax, (column, new), colour in zip(axes, first.items(), (BLUE, ORANGE), strict=True):
+        weekly = new.resample("W", on="time").size()
         ax.bar(weekly.index, weekly, width=5, color=colour)
         ax.set(
             ylabel=f"{column}s seen for the first time",
@@ -158,11 +192,9 @@ def newcomers(log: EventLog, start: str) -> Figure:
 
 def curves(lines: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str) -> Figure:
     """A few labelled lines over their own positions, each with its own dash pattern."""
-    figure, (axes,) = panels(height=3)
-    styles = zip(
-        lines.items(), (BLUE, ORANGE, GREEN, RED, GREY), ("-", "--", "-.", ":", "-"), strict=False
-    )
-    for (name, values), colour, dashes in styles:
+    figure, (axes,) = panels(height=3, of=lines)
+    looks = _looks(lines.items(), FIVE, ("-", "--", "-.", ":", "-"))
+    for name, values, colour, dashes in looks:
         axes.plot(np.arange(1, len(values) + 1), values, color=colour, ls=dashes, lw=2, label=name)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.legend(frameon=False)
@@ -171,20 +203,16 @@ def curves(lines: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str) -
 
 def heat(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> Figure:
     """A small table as a heat map with its numbers written in it."""
-    figure, (axes,) = panels(height=0.55 * len(table) + 1.2, width=1.1 * table.shape[1] + 2.5)
     values = table.to_numpy(dtype=float)
-    axes.imshow(np.nan_to_num(values, neginf=np.nan), cmap="cividis", aspect="auto")
     finite = values[np.isfinite(values)]
+    figure, (axes,) = panels(
+        height=0.55 * len(table) + 1.2, width=1.1 * table.shape[1] + 2.5, of=finite
+    )
+    axes.imshow(np.nan_to_num(values, neginf=np.nan), cmap="cividis", aspect="auto")
     middle = (finite.min() + finite.max()) / 2
     for (i, j), value in np.ndenumerate(values):
-        axes.text(
-            j,
-            i,
-            f"{value:.2f}",
-            ha="center",
-            va="center",
-            color="white" if value < middle else "black",
-        )
+        colour = "white" if value < middle else "black"
+        axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour)
     axes.set_xticks(range(table.shape[1]), table.columns)
     axes.set_yticks(range(len(table)), table.index)
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
@@ -195,7 +223,7 @@ def heat(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> Figure:
 def arms(table: pd.DataFrame, column: str, title: str) -> Figure:
     """One dot per seed and arm, the arm's mean as a bar; `table` has `arm` and `column`."""
     names = list(dict.fromkeys(table["arm"]))[::-1]
-    figure, (axes,) = panels(height=0.36 * len(names) + 1.1)
+    figure, (axes,) = panels(height=0.36 * len(names) + 1.1, of=names)
     for row, name in enumerate(names):
         values = table.loc[table["arm"] == name, column]
         axes.barh(row, values.mean(), color=BLUE, alpha=0.25)
@@ -206,7 +234,7 @@ def arms(table: pd.DataFrame, column: str, title: str) -> Figure:
     return figure
 
 
-def slices(
+def slice_bars(
     table: pd.DataFrame,
     title: str,
     ylabel: str = "R@100",
@@ -215,15 +243,10 @@ def slices(
     """R@100, or something else, by slice: one group of bars per slice, one bar per arm; `table` is
     arms × slices.
     """
-    figure, (axes,) = panels(height=3)
+    figure, (axes,) = panels(height=3, of=table)
     width = 0.8 / len(table)
-    looks = zip(
-        table.iterrows(),
-        (BLUE, ORANGE, GREEN, RED, GREY),
-        ("", "//", "..", "xx", "\\\\"),
-        strict=False,
-    )
-    for row, ((name, values), colour, hatch) in enumerate(looks):
+    looks = _looks(table.iterrows(), FIVE, ("", "//", "..", "xx", "\\\\"))
+    for row, (name, values, colour, hatch) in enumerate(looks):
         where = np.arange(len(values)) + (row - (len(table) - 1) / 2) * width
         axes.bar(
             where, values, width * 0.92, color=colour, hatch=hatch, edgecolor="white", label=name
@@ -238,11 +261,9 @@ def paths(values: dict[str, np.ndarray], left: str, right: str, xlabel: str) -> 
     """Two quantities, [n + 1, 2] for each name, side by side, over the number of purchases from 0
     to n.
     """
-    figure, axes = panels(2, height=2.8)
+    figure, axes = panels(2, height=2.8, of=values)
     for ax, column, title in zip(axes, (0, 1), (left, right), strict=True):
-        for (name, steps), colour, line in zip(
-            values.items(), (BLUE, ORANGE), ("o-", "s--"), strict=True
-        ):
+        for name, steps, colour, line in _looks(values.items(), (BLUE, ORANGE), ("o-", "s--")):
             ax.plot(np.arange(len(steps)), steps[:, column], line, color=colour, label=name)
         ax.set(xlabel=xlabel, title=title)
     axes[0].legend(frameon=False)
@@ -255,10 +276,10 @@ def lines(
     """One panel per sheet, all axes logarithmic, labelled lines over `x`, each with its own dash
     pattern.
     """
-    figure, axes = panels(len(sheets), height=3.2, sharex=True)
+    figure, axes = panels(len(sheets), height=3.2, of=sheets, sharex=True)
     for ax, (title, named) in zip(axes, sheets.items(), strict=True):
-        looks = zip(named.items(), (RED, BLUE, GREEN, ORANGE), ("-", "--", "-.", ":"), strict=False)
-        for (name, values), colour, dashes in looks:
+        looks = _looks(named.items(), (RED, BLUE, GREEN, ORANGE), ("-", "--", "-.", ":"))
+        for name, values, colour, dashes in looks:
             ax.plot(x, values, color=colour, ls=dashes, lw=2, label=name)
         ax.set(xscale="log", yscale="log", title=title, xlabel=xlabel)
         ax.legend(frameon=False, fontsize=8)
@@ -294,14 +315,8 @@ def circle(
     for number, (x, y) in enumerate(where):
         axes.text(1.17 * x, 1.17 * y, number, ha="center", va="center", fontsize=9)
     for start, end in arrows:
-        bow = {
-            "arrowstyle": "->",
-            "color": "#333333",
-            "lw": 1.5,
-            "connectionstyle": "arc3,rad=0.25",
-            "shrinkA": 6,
-            "shrinkB": 6,
-        }
+        bow = {"arrowstyle": "->", "connectionstyle": "arc3,rad=0.25", "shrinkA": 6, "shrinkB": 6}
+        bow |= {"color": "#333333", "lw": 1.5}
         axes.annotate("", where[end], where[start], arrowprops=bow)
     axes.set(aspect="equal", title=title, xlim=(-1.3, 1.3), ylim=(-1.3, 1.3))
     axes.axis("off")
@@ -316,20 +331,18 @@ def dials(table: pd.DataFrame, chosen: int | None = None) -> Figure:
       (share of the vectors).
     - `chosen`: a row of it, to be ringed.
     """
-    figure, axes = panels(2, height=3.4, sharey=True, sharex=True)
-    looks = zip((BLUE, ORANGE, GREEN, GREY), ("o-", "s--", "^-.", "d:"), strict=True)
+    figure, axes = panels(2, height=3.4, of=table, sharey=True, sharex=True)
+    parts = table.groupby(["index", "M"], dropna=False)
+    parts = sorted(parts, key=lambda part: part[0][0] == "hnsw")
+    looks = list(_looks(parts, (BLUE, ORANGE, GREEN, GREY), ("o-", "s--", "^-.", "d:")))
     for ax, kind, name in zip(axes, ("ivf", "hnsw"), ("nprobe", "efSearch"), strict=True):
-        for M, part in table[table["index"] == kind].groupby("M", dropna=False):
-            colour, line = next(looks)
-            ax.plot(
-                100 * part["compared"],
-                part["recall"],
-                line,
-                color=colour,
-                ms=5,
-                label=None if np.isnan(M) else f"M = {M:.0f}",
-            )
-        for _, row in part.iterrows():  # of the last line
+        mine = [look for look in looks if look[1]["index"].iloc[0] == kind]
+        for _, part, colour, line in mine:
+            M = part["M"].iloc[0]
+            label = None if np.isnan(M) else f"M = {M:.0f}"
+            x, y = 100 * part["compared"], part["recall"]
+            ax.plot(x, y, line, color=colour, ms=5, label=label)
+        for _, row in (mine[-1][1] if mine else table[:0]).iterrows():  # of the last line
             place = (100 * row["compared"], row["recall"])
             ax.annotate(
                 f"{row['value']}", place, xytext=(3, -11), textcoords="offset points", fontsize=8
@@ -346,7 +359,8 @@ def dials(table: pd.DataFrame, chosen: int | None = None) -> Figure:
         ax = axes[0] if row["index"] == "ivf" else axes[1]
         ax.plot(100 * row["compared"], row["recall"], "o", mfc="none", mec=RED, ms=16, mew=2)
     axes[0].set_ylabel("recall")
-    axes[1].legend(frameon=False)
+    if axes[1].lines:
+        axes[1].legend(frameon=False)
     return figure
 
 
@@ -354,26 +368,16 @@ def frontier(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
     """CPU milliseconds per query over recall, a line per index and a dot per setting; a panel for
     each `vectors` in `titles`.
     """
-    figure, axes = panels(len(titles), height=4.2, sharey=True)
-    names = list(dict.fromkeys(table["index"]))
-    looks = list(
-        zip(
-            (GREY, BLUE, ORANGE, GREEN, RED, "black", "#CC79A7", "#56B4E9"), "*os^Dvph", strict=True
-        )
-    )
+    figure, axes = panels(len(titles), height=4.2, of=table, sharey=True)
+    colours = (GREY, BLUE, ORANGE, GREEN, RED, "black", PINK, SKY)
+    looks = list(_looks(table.groupby("index", sort=False), colours, "*os^Dvph"))
     for ax, (data, title) in zip(axes, titles.items(), strict=True):
-        for name, part in table[table["vectors"] == data].groupby("index", sort=False):
-            colour, marker = looks[names.index(name)]
+        for name, part, colour, marker in looks:
+            part = part[part["vectors"] == data]
             size, face = (12, colour) if marker == "*" else (6, "none")
-            ax.plot(
-                part["recall"],
-                part["ms"],
-                marker=marker,
-                color=colour,
-                mfc=face,
-                ms=size,
-                label=name,
-            )
+            look = {"marker": marker, "color": colour, "mfc": face, "ms": size}
+            if len(part):
+                ax.plot(part["recall"], part["ms"], label=name, **look)
         ax.set(yscale="log", xlabel="recall@100", title=title)
     axes[0].set_ylabel("CPU ms per query, one thread")
     axes[0].legend(frameon=False, fontsize=8)
@@ -384,16 +388,11 @@ def losses_by_age(arms: dict[str, list], ages: list[int], title: str) -> Figure:
     """Mean paired differences with their 95 % intervals over the age in nights; `arms` has a
     `Difference` per age.
     """
-    figure, (axes,) = panels(height=3.2)
+    figure, (axes,) = panels(height=3.2, of=arms)
     places = np.arange(len(ages))
-    for (name, found), colour, line, shift in zip(
-        arms.items(), (RED, BLUE), ("s-", "o--"), (0.04, -0.04), strict=False
-    ):
-        mean = np.array([difference.mean for difference in found])
-        error = [
-            mean - [difference.low for difference in found],
-            [difference.high for difference in found] - mean,
-        ]
+    looks = _looks(arms.items(), (RED, BLUE), ("s-", "o--"), (0.04, -0.04))
+    for name, found, colour, line, shift in looks:
+        mean, error = _intervals(found)
         axes.errorbar(places + shift, mean, error, fmt=line, color=colour, capsize=4, label=name)
     axes.axhline(0, color=GREY, lw=1)
     axes.set_xticks(places, ages)
@@ -402,22 +401,22 @@ def losses_by_age(arms: dict[str, list], ages: list[int], title: str) -> Figure:
     return figure
 
 
+def _intervals(found: list) -> tuple[np.ndarray, np.ndarray]:
+    """Means [n] of `Difference`s, and how far their intervals reach below and above [2, n]."""
+    mean = np.array([difference.mean for difference in found])
+    return mean, np.array([[d.mean - d.low, d.high - d.mean] for d in found]).T
+
+
 def stacked(table: pd.DataFrame, xlabel: str, title: str) -> Figure:
     """One horizontal bar per row, made of the columns, with the total written at its end."""
-    figure, (axes,) = panels(height=0.5 * len(table) + 1.4)
+    figure, (axes,) = panels(height=0.5 * len(table) + 1.4, of=table)
     left = np.zeros(len(table))
-    looks = zip(table.columns, (BLUE, ORANGE, GREEN, GREY), ("", "//", "..", "xx"), strict=False)
-    for column, colour, hatch in looks:
-        axes.barh(
-            table.index,
-            table[column],
-            left=left,
-            color=colour,
-            hatch=hatch,
-            edgecolor="white",
-            label=column,
-        )
-        left += table[column].to_numpy(dtype=float)
+    looks = _looks(table.items(), (BLUE, ORANGE, GREEN, GREY), ("", "//", "..", "xx"))
+    for name, values, colour, hatch in looks:
+        look = {"color": colour, "hatch": hatch, "edgecolor": "white"}
+        axes.barh(range(len(table)), values, left=left, label=name, **look)
+        left += values.to_numpy(dtype=float)
+    axes.set_yticks(range(len(table)), table.index)
     for row, total in enumerate(left):
         axes.text(total, row, f" {total:,.0f}", va="center")
     axes.set(xlabel=xlabel, title=title, xlim=(0, left.max() * 1.12))
@@ -454,15 +453,8 @@ def before_after(
     ):
         right.text(x, -1.2, title, ha=align, weight="bold", fontsize=9)
         for row, name in enumerate(names):
-            right.text(
-                x,
-                row,
-                name,
-                ha=align,
-                va="center",
-                fontsize=7.5,
-                color="black" if name in before else RED,
-            )
+            colour = "black" if name in before else RED
+            right.text(x, row, name, ha=align, va="center", fontsize=7.5, color=colour)
     for row, name in enumerate(before):
         if name in after:
             right.plot([0.43, 0.57], [row, after.index(name)], color=GREY, lw=1)
@@ -485,22 +477,26 @@ def histograms(values: dict[str, np.ndarray], xlabel: str, ylabel: str, title: s
     """Two or three sets of values over the same bins; the first filled, the others as outlines with
     their own dashes.
     """
-    figure, (axes,) = panels(height=3)
-    bins = np.linspace(min(0, *map(np.min, values.values())), max(map(np.max, values.values())), 41)
-    looks = zip(values.items(), (BLUE, RED, "black"), ("-", "--", ":"), strict=False)
-    for row, ((name, part), colour, dashes) in enumerate(looks):
-        filled = {"alpha": 0.45} if row == 0 else {"histtype": "step", "lw": 2, "ls": dashes}
-        axes.hist(part, bins, color=colour, label=f"{name} ({len(part):,})", **filled)
+    figure, (axes,) = panels(height=3, of=values)
+    _outlines(axes, values, min(0, *(np.min(part, initial=0) for part in values.values())))
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.legend(frameon=False)
     return figure
+
+
+def _outlines(axes, values: dict[str, np.ndarray], low: float, room: float = 1, bins=40) -> None:
+    looks = list(_looks(values.items(), (BLUE, RED, "black"), ("-", "--", ":")))
+    edges = np.linspace(low, room * max(np.max(part) for part in values.values()), bins + 1)
+    for row, (name, part, colour, dashes) in enumerate(looks):
+        filled = {"alpha": 0.45} if row == 0 else {"histtype": "step", "lw": 2, "ls": dashes}
+        axes.hist(part, edges, color=colour, label=f"{name} ({len(part):,})", **filled)
 
 
 def places(orders: dict[str, np.ndarray]) -> Figure:
     """Place in the day over place out of the buffer, a panel for each order; `orders` [n]: which
     event comes first, second, …
     """
-    figure, axes = panels(len(orders), height=3.1, sharex=True, sharey=True)
+    figure, axes = panels(len(orders), height=3.1, of=orders, sharex=True, sharey=True)
     for ax, (title, order) in zip(axes, orders.items(), strict=True):
         ax.plot(np.arange(len(order)), order, ".", color=BLUE, ms=2, alpha=0.6)
         ax.set(xlabel="place out of the buffer", title=title, aspect="equal")
@@ -514,7 +510,7 @@ def moves(
     """Left: all items in a plane [m, 2], and arrows from `start` [t, 2] to `end` [t, 2]; right: by
     what angle items moved.
     """
-    figure, (left, right) = panels(2, height=3.8)
+    figure, (left, right) = panels(2, height=3.8, of=angles)
     left.plot(*plane.T, ".", color=GREY, ms=2, alpha=0.4)
     left.quiver(
         *start.T, *(end - start).T, angles="xy", scale_units="xy", scale=1, width=0.004, color=RED
@@ -525,11 +521,7 @@ def moves(
     left.set(
         xticklabels=[], yticklabels=[], xlabel="1st principal axis", ylabel="2nd principal axis"
     )
-    bins = np.linspace(0, max(map(np.max, angles.values())) * 1.02, 31)
-    looks = zip(angles.items(), (BLUE, RED, "black"), ("-", "--", ":"), strict=False)
-    for row, ((name, values), colour, dashes) in enumerate(looks):
-        filled = {"alpha": 0.45} if row == 0 else {"histtype": "step", "lw": 2, "ls": dashes}
-        right.hist(values, bins, color=colour, label=f"{name} ({len(values):,})", **filled)
+    _outlines(right, angles, 0, room=1.02, bins=30)
     right.set(
         yscale="log",
         xlabel="angle that the item's vector moved (degrees)",
@@ -544,18 +536,13 @@ def differences(found: dict[str, object], xlabel: str, title: str) -> Figure:
     """Mean paired differences with their 95 % intervals, one row each; `found` has a `Difference`
     by name.
     """
-    figure, (axes,) = panels(height=0.34 * len(found) + 1.1)
+    figure, (axes,) = panels(height=0.34 * len(found) + 1.1, of=found)
     for row, difference in enumerate(found.values()):
         clear = difference.low > 0 or difference.high < 0
         colour = GREY if not clear else BLUE if difference.mean > 0 else RED
         axes.plot([difference.low, difference.high], [row, row], color=colour, lw=2)
-        axes.plot(
-            difference.mean,
-            row,
-            "o" if clear else "s",
-            color=colour,
-            mfc=colour if clear else "white",
-        )
+        marker, face = ("o", colour) if clear else ("s", "white")
+        axes.plot(difference.mean, row, marker, color=colour, mfc=face)
     axes.axvline(0, color=GREY, lw=1)
     axes.set_yticks(range(len(found)), found)
     axes.set(xlabel=xlabel, title=title)
@@ -567,14 +554,9 @@ def over(
     x: np.ndarray, values: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str
 ) -> Figure:
     """A few labelled lines over the same positions, with markers."""
-    figure, (axes,) = panels(height=3)
-    looks = zip(
-        values.items(),
-        (BLUE, ORANGE, GREEN, RED, GREY),
-        ("o-", "s--", "^-.", "v:", "x-"),
-        strict=False,
-    )
-    for (name, line), colour, look in looks:
+    figure, (axes,) = panels(height=3, of=values)
+    looks = _looks(values.items(), FIVE, ("o-", "s--", "^-.", "v:", "x-"))
+    for name, line, colour, look in looks:
         axes.plot(x, line, look, color=colour, ms=5, label=name)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.legend(frameon=False)
@@ -595,7 +577,7 @@ def views_map(plane: np.ndarray, vectors: np.ndarray) -> Figure:
 
 def views_of(plane: np.ndarray, items: dict[str, np.ndarray], title: str) -> Figure:
     """`views_map` of several items side by side, each by its name: `items` holds [3, 2] each."""
-    figure, axes = panels(len(items), height=3.1, width=11, sharex=True, sharey=True)
+    figure, axes = panels(len(items), height=3.1, width=11, of=items, sharex=True, sharey=True)
     for ax, (name, vectors) in zip(axes, items.items(), strict=True):
         ax.plot(*plane.T, ".", color=GREY, ms=1.5, alpha=0.35)
         _views(ax, vectors)
@@ -618,8 +600,9 @@ def _views(axes, vectors: np.ndarray) -> None:
 
 def bars(values: pd.Series, xlabel: str, ylabel: str, title: str) -> Figure:
     """A bar for each entry, with its number on top."""
-    figure, (axes,) = panels(height=3)
-    drawn = axes.bar(values.index.astype(str), values, color=BLUE)
+    figure, (axes,) = panels(height=3, of=values)
+    drawn = axes.bar(range(len(values)), values, color=BLUE)
+    axes.set_xticks(range(len(values)), values.index)
     axes.bar_label(drawn, fmt="%.3g", fontsize=8)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     return figure
@@ -631,15 +614,13 @@ def multiples(
     """Small multiples, two to a row: a panel per sheet, a line per name over a few values of x;
     `base` is a dotted level.
     """
-    figure, axes = panels(2, height=1.3 * len(sheets) + 0.6, rows=-(-len(sheets) // 2))
-    for ax, (title, named) in zip(axes, sheets.items(), strict=False):
-        looks = zip(
-            named.items(),
-            (BLUE, ORANGE, GREEN, RED, GREY),
-            ("o-", "s--", "^-.", "d:", "v-"),
-            strict=False,
-        )
-        for (name, values), colour, line in looks:
+    rows = -(-len(sheets) // 2)
+    figure, axes = panels(2, height=1.3 * len(sheets) + 0.6, rows=rows, of=sheets)
+    for ax in axes[len(sheets) :]:
+        ax.remove()
+    for ax, (title, named) in zip(axes[: len(sheets)], sheets.items(), strict=True):
+        looks = _looks(named.items(), FIVE, ("o-", "s--", "^-.", "d:", "v-"))
+        for name, values, colour, line in looks:
             ax.plot(range(len(x)), values, line, color=colour, ms=5, label=name)
         ax.axhline(base[title], color="black", lw=1, ls=(0, (1, 2)))
         ax.set_xticks(range(len(x)), x)
@@ -649,34 +630,21 @@ def multiples(
 
 
 def gains(sheets: dict[str, dict[str, list]], x: list, xlabel: str, ylabel: str) -> Figure:
-    """Paired differences over a dial: a panel per sheet, a line per name, each `Difference` with
-    its 95 % interval.
+    """Paired differences over a parameter: a panel per sheet, a line per name, each `Difference`
+    with its 95 % interval.
     """
-    figure, axes = panels(len(sheets), height=4.1)
+    figure, axes = panels(len(sheets), height=4.1, of=sheets)
+    lines = ("o-", "s--", "^-.", "d:", "v-", "P--", "X:")
     for ax, (title, named) in zip(axes, sheets.items(), strict=True):
-        looks = list(
-            zip(
-                (BLUE, ORANGE, GREEN, RED, GREY, "black", "#CC79A7"),
-                ("o-", "s--", "^-.", "d:", "v-", "P--", "X:"),
-                strict=True,
-            )
-        )
-        for number, ((name, found), (colour, line)) in enumerate(
-            zip(named.items(), looks, strict=False)
-        ):
+        looks = _looks(named.items(), (*FIVE, "black", PINK), lines)
+        for number, (name, found, colour, line) in enumerate(looks):
             where = np.arange(len(x)) + (number - (len(named) - 1) / 2) * 0.07
-            means = np.array([difference.mean for difference in found])
-            errors = np.array([[d.mean - d.low, d.high - d.mean] for d in found]).T  # [2, points]
+            means, errors = _intervals(found)
             ax.errorbar(where, means, errors, fmt=line, color=colour, ms=5, lw=1.3, label=name)
         ax.axhline(0, color=GREY, lw=1)
         ax.set_xticks(range(len(x)), x)
         ax.set(title=title, xlabel=xlabel)
     axes[0].set_ylabel(ylabel)
-    figure.legend(
-        *axes[0].get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=4,
-        frameon=False,
-        fontsize=8,
-    )
+    handles = axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return figure

@@ -1,0 +1,161 @@
+"""The figures: text stands as it is, every arm is drawn or refused, nothing to draw is said."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import refusal
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from course_lib import figures
+from course_lib.evaluation import Difference
+from course_lib.log import EventLog
+
+RNG = np.random.default_rng(0)
+PLANE = RNG.normal(size=(40, 2))
+GAIN = Difference(0.1, -0.1, 0.2, 5)
+HARD = [
+    "GIFT $_$ CARD",
+    "CARD $5 OR $10",
+    r"\frac{1}{2} $\frac$",
+    "a < b & c > d",
+    "_hidden_ ^ {x}",
+    "_",
+    "two\nlines",
+    "שלום عالم",
+    "mug 😀🎁",
+    "x" * 300,
+    "100 % \\$ $$",
+    "<b>bold</b>",
+]
+
+
+def dial_rows(numbers: list[int]) -> pd.DataFrame:
+    rows = [("ivf", np.nan, probe, probe / 8, probe / 10) for probe in (1, 4, 8)]
+    rows += [("hnsw", M, ef, ef / 100 - 1 / M, ef * M / 10_000) for M in numbers for ef in (50, 99)]
+    return pd.DataFrame(rows, columns=["index", "M", "value", "recall", "compared"])
+
+
+def frontier_rows(names: list[str]) -> pd.DataFrame:
+    rows = [(kind, name, r, 2 - r) for name in names for kind in "ab" for r in (0.5, 1.0)]
+    return pd.DataFrame(rows, columns=["vectors", "index", "recall", "ms"])
+
+
+def numbers(names: list[str], rows: int = 3) -> dict[str, np.ndarray]:
+    return {name: np.arange(1.0, rows + 1) + place for place, name in enumerate(names)}
+
+
+def bar_table(names: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({"cold": 0.1, "tail": 0.2}, index=names)
+
+
+def arm_rows(names: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({"arm": np.repeat(names, 2), "R@100": np.arange(2.0 * len(names))})
+
+
+# name → the figure of arms by these names, all other text being t; None: as many as there are
+ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
+    "curves": (lambda n, t: figures.curves(numbers(n), t, t, t), 5),
+    "heat": (lambda n, t: figures.heat(bar_table(n), t, t, t), None),
+    "arms": (lambda n, t: figures.arms(arm_rows(n), "R@100", t), None),
+    "slice_bars": (lambda n, t: figures.slice_bars(bar_table(n), t, t, t), 5),
+    "paths": (lambda n, t: figures.paths({m: PLANE[:3] for m in n}, t, t, t), 2),
+    "lines": (lambda n, t: figures.lines({t: numbers(n)}, np.arange(1, 4), t, t), 4),
+    "dials": (lambda n, t: figures.dials(dial_rows([2 + i for i, _ in enumerate(n)])), 3),
+    "frontier": (lambda n, t: figures.frontier(frontier_rows(n), {"a": t, "b": t}), 8),
+    "losses_by_age": (lambda n, t: figures.losses_by_age({m: [GAIN] * 2 for m in n}, [1, 2], t), 2),
+    "stacked": (lambda n, t: figures.stacked(bar_table(n).T, t, t), 4),
+    "histograms": (lambda n, t: figures.histograms(numbers(n), t, t, t), 3),
+    "places": (lambda n, t: figures.places({m: np.arange(3) for m in n}), None),
+    "moves": (lambda n, t: figures.moves(PLANE, PLANE[:3], PLANE[3:6], numbers(n)), 3),
+    "differences": (lambda n, t: figures.differences(dict.fromkeys(n, GAIN), t, t), None),
+    "over": (lambda n, t: figures.over(np.arange(3), numbers(n), t, t, t), 5),
+    "views_of": (lambda n, t: figures.views_of(PLANE, {m: PLANE[:3] for m in n}, t), None),
+    "bars": (lambda n, t: figures.bars(pd.Series(1.5, index=n), t, t, t), None),
+    "multiples": (lambda n, t: figures.multiples({t: numbers(n)}, [1, t, 3], t, {t: 1.0}), 5),
+    "gains": (lambda n, t: figures.gains({t: {m: [GAIN] for m in n}}, [t], t, t), 7),
+    "before_after": (
+        lambda n, t: figures.before_after(PLANE, PLANE[:2], PLANE[:3], n, n[::-1], (t, t)),
+        None,
+    ),
+}
+every = pytest.mark.parametrize("name", ARMS)
+
+
+def drawn(figure: Figure) -> list[Text]:
+    """All text of the figure, as it is drawn into a PNG."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=30, bbox_inches="tight")
+    assert file.getvalue().startswith(b"\x89PNG")
+    return figure.findobj(Text)
+
+
+@every
+@pytest.mark.filterwarnings("error", "ignore:constrained_layout not applied")
+def test_text_of_a_log_is_drawn_as_it_stands(name: str):
+    """Names, titles, ticks and legends: no formula but a logarithmic axis's powers."""
+    draw, most = ARMS[name]
+    for start in range(0, len(HARD), most or len(HARD)):
+        arms = HARD[start : start + (most or len(HARD))]
+        found = drawn(draw(arms, arms[0]))
+        shown = {text.get_text().replace("\u200b", "") for text in found}
+        own = {f"{arm} (3)" for arm in arms} if name in ("moves", "histograms") else set(arms)
+        assert own <= shown or name == "dials"
+        formulas = {text.get_text() for text in found if text.get_parse_math()} - {""}
+        assert all(formula.startswith("$\\mathdefault{") for formula in formulas)
+
+
+def test_powers_on_logarithmic_axes_stay_formulas():
+    found = drawn(figures.head_effect(np.arange(1, 2_000)))
+    powers = [text for text in found if "mathdefault" in text.get_text() and text.get_visible()]
+    assert len(powers) > 4 and all(text.get_parse_math() for text in powers)
+
+
+@every
+def test_every_arm_is_drawn_or_all_are_refused(name: str):
+    """As many arms as the figure tells apart have as many names in it; one more is refused."""
+    draw, most = ARMS[name]
+    arms = [f"arm {number}" for number in range((most or 11) + 1)]
+    shown = " ".join(text.get_text() for text in drawn(draw(arms[:-1], "title")))
+    if name == "dials":
+        assert all(f"M = {2 + number}" in shown for number in range(3))
+    else:
+        assert all(arm in shown for arm in arms[:-1])
+    if most:
+        assert f"tells {most + (name == 'dials')} apart; draw fewer" in refusal(draw, arms, "title")
+
+
+@every
+def test_nothing_to_draw_is_said_in_a_sentence(name: str):
+    draw, _ = ARMS[name]
+    if name not in ("before_after", "dials", "lines", "gains", "multiples"):
+        assert refusal(draw, [], "title").startswith("there is nothing to draw")
+    for draw in (
+        lambda: figures.lines({}, np.arange(3), "x", "y"),
+        lambda: figures.gains({}, [], "x", "y"),
+        lambda: figures.multiples({}, [], "x", {}),
+        lambda: figures.dials(dial_rows([4])[:0]),
+        lambda: figures.head_effect(np.array([])),
+        lambda: figures.curves({"empty": np.array([])}, "x", "y", "title"),
+        lambda: figures.histograms({"full": np.ones(3), "empty": []}, "x", "y", "title"),
+        lambda: figures.heat(pd.DataFrame([[np.nan]]), "title", "x", "y"),
+    ):
+        assert refusal(draw).startswith("there is nothing to draw")
+
+
+def test_newcomers_of_no_week(tiny: EventLog):
+    assert "the log's days are 2020-01-01 … 2020-01-06" in refusal(
+        figures.newcomers, tiny, "2020-02-01"
+    )
+    heights = [bar.get_height() for bar in figures.newcomers(tiny, "2020-01-01").axes[0].patches]
+    assert sum(heights) == 4  # mug, bag, lamp, vase
+
+
+def test_dials_of_one_kind_alone():
+    for kind in ("ivf", "hnsw"):
+        table = dial_rows([4])
+        left, right = figures.dials(table[table["index"] == kind]).axes
+        assert [len(left.lines), len(right.lines)] == ([1, 0] if kind == "ivf" else [0, 1])
