@@ -434,7 +434,7 @@ def test_a_save_that_fails_leaves_the_old_file(file: Path, index: FaissIndex, mo
         target.write(b"half")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(module.np, "savez", full_disk)
+    monkeypatch.setattr(np, "savez", full_disk)
     with pytest.raises(OSError, match="no space left"):
         index.save(file)
     assert file.read_bytes() == before and [path.name for path in file.parent.iterdir()] == [file.name]
@@ -543,7 +543,7 @@ except ValueError as error:
 """
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-    monkeypatch.setenv("PYTHONPATH", str(Path(module.__file__).parent.parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(module.__file__).parent.parent.parent))
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout.splitlines()[0], done.stderr) == (0, "[[3]]", "")
     assert re.fullmatch(r"Milvus at .*items.db refuses: .*nowhere.*\.", done.stdout.splitlines()[1])
