@@ -1,4 +1,4 @@
-"""What every vector index must do: a machine for hypothesis, against a dictionary and brute force."""
+"""What every vector index must do: random lives by hypothesis, against brute force."""
 
 import importlib.util
 import tempfile
@@ -164,7 +164,7 @@ class Contract(RuleBasedStateMachine):
 
 
 def check_contract(make: Make, exact: bool, examples: int, steps: int) -> None:
-    """Drive an index through that many lives. The same ones each time: a test must not be a lottery."""
+    """Drive an index through that many lives, the same ones each time: no test is a lottery."""
     with tempfile.TemporaryDirectory() as folder:
         machine = {"make": staticmethod(make), "exact": exact, "folder": Path(folder)}
         run_state_machine_as_test(

@@ -1,4 +1,4 @@
-"""The contract of `VectorIndex`, for every engine of the library and for one that is made up here."""
+"""The contract of `VectorIndex`, for every engine of the library and for a made-up one."""
 
 import importlib
 import itertools
@@ -18,7 +18,7 @@ FULL = {"nprobe": 1_000, "M": 64, "ef_construction": 1_000, "ef_search": 1_000} 
 @pytest.mark.parametrize("make", LOCAL)
 def test_an_engine_lives_up_to_the_contract(make: Make):
     engine = getattr(make, "func", make)
-    dials = {name: value for name, value in FULL.items() if isinstance(vars(engine).get(name), Dial)}
+    dials = {name: FULL[name] for name in FULL if isinstance(vars(engine).get(name), Dial)}
     product = getattr(make, "keywords", {}).get("kind") == "ivfpq"
     check_contract(lambda: make(**dials), not product, 12 if product else 40, 20)
 

@@ -255,8 +255,9 @@ class Kind:
     def __set__(self, index: VectorIndex, kind: str) -> None:
         if not isinstance(kind, str) or kind not in self.kinds:
             raise ValueError(f"kind is {kind!r:.50}; there are {', '.join(self.kinds)}.")
-        if vars(index).setdefault("kind", str(kind)) != kind:
-            raise ValueError(f"this index is of kind '{self.kind}'; make another one of '{kind}'.")
+        fixed = vars(index).setdefault("kind", str(kind))
+        if fixed != kind:
+            raise ValueError(f"this index is of kind '{fixed}'; make another one of '{kind}'.")
 
 
 # -- graphs --------------------------------------------------------------------------------------
@@ -395,6 +396,8 @@ def _matrix(vectors: Vectors, name: str) -> np.ndarray:
         vectors = np.asarray(vectors)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name} are no table of numbers; they need to be, [n, d].") from error
+    if vectors.ndim == 2 and vectors.dtype == object:  # columns that pandas keeps as Arrow's
+        vectors = pd.DataFrame(vectors).infer_objects().to_numpy()
     if vectors.ndim != 2:
         raise ValueError(f"{name} have {vectors.ndim} dimension(s); they need two, [n, d].")
     if vectors.dtype.kind not in "fiub" or vectors.shape[1] == 0:

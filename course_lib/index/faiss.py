@@ -14,8 +14,8 @@ from course_lib.index.base import Dial, Found, Kind, Tombstones, VectorIndex
 class FaissIndex(VectorIndex):
     """Faiss (Douze et al., 2024), in this process. `kind` is one of
 
-    - "flat": compares the query with every vector; exact, and the yardstick. A change moves all
-      vectors behind the first one replaced.
+    - "flat": compares the query with every vector; exact, and the yardstick. A change renumbers all
+      rows: replacing 36 takes 0.3 ms among 4,000 vectors, 13 ms among 300,000 (a build: 2, 340 ms).
     - "ivf": k-means puts the vectors into `nlist` lists (by default √m), a query looks into the
       `nprobe` nearest. Changes in place. `build` learns the lists; after most items have changed,
       build again.
@@ -66,7 +66,7 @@ class FaissIndex(VectorIndex):
                 f"vectors have {d} columns, which can't be cut into pq_m = {parts} equal parts."
             )
         recipe = {
-            "flat": "IDMap,Flat",
+            "flat": "IDMap2,Flat",
             "ivf": f"IVF{lists},Flat",
             "ivfpq": f"IVF{lists},PQ{parts}",
             "hnsw": f"HNSW{self.M},Flat",
@@ -106,19 +106,27 @@ class FaissIndex(VectorIndex):
         return index.search(queries, k, params=faiss.SearchParametersIVF(nprobe=index.nlist))
 
     def _upsert(self, vectors: np.ndarray, ids: np.ndarray) -> None:
+        index = self._index
         if self.kind == "hnsw":
-            row = self._index.ntotal
+            row = index.ntotal
             try:
-                self._index.add(vectors)
+                index.add(vectors)
             except BaseException:  # Ctrl-C, say: what Faiss has taken by then is dead
-                self._held.add(ids[:0], self._index.ntotal)
+                self._held.add(ids[:0], index.ntotal)
                 self._tidy()
                 raise
             self._held.add(ids, row)
             self._tidy()
         else:
-            self._delete(ids[self._known(ids)])
-            self._index.add_with_ids(vectors, ids)
+            known = ids[self._known(ids)]
+            old = index.reconstruct_batch(known)
+            index.remove_ids(known)
+            try:
+                index.add_with_ids(vectors, ids)
+            except BaseException:
+                index.remove_ids(ids)
+                index.add_with_ids(old, known)
+                raise
             self._held.update(ids.tolist())
 
     def _delete(self, ids: np.ndarray) -> None:
@@ -126,8 +134,8 @@ class FaissIndex(VectorIndex):
             self._held.bury(ids)
             self._tidy()
         else:
-            self._held.difference_update(ids.tolist())
             self._index.remove_ids(ids)
+            self._held.difference_update(ids.tolist())
 
     def _tidy(self) -> None:
         """Hide a graph's dead rows, or build it anew without them."""

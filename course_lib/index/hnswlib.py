@@ -61,7 +61,11 @@ class HnswlibIndex(VectorIndex):
         row = len(self._held.ids)
         if row + len(ids) > self._index.get_max_elements():
             self._index.resize_index((row + len(ids)) * 5 // 4)
-        self._index.add_items(vectors, row + np.arange(len(ids)))
+        try:
+            self._index.add_items(vectors, row + np.arange(len(ids)))
+        except BaseException:  # Ctrl-C, say
+            self._rebuild()
+            raise
         self._hide(self._held.add(ids, row))
 
     def _delete(self, ids: np.ndarray) -> None:
@@ -71,8 +75,11 @@ class HnswlibIndex(VectorIndex):
         for row in dead.tolist():
             self._index.mark_deleted(row)
         if self._held.crowded():
-            living = self._held.living()
-            self._build(self._vectors(living), self._held.ids[living])
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        living = self._held.living()
+        self._build(self._vectors(living), self._held.ids[living])
 
     def _vectors(self, rows: np.ndarray) -> np.ndarray:
         return np.asarray(self._index.get_items(rows), np.float32).reshape(

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
+import uuid
 import weakref
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -121,19 +122,24 @@ class MilvusIndex(VectorIndex):
 
     @_in_one_sentence
     def _build(self, vectors: np.ndarray, ids: np.ndarray) -> None:
-        client, aside, wait = self._client, f"{self.collection}_new", {"timeout": self.timeout}
+        client, wait, name = self._client, {"timeout": self.timeout}, self.collection
+        aside = f"{name}_{uuid.uuid4().hex}"  # nobody else's
         schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("id", self._milvus.DataType.INT64, is_primary=True)
         schema.add_field("vector", self._milvus.DataType.FLOAT_VECTOR, dim=vectors.shape[1])
-        client.drop_collection(aside, **wait)  # of a build that failed
-        client.create_collection(aside, schema=schema, consistency_level="Strong", **wait)
-        for part in _parts(ids):
-            client.insert(aside, _rows(vectors[part], ids[part]), **wait)
-        client.flush(aside, **wait)
-        client.create_index(aside, self._plan(len(ids)), **wait)
-        client.drop_collection(self.collection, **wait)
-        client.rename_collection(aside, self.collection, **wait)
-        client.load_collection(self.collection, **wait)
+        try:
+            client.create_collection(aside, schema=schema, consistency_level="Strong", **wait)
+            for part in _parts(ids):
+                client.insert(aside, _rows(vectors[part], ids[part]), **wait)
+            client.flush(aside, **wait)
+            client.create_index(aside, self._plan(len(ids)), **wait)
+            if client.has_collection(name, **wait):
+                client.rename_collection(name, f"{aside}_old", **wait)
+            client.rename_collection(aside, name, **wait)
+        finally:
+            client.drop_collection(aside, **wait)  # it is still there if something failed
+        client.load_collection(name, **wait)
+        client.drop_collection(f"{aside}_old", **wait)
         self._last_size = len(ids)
 
     def _plan(self, m: int):
