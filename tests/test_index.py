@@ -17,6 +17,7 @@ from helpers import refusal, unit_vectors
 from index_contract import LOCAL, Make, Reference, needs_hnswlib
 
 from course_lib.index import FaissIndex, HnswlibIndex, MilvusIndex, VectorIndex
+from course_lib.index import faiss as module
 
 IDS = np.random.default_rng(0).permutation(np.arange(10_000, 10_300))
 NAN, INFINITY = float("nan"), float("inf")
@@ -491,8 +492,8 @@ def test_a_build_that_is_refused_or_fails_leaves_the_index_as_it_was(monkeypatch
     index.pq_m = 5
     message = refusal(index.build, unit_vectors(3, 12, seed=3), np.arange(3))
     assert message == "vectors have 12 columns, which can't be cut into pq_m = 5 equal parts."
-    trained = index._trained
-    monkeypatch.setattr(index, "_trained", lambda v: Failing(trained(v), "add_with_ids"))
+    trained = module._trained
+    monkeypatch.setattr(module, "_trained", lambda *a: Failing(trained(*a), "add_with_ids"))
     index.pq_m = None
     with pytest.raises(KeyboardInterrupt):
         index.build(unit_vectors(30, 12, seed=3), np.arange(30))

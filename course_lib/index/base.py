@@ -130,7 +130,7 @@ class VectorIndex(Engine):
             k = min(wanted, self._count(wanted))
             if k == 0:
                 raise ValueError("the index is empty; build it with item vectors first.")
-            self._check_columns(queries, "queries")
+            _check_columns(queries, "queries", self.dim)
             if len(queries) == 0:
                 return np.zeros((0, k), np.float32), np.zeros((0, k), np.int64)
             return self._search(queries, k)
@@ -139,7 +139,7 @@ class VectorIndex(Engine):
         """Add vectors [m, d] with new ids [m], replace those of known ids. Raises as `build`."""
         vectors, ids = _pairs(vectors, ids)
         with self._lock:
-            self._check_columns(vectors, "vectors")
+            _check_columns(vectors, "vectors", self.dim)
             if len(ids) == 0:
                 return
             if self._size() == 0:  # nothing yet that an engine could have learned from
@@ -210,11 +210,6 @@ class VectorIndex(Engine):
         for engine in cls.__subclasses__():
             derived |= engine.engines()
         return derived
-
-    def _check_columns(self, vectors: np.ndarray, name: str) -> None:
-        if self.dim is not None and vectors.shape[1] != self.dim:
-            columns = f"{vectors.shape[1]} columns, the index has {self.dim}"
-            raise ValueError(f"{name} have {columns}; use vectors of one model.")
 
 
 # -- settings ------------------------------------------------------------------------------------
@@ -414,3 +409,9 @@ def _matrix(vectors: Vectors, name: str) -> np.ndarray:
             where = f"NaN or infinity in row {int(good.argmin())}, {too_large}"
             raise ValueError(f"{name} hold {where}; the model that made them diverged.")
     return vectors
+
+
+def _check_columns(vectors: np.ndarray, name: str, dim: int | None) -> None:
+    if dim not in (None, vectors.shape[1]):
+        columns = f"{vectors.shape[1]} columns, the index has {dim}"
+        raise ValueError(f"{name} have {columns}; use vectors of one model.")

@@ -47,7 +47,7 @@ class FaissIndex(VectorIndex):
         self._living: faiss.IDSelector | None = None  # a graph's rows that count; None: all
 
     def _build(self, vectors: np.ndarray, ids: np.ndarray) -> None:
-        index = self._trained(vectors)
+        index = _trained(self, vectors)
         if self.kind == "hnsw":
             index.add(vectors)
             held = Tombstones(ids)
@@ -55,33 +55,6 @@ class FaissIndex(VectorIndex):
             index.add_with_ids(vectors, ids)
             held = set(ids.tolist())
         self._index, self._held, self._living = index, held, None
-
-    def _trained(self, vectors: np.ndarray) -> faiss.Index:
-        """An empty index that has learned what it must from the vectors."""
-        m, d = vectors.shape
-        lists = max(1, min(self.nlist or round(m**0.5), m))
-        parts = self.pq_m or max(p for p in range(1, max(d // 4, 1) + 1) if d % p == 0)
-        if self.kind == "ivfpq" and d % parts:
-            raise ValueError(
-                f"vectors have {d} columns, which can't be cut into pq_m = {parts} equal parts."
-            )
-        recipe = {
-            "flat": "IDMap2,Flat",
-            "ivf": f"IVF{lists},Flat",
-            "ivfpq": f"IVF{lists},PQ{parts}",
-            "hnsw": f"HNSW{self.M},Flat",
-        }[self.kind]
-        index = faiss.index_factory(d, recipe, faiss.METRIC_INNER_PRODUCT)
-        if self.kind == "hnsw":
-            index.hnsw.efConstruction = self.ef_construction
-        if self.kind == "ivfpq":
-            index.do_polysemous_training = False  # slow, and for a search that is not ours
-            index.pq.cp.min_points_per_centroid = 1  # or Faiss warns on stderr when items are few
-        if self.kind in ("ivf", "ivfpq"):
-            index.cp.min_points_per_centroid = 1
-            index.train(np.resize(vectors, (max(m, 256), d)))  # a byte tells 256 vectors apart
-            index.set_direct_map_type(faiss.DirectMap.Hashtable)  # finds an id's list, to remove it
-        return index
 
     def _search(self, queries: np.ndarray, k: int) -> Found:
         index = self._index
@@ -162,3 +135,30 @@ class FaissIndex(VectorIndex):
             self._tidy()
         else:
             self._held = set(ids.tolist())
+
+
+def _trained(dials: FaissIndex, vectors: np.ndarray) -> faiss.Index:
+    """An index that has learned from the vectors what it must, and holds none of them."""
+    (m, d), kind = vectors.shape, dials.kind
+    lists = max(1, min(dials.nlist or round(m**0.5), m))
+    parts = dials.pq_m or max(p for p in range(1, max(d // 4, 1) + 1) if d % p == 0)
+    if kind == "ivfpq" and d % parts:
+        cut = f"{d} columns, which can't be cut into pq_m = {parts} equal parts"
+        raise ValueError(f"vectors have {cut}.")
+    recipes = {
+        "flat": "IDMap2,Flat",
+        "ivf": f"IVF{lists},Flat",
+        "ivfpq": f"IVF{lists},PQ{parts}",
+        "hnsw": f"HNSW{dials.M},Flat",
+    }
+    index = faiss.index_factory(d, recipes[kind], faiss.METRIC_INNER_PRODUCT)
+    if kind == "hnsw":
+        index.hnsw.efConstruction = dials.ef_construction
+    if kind == "ivfpq":
+        index.do_polysemous_training = False  # slow, and for a search that is not ours
+        index.pq.cp.min_points_per_centroid = 1  # or Faiss warns on stderr when items are few
+    if kind in ("ivf", "ivfpq"):
+        index.cp.min_points_per_centroid = 1
+        index.train(np.resize(vectors, (max(m, 256), d)))  # a byte tells 256 vectors apart
+        index.set_direct_map_type(faiss.DirectMap.Hashtable)  # finds an id's list, to remove it
+    return index

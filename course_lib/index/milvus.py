@@ -122,17 +122,10 @@ class MilvusIndex(VectorIndex):
 
     @_in_one_sentence
     def _build(self, vectors: np.ndarray, ids: np.ndarray) -> None:
-        client, wait, name = self._client, {"timeout": self.timeout}, self.collection
+        client, name, wait = self._client, self.collection, {"timeout": self.timeout}
         aside = f"{name}_{uuid.uuid4().hex}"  # nobody else's
-        schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("id", self._milvus.DataType.INT64, is_primary=True)
-        schema.add_field("vector", self._milvus.DataType.FLOAT_VECTOR, dim=vectors.shape[1])
         try:
-            client.create_collection(aside, schema=schema, consistency_level="Strong", **wait)
-            for part in _parts(ids):
-                client.insert(aside, _rows(vectors[part], ids[part]), **wait)
-            client.flush(aside, **wait)
-            client.create_index(aside, self._plan(len(ids)), **wait)
+            self._fill(aside, vectors, ids)
             if client.has_collection(name, **wait):
                 client.rename_collection(name, f"{aside}_old", **wait)
             client.rename_collection(aside, name, **wait)
@@ -142,15 +135,20 @@ class MilvusIndex(VectorIndex):
         client.drop_collection(f"{aside}_old", **wait)
         self._last_size = len(ids)
 
-    def _plan(self, m: int):
-        lists = min(self.nlist or round(m**0.5), m // 39)  # k-means wants 39 vectors a list
-        kind = self.kind if self.kind != "IVF_FLAT" or lists else "FLAT"
-        graph = {"M": self.M, "efConstruction": self.ef_construction}
-        dials = {"FLAT": {}, "HNSW": graph, "IVF_FLAT": {"nlist": lists}}[kind]
-        plan = self._client.prepare_index_params()
+    def _fill(self, name: str, vectors: np.ndarray, ids: np.ndarray) -> None:
+        client, wait = self._client, {"timeout": self.timeout}
+        schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", self._milvus.DataType.INT64, is_primary=True)
+        schema.add_field("vector", self._milvus.DataType.FLOAT_VECTOR, dim=vectors.shape[1])
+        client.create_collection(name, schema=schema, consistency_level="Strong", **wait)
+        for part in _parts(ids):
+            client.insert(name, _rows(vectors[part], ids[part]), **wait)
+        client.flush(name, **wait)
+        plan = client.prepare_index_params()
+        kind, dials = _recipe(self, len(ids))
         nested = {"params": dials}  # both a server and Milvus Lite read this form
         plan.add_index("vector", index_type=kind, metric_type="IP", params=nested)
-        return plan
+        client.create_index(name, plan, **wait)
 
     @_in_one_sentence
     def _search(self, queries: np.ndarray, k: int) -> Found:
@@ -220,6 +218,13 @@ class MilvusIndex(VectorIndex):
         if self.dim != dim:  # the constructor has looked
             missing = f"no collection '{self.collection}' of {dim} columns"
             raise ValueError(f"Milvus at {self.uri} has {missing}; build the index again.")
+
+
+def _recipe(dials: MilvusIndex, m: int) -> tuple[str, dict[str, int]]:
+    lists = min(dials.nlist or round(m**0.5), m // 39)  # k-means wants 39 vectors a list
+    if dials.kind == "HNSW":
+        return "HNSW", {"M": dials.M, "efConstruction": dials.ef_construction}
+    return ("IVF_FLAT", {"nlist": lists}) if dials.kind == "IVF_FLAT" and lists else ("FLAT", {})
 
 
 def _parts(ids: np.ndarray) -> list[slice]:
