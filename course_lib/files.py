@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """A new file beside `path` to write to; when the block ends, it replaces `path` in one step.
 
     If the block raises, or the process is killed, what was at `path` before is still there. Where

@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 import pytest
 
-from course_lib import experiments
+from course_lib import experiments, results
 from course_lib.experiments import frontier, index_recall, one_core, synthetic_vectors
 
 
@@ -56,7 +56,7 @@ def test_one_core_gives_everything_back():
 
 
 def test_the_committed_table_is_what_the_experiment_makes():
-    table = experiments.load("index_frontier")
+    table = results.load("index_frontier")
     for data, names in (
         ("course", experiments.SMALL_INDEXES),
         ("million", experiments.LARGE_INDEXES),

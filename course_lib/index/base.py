@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from course_lib.files import whole_file
+from course_lib.files import atomic_write
 
 Vectors = np.ndarray | torch.Tensor
 Found = tuple[np.ndarray, np.ndarray]  # scores [n, k], falling, and ids [n, k]
@@ -172,7 +172,7 @@ class VectorIndex(Engine):
             meta = {"format": FORMAT, "class": type(self).__name__, "version": self.version}
             meta |= {"settings": dataclasses.asdict(self), "dim": self.dim}
             arrays = self._arrays()
-        with whole_file(path) as new, open(new, "wb") as file:
+        with atomic_write(path) as new, open(new, "wb") as file:
             np.savez(file, meta=np.array(json.dumps(meta)), **arrays)
 
     @classmethod
