@@ -9,7 +9,6 @@ import importlib.util
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -154,15 +153,6 @@ def test_form_of_the_notebook(chapter: str):
         assert (
             not re.search(r"https?://|^\s*[!%]", cell.source, re.M) or cell.cell_type == "markdown"
         )
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    sizes = [
-        sum(line.strip() != "" and line.strip()[0] != "#" for line in cell.source.split("\n"))
-        for cell in code
-    ]
-    read_by_students = [
-        size for size, cell in zip(sizes, code, strict=True) if kind(cell) != "hidden"
-    ]
-    assert statistics.median(read_by_students) <= 6 and max(sizes) <= 20
 
 
 @each_chapter
