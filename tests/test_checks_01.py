@@ -11,10 +11,14 @@ def without_missing_kinds(hour, day):
     return np.abs(one - other).sum() / 2
 
 
-OWN = [
-    ("head_share", lambda counts, share: counts.sort() or 0.6, "in place"),
-    ("mix_distance", without_missing_kinds, "stopped with ValueError"),
-]
+OWN = {
+    "head_share": [
+        (lambda counts, share: counts.sort() or 0.6, "in place"),
+    ],
+    "mix_distance": [
+        (without_missing_kinds, "stopped with ValueError"),
+    ],
+}
 
 
 def test_the_references_against_numbers_by_hand():

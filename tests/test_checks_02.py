@@ -13,15 +13,17 @@ def in_place(day, items, m, half_life):
     return 0.0
 
 
-OWN = [
-    ("cosines", lambda users, items: items @ users.T, "expected shape"),
-    ("surprise", in_place, "in place"),
-    (
-        "verdicts",
-        lambda *given: chapter_02.verdicts_by_hand(*given, 3).sort_index(),
-        "ed the index",
-    ),
-]
+OWN = {
+    "cosines": [
+        (lambda users, items: items @ users.T, "expected shape"),
+    ],
+    "surprise": [
+        (in_place, "in place"),
+    ],
+    "verdicts": [
+        (lambda *given: chapter_02.verdicts_by_hand(*given, 3).sort_index(), "ed the index"),
+    ],
+}
 
 
 def test_the_references_against_numbers_by_hand():

@@ -97,25 +97,25 @@ def place_by_place(search, tuning, test, floor, values):
     return good[0], 1.0
 
 
-OWN = [
-    ("service", NetworkFirst, "After a night that failed.*the new network searched the old item"),
-    ("service", ReadTwice, "the old network searched the new item vectors"),
-    (
-        "service",
-        GoneMeanwhile,
-        "After a night that failed: answer stopped with ValueError: nothing",
-    ),
-    ("service", NoError, "and it returns"),
-    ("service", IndexErrorInstead, "should raise ValueError, but answer stopped with IndexError"),
-    ("service", Unpacks, "stopped with ValueError: not enough values .* raise ValueError yourself"),
-    ("service", HalfAtFirst, "While the first version is computed.*and it returns"),
-    ("service", LosesItMeanwhile, "While the new item vectors are computed.*the new network sear"),
-    ("service", Unwritten, "not written yet"),
-    ("service", lambda: object(), "a method publish"),
-    ("choose_ef", place_by_place, "place compared with place"),
-    ("choose_ef", looks_before, "asked once"),
-    ("choose_ef", at_40, "ValueError should be raised"),
-]
+OWN = {
+    "service": [
+        (NetworkFirst, "After a night that failed.*the new network searched the old item"),
+        (ReadTwice, "the old network searched the new item vectors"),
+        (GoneMeanwhile, "After a night that failed: answer stopped with ValueError: nothing"),
+        (NoError, "and it returns"),
+        (IndexErrorInstead, "should raise ValueError, but answer stopped with IndexError"),
+        (Unpacks, "stopped with ValueError: not enough values .* raise ValueError yourself"),
+        (HalfAtFirst, "While the first version is computed.*and it returns"),
+        (LosesItMeanwhile, "While the new item vectors are computed.*the new network sear"),
+        (Unwritten, "not written yet"),
+        (lambda: object(), "a method publish"),
+    ],
+    "choose_ef": [
+        (place_by_place, "place compared with place"),
+        (looks_before, "asked once"),
+        (at_40, "ValueError should be raised"),
+    ],
+}
 
 
 def test_a_watched_service_shows_the_steps_of_publish():
