@@ -142,7 +142,7 @@ def case(
     - `of`: what is compared of an answer, as `of(answer)`.
     """
     __tracebackhide__ = True
-    before = _copy(given)
+    before = _fresh(given)
     found = of(run(function, *given))
     problem = _difference(found, *_near(expected))
     if problem is None:
@@ -150,7 +150,7 @@ def case(
     for reason, wrong in (mistakes or {}).items():
         with warnings.catch_warnings(), contextlib.suppress(Exception):
             warnings.simplefilter("ignore")
-            other = of(wrong(*_copy(before)))
+            other = of(wrong(*_fresh(before)))
             if _difference(found, other, _near(expected)[1]) is None:
                 problem += f" {reason}"
                 break
@@ -235,12 +235,14 @@ def _in_time(function: Callable, arguments: tuple, seconds: float) -> object:
                 continue
 
 
+def _fresh(arguments: tuple) -> tuple:
+    """The arguments with generators that stand where these do; nothing else moves on."""
+    kinds = {torch.Generator: torch.Generator.clone_state, np.random.Generator: copy.deepcopy}
+    return tuple(kinds.get(type(one), lambda same: same)(one) for one in arguments)
+
+
 def _copy(value: object) -> object:
     """A copy of what `_unchanged` can compare; anything else (a model, a log) is what it is."""
-    if isinstance(value, torch.Generator):
-        return value.clone_state()
-    if isinstance(value, np.random.Generator):
-        return copy.deepcopy(value)
     if isinstance(value, torch.Tensor):
         return value.detach().clone() if value.layout == torch.strided else None
     if isinstance(value, (np.ndarray, pd.DataFrame, pd.Series, set)):
