@@ -15,7 +15,7 @@ import pytest
 from course_lib.checks import guard
 
 SOURCE = Path(__file__).parent.parent / "notebooks" / "exercises" / "source"
-CHAPTERS = [path.name[:2] for path in sorted(SOURCE.glob("0[123456789]*"))]
+CHAPTERS = [path.name[:2] for path in sorted(SOURCE.glob("[01]*"))][:11]
 CHECKS = {n: importlib.import_module(f"course_lib.checks.chapter_{n}") for n in CHAPTERS}
 OWN = {n: importlib.import_module(f"test_checks_{n}").OWN for n in CHAPTERS}
 EXERCISES = [
@@ -54,6 +54,7 @@ def caught(check, *answer) -> str:
     return message
 
 
+@pytest.mark.filterwarnings("ignore")  # a wrong function may divide by 0
 @pytest.mark.parametrize(("chapter", "exercise"), EXERCISES)
 def test_a_right_answer_passes_and_each_mistake_is_named(chapter, exercise, monkeypatch, capsys):
     check, more, known = getattr(CHECKS[chapter], f"check_{exercise}"), MORE.get(exercise, ()), {}
