@@ -267,7 +267,7 @@ def check_left_to_guess(left_to_guess: Callable) -> None:
 
 
 def conditional(table: pd.DataFrame, hidden: list[str], seen: list[str]) -> float:
-    """H(hidden | seen), in nats: the mean of −log of the hidden values' share in the row's group."""
+    """H(hidden | seen), in nats: the mean −log of the hidden values' share in their group."""
     rows = table[[*hidden, *seen]].astype(object).where(table[[*hidden, *seen]].notna(), "–")
     rows, k = rows.to_numpy().tolist(), len(hidden)
     both = Counter((tuple(row[:k]), tuple(row[k:])) for row in rows)
@@ -276,7 +276,7 @@ def conditional(table: pd.DataFrame, hidden: list[str], seen: list[str]) -> floa
 
 
 def shared(one: Sequence[Hashable], other: Sequence[Hashable]) -> float:
-    """Mutual information of two columns [n], in nats: how much likelier pairs are than by chance."""
+    """Mutual information of two columns [n], in nats: how much likelier pairs are than chance."""
     pairs, n = Counter(zip(one, other, strict=True)), len(one)
     ones, others = Counter(one), Counter(other)
     return sum(c / n * ln(c * n / (ones[x] * others[y])) for (x, y), c in pairs.items())
