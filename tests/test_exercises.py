@@ -4,7 +4,7 @@ Nothing here writes into the course directory: nbgrader runs in copies of it.
 """
 
 import ast
-import importlib.util
+import inspect
 import os
 import re
 import shutil
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import wrong_answers as wrong
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import GenerateAssignment
@@ -37,6 +38,7 @@ CHAPTERS = [
 ]
 FOUND = sorted(path.name for path in (COURSE / "source").glob("*") if path.is_dir())
 STUB = '# YOUR CODE HERE\nraise NotImplementedError("This is not written yet.")'
+PASS_THE_CHECK = {"head-share", "service"}  # wrong answers that only the hidden tests see
 REGION = re.compile(r"^[ \t]*### BEGIN (SOLUTION|HIDDEN TESTS)\n(.*?)^[ \t]*### END \1$", re.M | re.S)
 
 each_chapter = pytest.mark.parametrize("chapter", FOUND)
@@ -86,12 +88,15 @@ def is_sentence(text: str) -> bool:
     return "\n" not in text and text.count(" ") >= 3 and text.rstrip("`)")[-1] in ".?!…"
 
 
-def wrong_answers(chapter: str) -> dict[str, tuple[str, str, list[str]]]:
-    path = Path(__file__).parent / "wrong_answers" / f"chapter_{chapter[:2]}.py"
-    spec = importlib.util.spec_from_file_location(f"wrong_answers_{chapter[:2]}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.WRONG
+def wrong_answers(chapter: str) -> dict[str, tuple[str, list[str]]]:
+    """Of three exercises, by grade_id: the source of the wrong answer, and what it must lose."""
+    answers, found = {grade_id(cell) for cell in read(chapter).cells if kind(cell) == "solution"}, {}
+    for name, answer in vars(wrong).items():
+        exercise = name.lower().replace("_", "-")
+        if exercise in answers and answer.__module__ == wrong.__name__:
+            lost = [f"{exercise}-check"] * (exercise not in PASS_THE_CHECK) + [f"{exercise}-hidden"]
+            found[exercise] = inspect.getsource(answer), lost
+    return found
 
 
 # -- form -------------------------------------------------------------------------------------------------------------
@@ -183,15 +188,11 @@ def test_running_time_is_what_it_says(chapter: str):
 
 @each_chapter
 def test_form_of_the_wrong_answers(chapter: str):
-    notebook, wrong = read(chapter), wrong_answers(chapter)
-    answers = {grade_id(cell): cell.source for cell in notebook.cells if kind(cell) == "solution"}
-    assert len(wrong) == 3 and set(wrong) <= set(answers)
-    for name, (what, code, lost) in wrong.items():
-        assert what.count(" ") >= 2 and ast.parse(code).body
-        assert lost and set(lost) <= set(graded(notebook)) and all(test.startswith(f"{name}-") for test in lost)
-        assert {node.name for node in ast.parse(answers[name]).body if isinstance(node, ast.FunctionDef)} <= {
-            node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)
-        }
+    notebook, answers = read(chapter), wrong_answers(chapter)
+    assert len(answers) == 3
+    for code, lost in answers.values():
+        assert is_sentence(ast.get_docstring(ast.parse(code).body[0]))
+        assert set(lost) <= set(graded(notebook))
 
 
 # -- nbgrader ---------------------------------------------------------------------------------------------------------
@@ -275,7 +276,7 @@ def test_the_students_version_holds_no_solution(chapter: str, released: Path):
 @each_chapter
 def test_marks(chapter: str, released: Path, tmp_path: Path):
     """Three students in one run of `nbgrader autograde`: who solved everything, who touched nothing, who got three wrong."""
-    source, wrong = read(chapter), wrong_answers(chapter)
+    source, wrong_ones = read(chapter), wrong_answers(chapter)
     course = copy_of_course(tmp_path / "course", chapter)
     shutil.copytree(released / "release" / chapter, course / "release" / chapter)
     shutil.copy(released / "gradebook.db", course)
@@ -283,7 +284,8 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
     solved = {name: solved[name] for name in (grade_id(cell) for cell in source.cells if kind(cell) == "solution")}
     submit(course, "solved", chapter, solved)
     submit(course, "untouched", chapter, {})
-    submit(course, "wrong", chapter, solved | {name: code for name, (_, code, _) in wrong.items()})
+    wrongly = {name: f"{solved[name]}\n\n\n{code}" for name, (code, _) in wrong_ones.items()}
+    submit(course, "wrong", chapter, solved | wrongly)
     log = nbgrader(course, "autograde", chapter)
 
     points = graded(source)
@@ -303,7 +305,7 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
             message,
         )
 
-    lost = {name for _, _, names in wrong.values() for name in names}
+    lost = {name for _, names in wrong_ones.values() for name in names}
     assert {name for name, (given, most) in found["wrong"].items() if given < most} == lost, failed["wrong"]
     assert all(found["wrong"][name][0] == 0 for name in lost)
     for name in lost:

@@ -136,8 +136,7 @@ def check_newcomer_share(newcomer_share: Callable) -> None:
         return events["time"] >= start
 
     wrong = mistakes(
-        "Is the first event looked for among the late ones only? Then everybody is new; look "
-        "before you filter.",
+        "Is the first event looked for among the late ones only? Look before you filter.",
         lambda e, column, start, days: (age(e[late(e, start)], column) < days).mean(),
         "Is it a share of all events? It should be one of those from `start` on.",
         lambda e, column, start, days: ((age(e, column) < days) & late(e, start)).mean(),

@@ -91,14 +91,11 @@ def check_batch_loss(batch_loss: Callable) -> None:
         of(q=lambda q, tau: 0 * q),
         "Is nothing masked?",
         of(lambda ids, owners: same(ids) & False),
-        "Only copies of the pair's own item are masked; what else its user bought in this batch is "
-        "no negative either.",
+        "Only copies of the pair's own item are masked; mask all that its user bought.",
         of(lambda ids, owners: same(ids)),
-        "Only pairs of the same user are masked; copies of the pair's item, bought by others, are "
-        "no negatives either.",
+        "Only pairs of the same user are masked; mask others' copies of the item, too.",
         of(lambda ids, owners: same(owners)),
-        "Pair 3 is somebody else's item 7, but pair 2's user bought item 7, too, as pair 0: it is "
-        "no negative of pair 2.",
+        "Pair 2's user bought item 7 as pair 0, so somebody else's copy, pair 3, is no negative.",
         of(lambda ids, owners: same(ids) | same(owners)),
         "Is a pair's own logit masked with the others? It must stay.",
         lambda *given: math.inf,  # −log 0
@@ -187,15 +184,13 @@ def check_surprise(surprise: Callable) -> None:
     wrong = mistakes(
         "Is a day counted before it is predicted? Test first, then learn.",
         lambda *given: by_hand(*given, lambda events: [(d - 1e-9, i) for d, i in events]).mean(),
-        "Is it halved by the number of days that had events? The two days without any forget as "
-        "well.",
+        "Is it halved by days that had events? The two days without any forget as well.",
         lambda day, *given: by_hand(np.unique(day, return_inverse=True)[1], *given).mean(),
         "Is the decay exp(−age / half-life)? After one half-life a half should be left.",
         lambda day, items, m, h: by_hand(day, items, m, h * math.log(2)).mean(),
         "Does nothing fade?",
         lambda day, items, m, h: by_hand(day, items, m, math.inf).mean(),
-        "`counts[items] += 1` counts an item once that comes twice; np.bincount and np.add.at "
-        "count both.",
+        "`counts[items] += 1` counts an item once that comes twice; np.add.at counts both.",
         lambda *given: by_hand(*given, lambda events: list(dict.fromkeys(events))).mean(),
         "Is it a mean of the days' means? Every event counts the same.",
         lambda day, *given: np.mean(by_days(by_hand(day, *given), day)),

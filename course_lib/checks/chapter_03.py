@@ -29,8 +29,7 @@ def check_best(best: Callable) -> None:
         lambda q, v, ids, out, k: [list(ids).index(i) for i in ranked(v @ q, ids, k, out)],
         "Item 7 was bought.",
         lambda q, v, ids, out, k: ranked(v @ q, ids, k),
-        "What is bought is a score of 0 now, and that is more than items have that point away; "
-        "give it −∞.",
+        "A score of 0 for what was bought beats items that point away; give it −∞.",
         lambda q, v, ids, out, k: ranked(v @ q, ids, k, out, 0),
         "Are bought items taken for rows? Row 4 holds item 5.",
         lambda q, v, ids, out, k: ids[ranked(v @ q, np.arange(len(ids)), k, out)],
@@ -92,8 +91,7 @@ def check_ivf_search(ivf_search: Callable) -> None:
         return np.argsort(-scores)[:k]
 
     wrong = mistakes(
-        "That is the right answer, and the wrong search: with nprobe = 1 only one list is looked "
-        "into.",
+        "That is the right answer by the wrong search: nprobe = 1 looks into one list only.",
         lambda query, vectors, owner, centres, nprobe, k: first(vectors @ query, k),
         "Are those places among the items seen? They should be rows.",
         lambda query, v, owner, c, nprobe, k: first(v[seen(query, owner, c, nprobe)] @ query, k),
@@ -133,8 +131,7 @@ def check_expected_compared(expected_compared: Callable) -> None:
         return (sizes**2).sum()
 
     wrong = mistakes(
-        "That holds for lists of equal size: a query falls into a large list more often than into "
-        "a small one.",
+        "That holds for equal lists; a query falls into a large list more often.",
         lambda sizes: len(sizes) + sizes.mean(),
         "The centres are compared as well.",
         lambda sizes: squares(sizes) / sizes.sum(),

@@ -75,8 +75,7 @@ def check_epoch(epoch: Callable[[int, int, torch.Generator], list[torch.Tensor]]
         return sorted(map(len, batches(found)), reverse=True)
 
     wrong = mistakes(
-        "The last batch is what was left over; the fewer negatives, the less it teaches. Cut parts "
-        "of nearly the same size.",
+        "The last batch is what was left over, with few negatives. Cut nearly equal parts.",
         lambda n, size, _: torch.arange(n).split(size),
         "What was left over is lost; an epoch has every event once.",
         lambda n, size, _: [part for part in torch.arange(n).split(size) if len(part) == size],
@@ -108,8 +107,7 @@ def check_grow(grow: Callable) -> None:
         return vocabulary | {value: place for place, value in places}, None
 
     wrong = mistakes(
-        "Are all values numbered anew, in the order of the alphabet? The model has learned mug as "
-        "1 and clock as 2.",
+        "Are all values numbered anew? The model has learned mug as 1 and clock as 2.",
         lambda v, table, values, _: behind({}, sorted({*v, *filter(None, values)})),
         "Are the new ones sorted? They come in the order in which the day met them.",
         lambda v, table, values, _: behind(v, sorted({*filter(None, values)} - {*v})),

@@ -29,8 +29,7 @@ def check_look_up(look_up: Callable) -> None:
     wrong = mistakes(
         "Is the row taken where the ID would stand, without asking whether it is there?",
         lambda base, ids, own, asked: own[torch.searchsorted(ids, asked)],
-        "Is an ID beyond the table's end taken for the last row? Somebody new has the default, row "
-        "0.",
+        "Is an ID beyond the table's end taken for the last row? It has the default, row 0.",
         last_row,
         "The own rows are not looked at.",
         lambda base, ids, own, asked: base[asked * (asked < len(base))],
@@ -250,14 +249,11 @@ def check_take_in(take_in: Callable) -> None:
         return take_in
 
     wrong = mistakes(
-        "Ann's bag of 09:50 came late, and is where its own time puts it. The model learns it now: "
-        "give it a time after 10:30.",
+        "Ann's bag of 09:50 came late, and is learned now: give it a time after 10:30.",
         of(late="kept", resort=True),
-        "Ann's bag of 09:50 came late and is lost. It happened: give it the first moment after "
-        "10:30.",
+        "Ann's bag of 09:50 came late and is lost. Give it the first moment after 10:30.",
         of(late="lost"),
-        "Ann's bag has kept its time, so the clock goes back. Give it the first moment after "
-        "10:30.",
+        "Ann's bag has kept its time, and the clock goes back. Use the moment after 10:30.",
         of(late="kept"),
         "Is the shard left in the order in which it was written? Sort it by time.",
         of(sort=False),

@@ -37,8 +37,7 @@ def check_conflict(conflict: Callable[[np.ndarray, np.ndarray], pd.Series]) -> N
         )
 
     wrong = mistakes(
-        "Is the hour compared with the whole day? It is a part of that, and agrees with itself; "
-        "leave it out.",
+        "Is the hour compared with the whole day? It agrees with itself; leave it out.",
         of(lambda gradients, hours, hour: gradients.mean(0), order=sorted),
         "Does each of the other hours weigh the same? Take the mean over their events.",
         of(means, order=sorted),
@@ -78,11 +77,9 @@ def check_seeds_needed(seeds_needed: Callable[[np.ndarray, float], int], predict
         return seeds_needed
 
     wrong = mistakes(
-        "Is 1.96 the quantile? That is the normal one; few seeds need Student's t, with one degree "
-        "of freedom less than seeds.",
+        "Is 1.96 the quantile? Few seeds need Student's t, with seeds − 1 degrees of freedom.",
         of(lambda seeds, pilot: 1.96),
-        "Is the standard deviation that of a whole population? Of a sample it divides by n − 1 "
-        "(ddof=1).",
+        "Is the deviation that of a whole population? A sample's divides by n − 1 (ddof=1).",
         of(ddof=0),
         "Is the quantile that of the pilot's three seeds? Of more seeds it is smaller.",
         of(lambda seeds, pilot: students(len(pilot), pilot)),
@@ -122,11 +119,9 @@ def check_effect(effect: Callable) -> None:
         return (pairs["R@100_x"] - pairs["R@100_y"]).set_axis(pairs["seed"])
 
     wrong = mistakes(
-        "Are all runs of one value set against all of the other? Some have no partner that shares "
-        "start and full_every.",
+        "Are all runs compared? Some have no partner that shares start and full_every.",
         unpaired,
-        "Six pairs are two for each seed, which are not independent; take the mean of a seed's "
-        "differences first.",
+        "The two pairs of a seed are not independent; take the mean of their differences first.",
         lambda *given: _interval(gaps(*given)),
         "Is it the other way round? It is `value` less `other`.",
         lambda *given: _interval(-gaps(*given).groupby(level=0).mean()),
@@ -171,14 +166,11 @@ def check_cheapest(cheapest: Callable) -> None:
         return cheapest
 
     wrong = mistakes(
-        "Monthly's interval goes from −0.021 to +0.019: it may lose ten times what is allowed. Not "
-        "being able to tell two arms apart does not make them equal; look at the interval's lower "
-        "end.",
+        "Monthly may lose 0.021, ten times what is allowed: look at the interval's lower end.",
         of(lambda mean, low, high, tolerance: low <= 0 <= high),
         "Weekly's mean loss is 0.001, twice what is allowed.",
         of(lambda mean, low, high, tolerance: low >= -0.002),
-        "Hourly is cheaper than any other and better by 0.01. Is it left out because the "
-        "difference is large?",
+        "Hourly is cheapest, and better by 0.01. Is it left out as the difference is large?",
         of(lambda mean, low, high, tolerance: max(-low, high) <= tolerance),
     )
     night = np.array([0.251, 0.249, 0.250, 0.252, 0.248])
@@ -248,14 +240,11 @@ def check_difference_of_differences(difference_of_differences: Callable) -> None
         return [mean, mean - half, mean + half, len(one)]
 
     wrong = mistakes(
-        "Is a block's R@100 the mean of its days' shares? A quiet day would weigh as much as a "
-        "busy one; add up hits and events.",
+        "Does a quiet day weigh as much as a busy one? Add up a block's hits and events.",
         of(pooled=False),
-        "Are days counted by their number in the table? The shop is closed on some; count by the "
-        "calendar.",
+        "Are days counted as the table has them? The shop closes on some; use the calendar.",
         of(calendar=False),
-        "Are the two differences' intervals put together afterwards? Take the difference block by "
-        "block: it is paired.",
+        "Are two intervals put together? Take the difference block by block: it is paired.",
         of_two_intervals,
         "Is the second difference added? It is to be subtracted.",
         of(weight=1),

@@ -30,8 +30,7 @@ def check_slice_shares(slice_shares: Callable) -> None:
         return rows.groupby(cut, observed=False).sum()
 
     wrong = mistakes(
-        "Does an item bought 20 times count as mid, or one bought 100 times as head? Tail ends "
-        "with 20, mid with 100.",
+        "Is an item bought 20 times mid, or 100 times head? Tail ends with 20, mid with 100.",
         lambda times: table(times, 0.5, right=False) / [len(times), times.sum()],
         "Is an item that was never bought in the tail? It is cold.",
         lambda times: table(times, -0.5) / [len(times), times.sum()],

@@ -180,11 +180,9 @@ def check_paired(paired: Callable) -> None:
         means,
         "It is arm less other, not the other way round.",
         lambda table, arm, other, column: of()(table, other, arm, column),
-        "That is no interval yet, only the mean less and plus one standard error; multiply it "
-        "by t.",
+        "That is only one standard error to each side; multiply it by t.",
         of(lambda n: 1),
-        "Is the factor 1.96? That is for many pairs; two leave one degree of freedom, and t is "
-        "12.7.",
+        "Is the factor 1.96? Two pairs leave one degree of freedom, and t is 12.7.",
         of(lambda n: stats.norm.ppf(0.975)),
         "Is t for two degrees of freedom? Two pairs leave one.",
         of(lambda n: stats.t.ppf(0.975, n)),

@@ -269,8 +269,7 @@ def check_nothing_shared(nothing_shared: Callable) -> None:
         of(lambda k, p: 1 - by_coins(k, p)),
         "That is the chance that one view has no word at all.",
         of(lambda k, p: p**k),
-        "That is the chance that both views have no word at all; they may have words, and none in "
-        "common.",
+        "That is the chance that both views are empty; they may have different words.",
         of(lambda k, p: p ** (2 * k)),
         "That asks for every word to be in one view and not in the other; it may be in neither.",
         of(lambda k, p: (2 * p * (1 - p)) ** k),

@@ -36,8 +36,7 @@ def check_information(information: Callable[[np.ndarray], float]) -> None:
         of(log=np.log2),
         "Are the counts divided by their sum? Chances add up to 1.",
         of(total=lambda counts: 1),
-        "That is the entropy of the pairs; inside the logarithm each chance is divided by the "
-        "product of its margins.",
+        "That is the entropy of the pairs; divide by the product of the margins in the logarithm.",
         lambda counts: -sum(p * ln(p) for p in (counts / counts.sum()).ravel() if p),
         "The sign: are the margins divided by the cell? It is the cell by the margins.",
         of(sign=-1),
@@ -85,8 +84,7 @@ def check_masked(masked: Callable[[pd.DataFrame, str], list[str]]) -> None:
     wrong = mistakes(
         "The seed stands first in its own row. Leave it out before you count relatives.",
         of(lambda seed: [], out=False),
-        "Is the seed taken for a relative as well? It is masked once, and both relatives are other "
-        "fields.",
+        "Is the seed taken for a relative as well? Both relatives are other fields.",
         of(out=False),
         "Those are the least related ones.",
         of(order=lambda row: row.sort_values(kind="stable")),
@@ -143,14 +141,11 @@ def check_related(related: Callable[[EventLog, pd.Timestamp], pd.DataFrame]) -> 
         return related
 
     wrong = mistakes(
-        "Are the items of the time from that day on among them? Take those listed by then, for "
-        "both measures.",
+        "Are items listed later among them? Take those listed by then, for both measures.",
         of((False, False)),
-        "The items listed later have a say in the first of the two measures; chance must be "
-        "measured on the same items.",
+        "Items listed later have a say in the first of the two measures; take the same items.",
         of((False, True)),
-        "Is one of the two in bits, and the other in nats? Both come from mutual_information, in "
-        "nats.",
+        "Is one of the two in bits? Both come from mutual_information, in nats.",
         of(less=lambda mi, chance: mi - chance / ln(2)),
         "Both are in nats already; dividing by log 2 makes bits.",
         of(less=lambda mi, chance: (mi - chance) / ln(2)),
@@ -160,8 +155,7 @@ def check_related(related: Callable[[EventLog, pd.Timestamp], pd.DataFrame]) -> 
         of(less=lambda mi, chance: chance - mi),
         "No field is its own relative: make the diagonal NaN.",
         of(diagonal=lambda less, mi: less),
-        "What stands on the diagonal is the field's entropy, and no field is its own relative: "
-        "make it NaN.",
+        "A field's entropy is on the diagonal; no field is its own relative: make it NaN.",
         of(diagonal=lambda less, mi: mi),
     )
     given = small_log(), pd.Timestamp("2020-02-01")
@@ -184,15 +178,13 @@ def check_bag_information(bag_information: Callable) -> None:
         return [pair for pair in zip(values, bags, strict=True) if pair[1]]
 
     wrong = mistakes(
-        "Does each word weigh the same? Then an item with four words counts four times; each of "
-        "its words is a quarter.",
+        "Does each word weigh the same? Of an item with four words each is a quarter.",
         each_word,
         "Is only the first word of each bag looked at? Any of them may be drawn.",
         lambda values, bags: shared(values, [tuple(bag[:1]) for bag in bags]),
         "Is each bag one value, as a set? One of its words is drawn.",
         lambda values, bags: shared(values, [*map(tuple, bags)]),
-        "The item with the empty bag is left out. Drawing from it gives the default, which is a "
-        "value, too.",
+        "The empty bag is left out. Drawing from it gives the default, which is a value, too.",
         lambda values, bags: of_copies(*zip(*filled(values, bags), strict=True)),
         "Those are bits.",
         lambda values, bags: of_copies(values, bags) / ln(2),

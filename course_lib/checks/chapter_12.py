@@ -100,8 +100,7 @@ def check_verdict(verdict: Callable) -> None:
         return verdict
 
     wrong = mistakes(
-        "Is the AUC taken among all items? Lifting a slice raises that as well; compare within the "
-        "new ones.",
+        "Is the AUC taken among all items? Lifting raises that, too; take the new ones.",
         of(among=lambda new: new | True),
         "Recall rises, but by a constant added to every new item. That is lifted, and not ranked.",
         of(word=by_recall),
@@ -162,8 +161,7 @@ def check_protocol(protocol: Callable) -> None:
     wrong = mistakes(
         "A pair is a seed, and the rows stand in no order: subtract by seed, not row by row.",
         of(gaps=lambda one, plain: one.to_numpy() - plain.to_numpy()),
-        "A had three tries and B two: only the first two of each count, or who tries more has the "
-        "better luck.",
+        "A had three tries and B two: only the first two of each count.",
         of(budget=max),
         "Is the best single run chosen? One lucky seed is not a choice; take the mean over seeds.",
         of(score="max"),
@@ -199,11 +197,9 @@ def check_clear_by_chance(clear_by_chance: Callable, prediction: float) -> str:
         return {"mean": counts.mean(), "none clear": (counts == 0).mean()}
 
     wrong = mistakes(
-        "Has each arm a plain of its own? All are compared with the same one, so that one lucky "
-        "plain moves them all.",
+        "Has each arm a plain of its own? All are compared with one, whose luck moves them all.",
         lambda arms, seeds, draws, rng: rng.binomial(arms, 0.05, draws),
-        "Is 1.96 the quantile? That is the normal one; five seeds need Student's t with 4 degrees "
-        "of freedom.",
+        "Is 1.96 the quantile? Five seeds need Student's t with 4 degrees of freedom.",
         lambda arms, seeds, draws, rng: by_t_test(arms, seeds, draws, quantile=1.96),
         "Are only the gains counted? An interval below zero is clear of it as well.",
         lambda arms, seeds, draws, rng: by_t_test(arms, seeds, draws, gains=True),
@@ -264,16 +260,13 @@ def check_experiment(experiment: Callable) -> None:
         return experiment
 
     wrong = mistakes(
-        "Is the mean alone asked? The word is for the whole interval; where it holds zero nobody "
-        "can tell.",
+        "Is the mean alone asked? Where the whole interval holds zero, nobody can tell.",
         of(by_mean=True),
         "It is one less other, not the other way round.",
         of(lambda one, other: of_pairs(other, one)),
-        "Are the two rankers' results taken as two samples? A pair is a seed; take the differences "
-        "first.",
+        "Are the results taken as two samples? A pair is a seed; take the differences first.",
         of(of_samples),
-        "The task is made anew for the second ranker, so that the pair is no pair; make it once, "
-        "and measure both on it.",
+        "The task is made anew for the second ranker; make it once, and measure both on it.",
         of(anew=True),
     )
     words = ("one", "other", "can't tell")
