@@ -38,15 +38,16 @@ class _TimeUp(BaseException):
 
 
 def exercise(tick: str = "") -> Callable:
-    """Let a check print `tick`, or what it returns, when all is well, and fail in one frame."""
+    """Let a check print `tick`, or what it returns, when all is well, and fail in one sentence."""
 
     def decorate(check: Callable) -> Callable:
         @functools.wraps(check)
         def checked(*answers: object) -> None:
-            __tracebackhide__ = True  # IPython leaves such frames out
             try:
                 told = check(*answers)
             except AssertionError as error:
+                sentence = f"AssertionError: {error}"
+                error._render_traceback_ = lambda: [sentence]  # all that IPython shows
                 raise error.with_traceback(None) from None
             print(f"✓ {check.__name__.removeprefix('check_')}: {told or tick}")
 
@@ -66,7 +67,6 @@ def run(function: Callable, *arguments: object, seconds: float = SECONDS) -> obj
 
     What it writes to stderr goes to stdout: nbgrader takes stderr for a failure.
     """
-    __tracebackhide__ = True
     name = _name(function)
     _check_signature(function, name, arguments)
     before = _copy(arguments)
@@ -99,7 +99,6 @@ def run(function: Callable, *arguments: object, seconds: float = SECONDS) -> obj
 
 def refused(function: Callable, *arguments: object) -> bool:
     """Whether the learner's own code raises ValueError for this; all else as in `run`."""
-    __tracebackhide__ = True
     try:
         run(function, *arguments)
     except AssertionError as told:
@@ -122,7 +121,6 @@ def compare(found: object, expected: object, what: str) -> None:
     matter; bools and whole numbers exactly, NaN with NaN. Dicts key by key, other lists and tuples
     part by part, Series and DataFrames with their labels, anything else by ==.
     """
-    __tracebackhide__ = True
     problem = _difference(found, *_near(expected))
     if problem:
         raise AssertionError(f"{what}: {problem}")
@@ -141,7 +139,6 @@ def case(
     - `mistakes`: sentence → a wrong function of the same arguments.
     - `of`: what is compared of an answer, as `of(answer)`.
     """
-    __tracebackhide__ = True
     before = _fresh(given)
     found = of(run(function, *given))
     problem = _difference(found, *_near(expected))
@@ -164,7 +161,6 @@ def mistakes(*told: str | Callable) -> dict[str, Callable]:
 
 def parts(found: object, *names: str) -> tuple:
     """The learner's answer as a tuple, which must have as many parts as there are names."""
-    __tracebackhide__ = True
     if not isinstance(found, (tuple, list)) or len(found) != len(names):
         these = f"{len(names)} things should come back, {', '.join(names)}"
         raise AssertionError(f"{these}; {_short(found)} came.")
@@ -219,8 +215,8 @@ def _in_time(function: Callable, arguments: tuple, seconds: float) -> object:
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_TimeUp))
             wait = 0.1  # and again: an `except:` in the function may have swallowed it
 
-    threading.Thread(target=stop, daemon=True).start()
     try:
+        threading.Thread(target=stop, daemon=True).start()  # time may be up before this returns
         return function(*arguments)
     finally:
         settled = False
