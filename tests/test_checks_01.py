@@ -12,12 +12,8 @@ def without_missing_kinds(hour, day):
 
 
 OWN = {
-    "head_share": [
-        (lambda counts, share: counts.sort() or 0.6, "in place"),
-    ],
-    "mix_distance": [
-        (without_missing_kinds, "stopped with ValueError"),
-    ],
+    "head_share": [(lambda counts, share: counts.sort() or 0.6, "in place")],
+    "mix_distance": [(without_missing_kinds, "stopped with ValueError")],
 }
 
 

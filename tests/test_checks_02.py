@@ -14,14 +14,10 @@ def in_place(day, items, m, half_life):
 
 
 OWN = {
-    "cosines": [
-        (lambda users, items: items @ users.T, "expected shape"),
-    ],
-    "surprise": [
-        (in_place, "in place"),
-    ],
+    "cosines": [(lambda users, items: items @ users.T, "expected shape")],
+    "surprise": [(in_place, "in place")],
     "verdicts": [
-        (lambda *given: chapter_02.verdicts_by_hand(*given, 3).sort_index(), "ed the index"),
+        (lambda *given: chapter_02.verdicts_by_hand(*given, 3).sort_index(), "ed the index")
     ],
 }
 
@@ -30,7 +26,7 @@ def test_the_references_against_numbers_by_hand():
     # ann bought 7 and 9, bob 8, cem 7: ann's only negative is 8, cem's are 8 and 9
     bought = chapter_02.bought_in_batch([7, 8, 9, 7], ["ann", "bob", "ann", "cem"])
     assert bought.tolist() == [[1, 0, 1, 1], [0, 1, 0, 0], [1, 0, 1, 1], [1, 0, 0, 1]]
-    # two pairs at a right angle, τ = 1: logits 1 and 0 of each, and a q of one half shifts both alike
+    # two pairs at a right angle, τ = 1: logits 1 and 0; a q of one half shifts both alike
     unit, half = torch.eye(2), torch.tensor([0.5, 0.5]).log()
     found = chapter_02.loss_by_hand(unit, unit, half, np.eye(2, dtype=bool), 1.0)
     assert found == pytest.approx(np.log(1 + np.exp(-1)))

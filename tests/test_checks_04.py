@@ -89,9 +89,7 @@ def publish(
 
 
 OWN = {
-    "frame": [
-        (lambda record: record, "expected bytes"),
-    ],
+    "frame": [(lambda record: record, "expected bytes")],
     "epoch": [
         (epoch, None),
         (partial(epoch, order=lambda n, generator: torch.arange(n)), "same order"),
@@ -114,7 +112,7 @@ OWN = {
         (full_update, None),
         (partial(night, order=lambda n, generator: shuffle_order(n, n, generator)), None),
         (partial(night, duplicate=copy.copy), "has changed while it was serving"),
-        (partial(night, late=True), "5 of these were never trained"),
+        (partial(night, late=True), "5 of the day.s new items were never trained"),
         (partial(night, order=lambda n, g: shuffle_order(n, 8, g)), "can the day's last"),
         (lambda state, log, day: copy.deepcopy(state), "should have 31 rows .* and has 26"),
     ],
@@ -124,7 +122,7 @@ OWN = {
         (partial(publish, pointer="delete"), r"after delete\('current'\) finds ''"),
         (partial(publish, pointer_first=True), "whole. Point to a version when"),
         (partial(publish, place="last"), "follows 'current' to v2, whose state is not whole"),
-        (partial(publish, keep=False), "was told v2 .* Keep the version before"),
+        (partial(publish, keep=False), "^v2.s .* Keep the version before"),
         (partial(publish, clear=False), "only v2 should still .* v1/index, v1/state, v2.new"),
         (lambda disk, version, files: None, "'current' should say 'v1', and says None"),
     ],

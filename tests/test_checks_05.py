@@ -79,5 +79,5 @@ OWN = {
         (partial(day_of, back="hours"), "tomorrow's hours would build on today's"),
         (partial(day_of, back="nothing"), "not a int"),
     ],
-    "take_in": [(not_refused, "it is yet to come")],
+    "take_in": [(not_refused, "is yet to come")],
 }

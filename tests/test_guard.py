@@ -10,16 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from course_lib.checks.guard import (
-    Near,
-    case,
-    compare,
-    exercise,
-    mistakes,
-    parts,
-    refused,
-    run,
-)
+from course_lib.checks.guard import Near, case, compare, exercise, mistakes, parts, refused, run
 
 
 def answer(call, *arguments, **options) -> str:

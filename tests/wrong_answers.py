@@ -88,7 +88,10 @@ def choose_ef(search, tuning, test, floor, values):
     def recall(sample, ef):
         queries, exact = sample
         return np.mean(
-            [np.isin(right, found).mean() for right, found in zip(exact, search(queries, ef), strict=True)]
+            [
+                np.isin(right, found).mean()
+                for right, found in zip(exact, search(queries, ef), strict=True)
+            ]
         )
 
     for ef in values:

@@ -33,7 +33,7 @@ def fair_distance(size: int, day: Sequence[int], replace: bool = False) -> float
 def check_head_share(head_share: Callable) -> None:
     """`head_share(counts [n] whole numbers, share) -> float`, the head effect, on four items."""
 
-    def first(counts: np.ndarray, share: float) -> int:
+    def first(counts, share):
         return counts[: int(share * len(counts))].sum()
 
     wrong = mistakes(
@@ -56,7 +56,7 @@ def check_mix_distance(mix_distance: Callable) -> None:
     On the chapter's 3 mugs and 1 bag, and on an hour that lacks the day's last kind.
     """
 
-    def shares(kinds: np.ndarray) -> np.ndarray:
+    def shares(kinds):
         return np.bincount(kinds, minlength=3) / len(kinds)
 
     wrong = mistakes(
@@ -77,10 +77,10 @@ def check_mix_distance(mix_distance: Callable) -> None:
 def check_encode(encode: Callable) -> None:
     """`encode(values [n], known [m]) -> [n]` indices as an `Encoder` gives them."""
 
-    def places(values: list, order: list, start: int = 1) -> list[int]:
+    def places(values, order, start=1):
         return [order.index(value) + start if value in order else 0 for value in values]
 
-    def met(known: list) -> list:
+    def met(known):
         return list(dict.fromkeys(filter(None, known)))
 
     wrong = mistakes(
@@ -105,7 +105,7 @@ def check_encode(encode: Callable) -> None:
 def check_excess(excess: Callable) -> None:
     """`excess(hour [a] kinds, day [b] kinds, draws, rng) -> float`, by going through all draws."""
 
-    def fair(hour: np.ndarray, day: np.ndarray, replace: bool = False) -> float:
+    def fair(hour, day, replace=False):
         return fair_distance(len(hour), day.tolist(), replace)
 
     wrong = mistakes(
@@ -128,11 +128,11 @@ def check_excess(excess: Callable) -> None:
 def check_newcomer_share(newcomer_share: Callable) -> None:
     """`newcomer_share(events, column, start, days) -> float`, on seven events."""
 
-    def age(events: pd.DataFrame, column: str) -> pd.Series:
+    def age(events, column):
         since = events["time"] - events.groupby(column)["time"].transform("min")
         return since / pd.Timedelta(days=1)
 
-    def late(events: pd.DataFrame, start: pd.Timestamp) -> pd.Series:
+    def late(events, start):
         return events["time"] >= start
 
     wrong = mistakes(

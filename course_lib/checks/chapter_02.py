@@ -21,7 +21,7 @@ def check_cosines(cosines: Callable) -> None:
     Source: the chapter's section "By hand: three users, four items".
     """
 
-    def divided(users: torch.Tensor, items: torch.Tensor, dim: int) -> torch.Tensor:
+    def divided(users, items, dim):
         one, other = (vectors / vectors.norm(dim=dim, keepdim=True) for vectors in (users, items))
         return one @ other.T
 
@@ -71,13 +71,13 @@ def check_batch_loss(batch_loss: Callable) -> None:
     Source: `losses.in_batch_softmax`, with every purchase of the user in the batch masked.
     """
 
-    def bought(ids: torch.Tensor, owners: torch.Tensor) -> np.ndarray:
+    def bought(ids, owners):
         return bought_in_batch(ids.tolist(), owners.tolist())
 
-    def same(values: torch.Tensor) -> np.ndarray:
+    def same(values):
         return np.equal.outer(*[values.numpy()] * 2)
 
-    def of(mask: Callable = bought, q: Callable = lambda q, tau: q) -> Callable:
+    def of(mask=bought, q=lambda q, tau: q):
         return lambda users, items, log_q, ids, owners, tau: loss_by_hand(
             users, items, q(log_q, tau), mask(ids, owners), tau
         ).mean()
@@ -119,13 +119,13 @@ def check_pool(pool: Callable) -> None:
     Source: `towers.Table`.
     """
 
-    def summed(table: torch.Tensor, history: torch.Tensor) -> torch.Tensor:
+    def summed(table, history):
         return (table[history] * (history > 0)[:, :, None]).sum(1)
 
-    def k(history: torch.Tensor, least: int = 1) -> torch.Tensor:
+    def k(history, least=1):
         return (history > 0).sum(1, keepdim=True).clamp(min=least)
 
-    def default(sums: torch.Tensor, table: torch.Tensor, history: torch.Tensor) -> torch.Tensor:
+    def default(sums, table, history):
         return torch.where(history.any(1, keepdim=True), sums, table[0])
 
     wrong = mistakes(
@@ -172,13 +172,11 @@ def check_surprise(surprise: Callable) -> None:
     Source: `features.ForgettingCounts`, and test, then train, of `evaluation.replay`.
     """
 
-    def by_hand(
-        day: np.ndarray, items: np.ndarray, m: int, h: float, counted: Callable = list
-    ) -> np.ndarray:
+    def by_hand(day, items, m, h, counted=list):
         events = list(zip(day, items, strict=True))
         return surprise_by_hand(events, counted(events), m, h)
 
-    def by_days(losses: np.ndarray, day: np.ndarray) -> list[float]:
+    def by_days(losses, day):
         return [losses[day == one].mean() for one in set(day)]
 
     wrong = mistakes(
@@ -227,7 +225,7 @@ def check_verdicts(verdicts: Callable) -> None:
     Source: `evaluation.paired_difference`, with the 5 % shared by all intervals.
     """
 
-    def of(change: Callable) -> Callable:
+    def of(change):
         return lambda table, base, measure: verdicts_by_hand(change(table), base, measure, 3)
 
     wrong = mistakes(

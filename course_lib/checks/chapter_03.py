@@ -19,9 +19,7 @@ def check_best(best: Callable) -> None:
     Source: `nomination.Nominator.best`; by hand.
     """
 
-    def ranked(
-        scores: np.ndarray, names: np.ndarray, k: int, out: object = (), low: float = -np.inf
-    ) -> np.ndarray:
+    def ranked(scores, names, k, out=(), low=-np.inf):
         return names[np.argsort(-np.where(np.isin(names, out), low, scores))[:k]]
 
     wrong = mistakes(
@@ -84,10 +82,10 @@ def check_ivf_search(ivf_search: Callable) -> None:
     Source: the chapter's section "Lists (IVF)"; further lists as in `FaissIndex`, one by one.
     """
 
-    def seen(query: np.ndarray, owner: np.ndarray, centres: np.ndarray, nprobe: int) -> np.ndarray:
+    def seen(query, owner, centres, nprobe):
         return np.flatnonzero(np.isin(owner, np.argsort(-(centres @ query))[:nprobe]))
 
-    def first(scores: np.ndarray, k: int) -> np.ndarray:
+    def first(scores, k):
         return np.argsort(-scores)[:k]
 
     wrong = mistakes(
@@ -127,7 +125,7 @@ def check_ivf_search(ivf_search: Callable) -> None:
 def check_expected_compared(expected_compared: Callable) -> None:
     """`expected_compared(sizes [c]) -> float`: centres, and the mean size of a query's list."""
 
-    def squares(sizes: np.ndarray) -> float:
+    def squares(sizes):
         return (sizes**2).sum()
 
     wrong = mistakes(
@@ -158,7 +156,7 @@ MIXTURES = {
 def network(name: str, before: Callable[[], object] = lambda: None) -> Callable:
     """The user network of a version; `before` happens while it computes. Ann's best are 0 and 2."""
 
-    def vector(user: str) -> np.ndarray:
+    def vector(user):
         before()
         return np.eye(4)[AXES[name][user]]
 
@@ -168,7 +166,7 @@ def network(name: str, before: Callable[[], object] = lambda: None) -> Callable:
 def publish(service: object, network: Callable, compute: Callable) -> None:
     """Call the learner's `publish`, which returns nothing; a MemoryError of `compute` is let go."""
 
-    def publish() -> bool:
+    def publish():
         with contextlib.suppress(MemoryError):
             service.publish(network, compute)
         return True
@@ -201,7 +199,7 @@ def watched(service_class: Callable) -> object:
     """A learner's service that is asked for ann's best after every assignment to it: `seen`."""
 
     class Watched(service_class):
-        def __setattr__(self, name: str, value: object) -> None:
+        def __setattr__(self, name, value):
             super().__setattr__(name, value)
             with contextlib.suppress(Exception):  # before the first version there is no answer
                 seen.append(int(self.answer("ann", 1)[0]))
@@ -229,7 +227,7 @@ def check_service(service_class: Callable) -> None:
     asked(service, "After the first version", 0)
     case(service.answer, ("bob", 1), [2], "bob's best by the first version")
 
-    def fail(_: Callable) -> np.ndarray:
+    def fail(_):
         raise MemoryError("no room for another version")
 
     publish(service, network("new"), fail)
@@ -275,14 +273,14 @@ def check_choose_ef(choose_ef: Callable) -> None:
     `evaluation.paired_difference`: the smallest ef whose recall is surely above.
     """
 
-    def recalls(search: Callable, sample: tuple, ef: int) -> np.ndarray:
+    def recalls(search, sample, ef):
         pairs = zip(sample[1], search(sample[0], ef), strict=True)
         return np.array([np.isin(right, found).mean() for right, found in pairs])
 
-    def low(found: np.ndarray) -> float:
+    def low(found):
         return found.mean() - stats.t.ppf(0.975, len(found) - 1) * stats.sem(found)
 
-    def chosen(by: Callable, search: Callable, sample: tuple, told: tuple, *rest: object) -> tuple:
+    def chosen(by, search, sample, told, *rest):
         floor, values = rest
         ef = next(ef for ef in values if by(recalls(search, sample, ef)) > floor)
         return ef, recalls(search, told, ef).mean()
@@ -306,15 +304,14 @@ def check_choose_ef(choose_ef: Callable) -> None:
     search, again, values = Search(hits), Search(hits), (10, 20, 40, 80)
     if refused(choose_ef, again, again.tuning, again.test, 0.8, values):
         raise AssertionError(
-            "With efSearch 80 all ten are found for every tuning query, and no value is good "
-            "enough for you. Is place compared with place? The order does not matter for recall."
+            "With efSearch 80 all ten are found, and none is good enough for you. Is place "
+            "compared with place? In recall the order does not matter."
         )
     given = search, search.tuning, search.test, 0.8, values
     case(choose_ef, given, (40, 0.85), "efSearch and held-out recall, floor 0.8", wrong)
     if [call for call in search.calls if call[0] == 1] != [(1, 40)]:
         raise AssertionError(
-            "The test queries should be asked once, with the value chosen: who looks at them "
-            "before, chooses on them."
+            "The test queries should be asked once, with the value chosen, and not before."
         )
     if not refused(choose_ef, search, search.tuning, search.test, 1.0, values):
         raise AssertionError("No value is surely above 1, so ValueError should be raised.")

@@ -22,7 +22,7 @@ def check_frame(frame: Callable[[bytes], bytes]) -> None:
     Source: TensorFlow's guide "TFRecord and tf.train.Example", section "TFRecords format details".
     """
 
-    def crc32c(data: bytes) -> int:
+    def crc32c(data):
         crc = 0xFFFFFFFF
         for byte in data:
             crc ^= byte
@@ -30,10 +30,8 @@ def check_frame(frame: Callable[[bytes], bytes]) -> None:
                 crc = crc >> 1 ^ 0x82F63B78 * (crc & 1)
         return crc ^ 0xFFFFFFFF
 
-    def framed(
-        record: bytes, right: int = 15, mask: int = 0xA282EAD8, order: str = "little"
-    ) -> list[bytes]:
-        def checksum(data: bytes) -> bytes:
+    def framed(record, right=15, mask=0xA282EAD8, order="little"):
+        def checksum(data):
             crc = crc32c(data)
             rotated = (crc >> right | crc << 32 - right) & 0xFFFFFFFF
             return (rotated + mask & 0xFFFFFFFF).to_bytes(4, order)
@@ -65,13 +63,13 @@ def check_epoch(epoch: Callable[[int, int, torch.Generator], list[torch.Tensor]]
     Source: the chapter's step three, and `bugs.check_shuffle`; the sizes by hand.
     """
 
-    def batches(found: object) -> list[torch.Tensor]:
+    def batches(found):
         if not isinstance(found, (list, tuple)):
             came = type(found).__name__
             raise AssertionError(f"A list of batches should come back; a {came} came.")
         return [torch.as_tensor(batch) for batch in found]
 
-    def sizes(found: object) -> list[int]:
+    def sizes(found):
         return sorted(map(len, batches(found)), reverse=True)
 
     wrong = mistakes(
@@ -98,11 +96,11 @@ def check_grow(grow: Callable) -> None:
     Old rows stay, new values get new ones. Source: `features.Encoder.learn`, `towers.Table.grow`.
     """
 
-    def grown(vocabulary: dict, table: torch.Tensor, values: list, seed: int = 0) -> tuple:
+    def grown(vocabulary, table, values, seed=0):
         found = run(grow, vocabulary, table, values, torch.Generator().manual_seed(seed))
         return parts(found, "vocabulary", "table")
 
-    def behind(vocabulary: dict, new: list, first: int = 1) -> tuple[dict, None]:
+    def behind(vocabulary, new, first=1):
         places = enumerate(new, len(vocabulary) + first)
         return vocabulary | {value: place for place, value in places}, None
 
@@ -142,17 +140,17 @@ def check_grow(grow: Callable) -> None:
     spread, apart = float(large[1:].detach().std()), len(large[1:].detach().unique(dim=0))
     if apart < 1000:
         raise AssertionError(
-            f"1,000 new rows should all be different, and {apart} are. Two equal rows are two "
-            "items that the model can't tell apart; draw each at random."
+            f"Of 1,000 new rows {apart} are different; two equal ones are two items that the model "
+            "can't tell apart."
         )
     if not 0.045 < spread < 0.055:
         raise AssertionError(
-            f"The standard deviation of new rows should be 0.05, and is {spread:.3f}. Is the scale "
+            f"The standard deviation of new rows should be 0.05, not {spread:.3f}. Is the scale "
             "missing?"
         )
     if not torch.equal(grown(*given)[1], table) or torch.equal(grown(*given, seed=1)[1], table):
         raise AssertionError(
-            "The same generator should give the same rows, and another other ones. Is it used?"
+            "One generator should give the same rows twice, and another other ones. Is it used?"
         )
 
 
@@ -168,9 +166,8 @@ def check_night(night: Callable[[State, EventLog, pd.Timestamp], State]) -> None
         not torch.equal(now[name], values) for name, values in before.items()
     ):
         raise AssertionError(
-            "The state that was passed in has changed while it was serving: its model, its "
-            "vocabularies or both are shared with the new one. A shallow copy copies names, not "
-            "what they stand for."
+            "The state that was passed in has changed while it was serving: its model or its "
+            "vocabularies are shared with the new one. A shallow copy copies names only."
         )
     squares, expected = (each.model.item_tables[0].squares for each in (found, right))
     if len(squares) != len(expected):
@@ -181,9 +178,8 @@ def check_night(night: Callable[[State, EventLog, pd.Timestamp], State]) -> None
     late = int(((squares == 0) & (expected > 0))[rows:].sum())
     if late:
         raise AssertionError(
-            f"The day's new items have rows, and {late} of these were never trained: their events "
-            "were learned as the default's. Do the vocabularies know the newcomers when the "
-            "features are made?"
+            f"{late} of the day's new items were never trained: their events were learned as the "
+            "default's. Do the vocabularies know them when the features are made?"
         )
     wrong = mistakes(
         "This is what the order of time would make; shuffle.",
@@ -257,7 +253,7 @@ def check_publish(publish: Callable[[Disk, str, dict[str, bytes]], None]) -> Non
     """
 
     @functools.wraps(publish)
-    def published(*given: object) -> bool:
+    def published(*given):
         publish(*given)
         return True
 
@@ -284,8 +280,7 @@ def _look(disk: Disk, whole: dict[str, dict[str, bytes]], last: str | None, new:
         pointer, comes = files.get("current", b"").decode(), f"A reader who comes {what}"
         if pointer not in whole and (last or "current" in files):
             raise AssertionError(
-                f"{comes} finds {pointer!r} in 'current', which is no version. A write is no "
-                "single step; a rename is."
+                f"{comes} finds {pointer!r} in 'current'. A write is no single step; a rename is."
             )
         for version in {pointer, last} & whole.keys():
             wanted = whole[version].items()
@@ -293,12 +288,12 @@ def _look(disk: Disk, whole: dict[str, dict[str, bytes]], last: str | None, new:
             if lost and version == pointer:
                 raise AssertionError(
                     f"{comes} follows 'current' to {version}, whose {lost[0]} is not whole. Point "
-                    "to a version when all of it is written, and leave its files alone."
+                    "to a version when it is written, and leave its files alone."
                 )
             if lost:
                 raise AssertionError(
-                    f"A reader who was told {version} looks for its {lost[0]} {what}, and it is "
-                    "gone. Keep the version before."
+                    f"{version}'s {lost[0]} is gone {what}, and a reader was told it. Keep the "
+                    "version before."
                 )
     files, kept = disk.files, {last, new} & whole.keys()
     if files.get("current") != new.encode():
@@ -307,6 +302,6 @@ def _look(disk: Disk, whole: dict[str, dict[str, bytes]], last: str | None, new:
     left = files.keys() - {"current"} - {f"{v}/{file}" for v in kept for file in whole[v]}
     if left:
         raise AssertionError(
-            f"When {new} is published, of older versions only {last} should still be there; there "
-            f"is also {', '.join(sorted(left))}."
+            f"Of older versions only {last} should still be there; there is also "
+            f"{', '.join(sorted(left))}."
         )

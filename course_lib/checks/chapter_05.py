@@ -20,7 +20,7 @@ def check_look_up(look_up: Callable) -> None:
     Source: `towers.Overlay`; expected values by hand.
     """
 
-    def last_row(base: torch.Tensor, ids: torch.Tensor, own: torch.Tensor, asked: torch.Tensor):
+    def last_row(base, ids, own, asked):
         rows = base[asked.clamp(max=len(base) - 1)]
         for place, one in enumerate(ids):
             rows[asked == one] = own[place]
@@ -53,12 +53,8 @@ def check_adagrad_step(adagrad_step: Callable) -> None:
     """
 
     def of(
-        total: Callable = torch.sum,
-        size: Callable = torch.mean,
-        root: Callable = lambda before, now: now.sqrt() + 1e-8,
-        keep: int = 1,
-        sign: int = 1,
-    ) -> Callable:
+        total=torch.sum, size=torch.mean, root=lambda before, now: now.sqrt() + 1e-8, keep=1, sign=1
+    ):
         def step(table, squares, rows, gradients, rate):
             table, squares = table.clone(), keep * squares
             for row in rows.unique():
@@ -120,19 +116,18 @@ def check_id_gradients(id_gradients: Callable) -> None:
     for parameter in names.values():
         parameter.requires_grad_()
 
-    def loss() -> (
-        torch.Tensor
-    ):  # user 0 had items 1 and 4, and buys 3; user 2 had item 3, and buys 1
+    def loss():
+        # user 0 had items 1 and 4, and buys 3; user 2 had item 3, and buys 1
         asking = users[[0, 2]] + torch.stack([items[[1, 4]].mean(0), items[3]])  # [2, 2]
         return -((asking @ tower) * items[[3, 1]]).sum()
 
-    def clean(found: object, call: str) -> tuple:
+    def clean(found, call):
         for name, parameter in names.items():
             if parameter.grad is not None:
                 raise AssertionError(
-                    f"After the {call} call the {name} is left with a gradient, and whatever "
-                    "optimiser steps next will use it. Ask torch.autograd.grad for the tables' "
-                    "gradients: it writes none into parameters."
+                    f"After the {call} call the {name} is left with a gradient, which the next "
+                    "optimiser will use. Ask torch.autograd.grad for the tables' gradients: it "
+                    "writes none."
                 )
         return parts(found, "the items' gradient", "the users' gradient")
 
@@ -167,8 +162,8 @@ def check_a_day(a_day: Callable[[State, EventLog, pd.Timestamp, Send], State]) -
     log, state, day = _three_days()
     sent = []
 
-    def of(morning: bool = False, old: bool = False, night: bool = True) -> Callable:
-        def a_day(state: State, log: EventLog, day: pd.Timestamp, send: Send) -> State:
+    def of(morning=False, old=False, night=True):
+        def a_day(state, log, day, send):
             hourly = state
             for hour in log.events["time"][log.rows(day, day + DAY)].dt.floor("h").unique():
                 before = state if morning else hourly
@@ -181,31 +176,29 @@ def check_a_day(a_day: Callable[[State, EventLog, pd.Timestamp, Send], State]) -
 
         return a_day
 
-    def received(_: object) -> list[list]:
+    def received(_):
         hours = [(np.asarray(items), np.asarray(vectors)) for items, vectors in sent]
         sent.clear()
         if len(hours) == 3:
             raise AssertionError(
                 "Four hours had events, and three were sent. The lone event at 11 o'clock has no "
-                "gradient, but it is a purchase all the same: counted, it moves its item's vector, "
-                "and it is history from now on."
+                "gradient, but counted it moves its item's vector, and it is history from now on."
             )
         if len(hours) != 4:
             raise AssertionError(
-                "Four hours had events, so `send` should be called 4 times, and is called "
-                f"{len(hours)} times."
+                f"`send` should be called after 4 hours, and is called {len(hours)} times."
             )
         return [[items[np.argsort(items)], vectors[np.argsort(items)]] for items, vectors in hours]
 
-    def next_morning(found: object) -> dict[str, torch.Tensor]:
+    def next_morning(found):
         sent.clear()
         if not isinstance(found, State):
             came = type(found).__name__
             raise AssertionError(f"The state of the next morning should come back, not a {came}.")
         if found.full is not None:
             raise AssertionError(
-                "What comes back is an incremental state: tomorrow's hours would build on today's. "
-                "Return what the night made."
+                "That is an incremental state: tomorrow's hours would build on today's. Return "
+                "the night's."
             )
         return found.model.state_dict()
 
@@ -231,10 +224,8 @@ def check_take_in(take_in: Callable) -> None:
     ValueError for an event after `now`. Source: `stream.Follower`.
     """
 
-    def of(
-        late: str = "lifted", sort: bool = True, once: bool = True, resort: bool = False
-    ) -> Callable:
-        def take_in(known: pd.DataFrame, shard: pd.DataFrame, now: pd.Timestamp) -> pd.DataFrame:
+    def of(late="lifted", sort=True, once=True, resort=False):
+        def take_in(known, shard, now):
             last = known["time"].iloc[-1]
             new = shard.sort_values("time") if sort else shard
             new = new[new["time"] > last] if late == "lost" else new
@@ -270,8 +261,7 @@ def check_take_in(take_in: Callable) -> None:
     case(take_in, (known, shard[:0], now), known, "A shard without events", wrong)
     if not refused(take_in, known, shard, pd.Timestamp("2020-01-01 10:42")):
         raise AssertionError(
-            "At 10:42 the shard holds an event of 10:45, and it is taken. Raise ValueError: it is "
-            "yet to come."
+            "At 10:42 an event of 10:45 is yet to come, and it is taken. Raise ValueError."
         )
 
 

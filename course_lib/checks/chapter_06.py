@@ -18,17 +18,17 @@ def check_conflict(conflict: Callable[[np.ndarray, np.ndarray], pd.Series]) -> N
     Source: the chapter's section "An hour is not a small day"; expected values by hand.
     """
 
-    def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    def cosine(one, other):
         return one @ other / (np.linalg.norm(one) * np.linalg.norm(other))
 
-    def others(gradients: np.ndarray, hours: np.ndarray, hour: int) -> np.ndarray:
+    def others(gradients, hours, hour):
         return gradients[hours != hour].mean(0)
 
-    def means(gradients: np.ndarray, hours: np.ndarray, hour: int) -> np.ndarray:
+    def means(gradients, hours, hour):
         rest = set(hours) - {hour}
         return np.mean([gradients[hours == one].mean(0) for one in rest], axis=0)
 
-    def of(rest: Callable = others, product: Callable = cosine, order: Callable = set) -> Callable:
+    def of(rest=others, product=cosine, order=set):
         return lambda gradients, hours: pd.Series(
             {
                 hour: product(gradients[hours == hour].mean(0), rest(gradients, hours, hour))
@@ -64,11 +64,11 @@ def check_seeds_needed(seeds_needed: Callable[[np.ndarray, float], int], predict
     expected values by a printed table of Student's t.
     """
 
-    def students(seeds: int, pilot: np.ndarray) -> float:
+    def students(seeds, pilot):
         return stats.t.ppf(0.975, seeds - 1)
 
-    def of(quantile: Callable = students, ddof: int = 1, late: int = 0, whole: int = 1) -> Callable:
-        def seeds_needed(pilot: np.ndarray, half_width: float) -> int:
+    def of(quantile=students, ddof=1, late=0, whole=1):
+        def seeds_needed(pilot, half_width):
             seeds, spread = 2, whole * np.std(pilot, ddof=ddof)
             while quantile(seeds, pilot) * spread / seeds**0.5 > half_width:
                 seeds += 1
@@ -95,8 +95,7 @@ def check_seeds_needed(seeds_needed: Callable[[np.ndarray, float], int], predict
     prediction = run(predict)
     if not isinstance(prediction, (int, np.integer)) or prediction < 2:
         raise AssertionError(
-            f"predict returned {prediction!r}; say how many seeds you expect, a whole number above "
-            "1."
+            f"predict returned {prediction!r}; say how many seeds, a whole number above 1."
         )
     return f"half the interval of 5 seeds takes 13; you predicted {prediction}"
 
@@ -109,11 +108,11 @@ def check_effect(effect: Callable) -> None:
     chapter's section "The protocol"; by hand.
     """
 
-    def unpaired(runs: pd.DataFrame, studied: str, value: str, other: str) -> list[float]:
+    def unpaired(runs, studied, value, other):
         means = runs.pivot_table("R@100", "seed", studied)
         return _interval(means[value] - means[other])
 
-    def gaps(runs: pd.DataFrame, studied: str, value: str, other: str) -> pd.Series:
+    def gaps(runs, studied, value, other):
         names = [name for name in runs if name not in (studied, "R@100")]
         pairs = runs[runs[studied] == value].merge(runs[runs[studied] == other], on=names)
         return (pairs["R@100_x"] - pairs["R@100_y"]).set_axis(pairs["seed"])
@@ -154,8 +153,8 @@ def check_cheapest(cheapest: Callable) -> None:
     must the full update be?".
     """
 
-    def of(passes: Callable[[float, float, float, float], bool]) -> Callable:
-        def cheapest(table: pd.DataFrame, costs: dict, reference: str, tolerance: float) -> str:
+    def of(passes):
+        def cheapest(table, costs, reference, tolerance):
             seeds = table.pivot_table("R@100", "seed", "arm")
             for arm in sorted(costs, key=costs.get):
                 gaps = seeds[arm] - seeds[reference]
@@ -202,13 +201,7 @@ def check_difference_of_differences(difference_of_differences: Callable) -> None
     fresh parameters?".
     """
 
-    def gaps(
-        days: pd.DataFrame,
-        pairs: Sequence[Sequence[str]],
-        length: int,
-        pooled: bool = True,
-        calendar: bool = True,
-    ) -> list[np.ndarray]:
+    def gaps(days, pairs, length, pooled=True, calendar=True):
         """[blocks] of each pair: its first arm's R@100 less the other's, by a loop."""
         dates = sorted(set(days["day"]))
         age = {day: (pd.Timestamp(day) - pd.Timestamp(dates[0])).days for day in dates}
@@ -217,7 +210,7 @@ def check_difference_of_differences(difference_of_differences: Callable) -> None
             block = found.setdefault(place[row["day"]] // length, {})
             block.setdefault(row["arm"], []).append((row["hits"], row["events"]))
 
-        def recall(block: dict, arm: str) -> float:
+        def recall(block, arm):
             hits, events = np.array(block[arm]).T
             return hits.sum() / events.sum() if pooled else (hits / events).mean()
 
@@ -226,14 +219,14 @@ def check_difference_of_differences(difference_of_differences: Callable) -> None
             for arm, than in pairs
         ]
 
-    def of(weight: int = -1, **switches: bool) -> Callable:
-        def answer(days: pd.DataFrame, first: tuple, second: tuple, length: int) -> list[float]:
+    def of(weight=-1, **switches):
+        def answer(days, first, second, length):
             one, other = gaps(days, (first, second), length, **switches)
             return _interval(one + weight * other)
 
         return answer
 
-    def of_two_intervals(days: pd.DataFrame, first: tuple, second: tuple, length: int) -> list:
+    def of_two_intervals(days, first, second, length):
         one, other = gaps(days, (first, second), length)
         error = (stats.sem(one) ** 2 + stats.sem(other) ** 2) ** 0.5
         half, mean = stats.t.ppf(0.975, len(one) - 1) * error, (one - other).mean()

@@ -24,7 +24,7 @@ def check_slice_shares(slice_shares: Callable) -> None:
     """
     names = ["cold", "tail", "mid", "head"]
 
-    def table(times_bought: np.ndarray, cold: float = 0, right: bool = True) -> pd.DataFrame:
+    def table(times_bought, cold=0, right=True):
         cut = pd.cut(times_bought, [-1, cold, 20, 100, np.inf], right=right, labels=names)
         rows = pd.DataFrame({"items": 1, "events": times_bought})
         return rows.groupby(cut, observed=False).sum()
@@ -73,17 +73,17 @@ def check_item_losses(item_losses: Callable) -> None:
     items, before the last step.
     """
 
-    def cosines(first: torch.Tensor, second: torch.Tensor, tau: float = 1) -> np.ndarray:
+    def cosines(first, second, tau=1):
         return (normalize(first) @ normalize(second).T / tau).numpy()
 
-    def both(*given: object) -> np.ndarray:
+    def both(*given):
         return sum(ways(cosines(*given))) / 2
 
-    def by_shares(*given: object) -> torch.Tensor:
+    def by_shares(*given):
         powers = torch.from_numpy(cosines(*given)).exp()
         return -sum((powers.diagonal() / powers.sum(way)).log() for way in (0, 1)) / 2
 
-    def without_own(*given: object) -> np.ndarray:
+    def without_own(*given):
         logits = cosines(*given).astype(float)
         others = np.exp(logits) * ~np.eye(len(logits), dtype=bool)
         return np.log(others.sum(0) * others.sum(1)) / 2 - logits.diagonal()
@@ -113,7 +113,7 @@ def check_item_losses(item_losses: Callable) -> None:
         by_shares,
     )
 
-    def finite(found: object) -> np.ndarray:
+    def finite(found):
         found = np.asarray(torch.as_tensor(found).detach(), dtype=float)
         if not np.isfinite(found).all():
             raise AssertionError(f"The same at τ_s = 0.002: a loss is NaN or infinite. {nan}")
@@ -143,13 +143,13 @@ def check_joint_loss(joint_loss: Callable) -> None:
     `losses.in_batch_logits` does it.
     """
 
-    def plain(main: np.ndarray, rows: np.ndarray, columns: np.ndarray, alpha: float) -> float:
+    def plain(main, rows, columns, alpha):
         return main.mean() + alpha * (rows + columns).mean() / 2
 
-    def pooled(main: np.ndarray, rows: np.ndarray, columns: np.ndarray, alpha: float) -> float:
+    def pooled(main, rows, columns, alpha):
         return np.concatenate([main, alpha * (rows + columns) / 2]).mean()
 
-    def of(join: Callable = plain, masked: bool = True, twice: bool = False) -> Callable:
+    def of(join=plain, masked=True, twice=False):
         def loss(main, cosines, ids, temperature, alpha):
             logits, own = cosines.numpy().astype(float) / temperature, np.eye(len(ids))
             copies = (np.equal.outer(*[ids.numpy()] * 2) & masked) > own
@@ -213,7 +213,7 @@ def draws(draw: Callable, times: int, *arguments: object) -> list[list[int]]:
     """What so many calls `draw(*arguments)` return; guarded as one, for a guard costs more."""
 
     @functools.wraps(draw)
-    def repeatedly(*arguments: object) -> list[list[int]]:
+    def repeatedly(*arguments):
         return [np.asarray(draw(*arguments)).tolist() for _ in range(times)]
 
     run(draw, *arguments)
@@ -223,13 +223,10 @@ def draws(draw: Callable, times: int, *arguments: object) -> list[list[int]]:
 def _check_drawn(drawn: list[list[int]], expected: np.ndarray, power: int) -> None:
     """1,000 draws of 2 out of items that were bought 10, 0, 1, 4 and 1 times."""
     if not all(isinstance(one, list) and set(one) <= set(range(5)) for one in drawn):
-        raise AssertionError(
-            f"A draw of 2 out of 5 items should be two places from 0 to 4; one is {drawn[0]}."
-        )
+        raise AssertionError(f"A draw of 2 should be two places from 0 to 4; one is {drawn[0]}.")
     if any(len(one) == 2 and one[0] == one[1] for one in drawn):
         raise AssertionError(
-            "The same item is twice in a batch, and would be its own negative; draw without "
-            "replacement."
+            "An item that is twice in a batch is its own negative; draw without replacement."
         )
     if any(len(one) != 2 for one in drawn):
         size = next(len(one) for one in drawn if len(one) != 2)
@@ -237,8 +234,7 @@ def _check_drawn(drawn: list[list[int]], expected: np.ndarray, power: int) -> No
     seen = Counter(place for one in drawn for place in one)
     if seen[1]:
         raise AssertionError(
-            f"power {power}: item 1 was never bought and has no ID, and is drawn; 0 to the power 0 "
-            "is 1."
+            f"power {power}: item 1 was never bought, and is drawn; 0 to the power 0 is 1."
         )
     for place, right in enumerate(expected):
         if abs(seen[place] / 1_000 - right) > 0.08:
@@ -261,14 +257,13 @@ def check_draw(draw: Callable) -> None:
     everything = sorted(np.asarray(run(draw, counts, 9, 1, rng)).tolist())
     if everything != [0, 2, 3, 4]:
         raise AssertionError(
-            "9 items of 4 that were bought: should be all four, places 0 2 3 4, and is "
-            f"{everything}."
+            f"9 items of 4 that were bought should be all four, 0 2 3 4, not {everything}."
         )
     given = np.ones(40), 20, 1
     one, same = (run(draw, *given, np.random.default_rng(3)) for _ in range(2))
     if np.asarray(one).tolist() != np.asarray(same).tolist():
         raise AssertionError(
-            "Two generators in the same state drew different items; draw everything with `rng`."
+            "Two equal generators drew different items; draw everything with `rng`."
         )
 
 
@@ -276,7 +271,7 @@ def four_maps(m: int = 64, d: int = 16) -> dict[str, tuple[torch.Tensor, torch.T
     """Unit vectors [m, d], [m, d] of two views, as four towers might place them."""
     noise = torch.Generator().manual_seed(0)
 
-    def unit(*vectors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def unit(*vectors):
         return tuple(torch.nn.functional.normalize(v, dim=1) for v in vectors)
 
     one, other, third = (torch.randn(m, d, generator=noise) for _ in range(3))
@@ -297,20 +292,20 @@ def check_split_loss(split_loss: Callable) -> None:
     `losses.self_supervised`.
     """
 
-    def sums(squared: torch.Tensor, scale: float, own: bool = True) -> np.ndarray:
+    def sums(squared, scale, own=True):
         """Two numbers, log Σ e^(−s/scale) along the rows and along the columns, each the mean."""
         powers = np.exp(-squared.numpy().astype(float) / scale) * (
             1 - np.eye(len(squared)) * (not own)
         )
         return np.array([np.log(powers.sum(way)).mean() for way in (1, 0)])
 
-    def pull(squared: torch.Tensor) -> float:
+    def pull(squared):
         return squared.diagonal().mean().item()
 
-    def of(spread: Callable, alignment: Callable = lambda squared, t: pull(squared)) -> Callable:
+    def of(spread, alignment=lambda squared, t: pull(squared)):
         return lambda squared, t: (alignment(squared, t), spread(squared, t))
 
-    def right(squared: torch.Tensor, t: float) -> float:
+    def right(squared, t):
         return sums(squared, 2 * t).mean()
 
     wrong = mistakes(

@@ -23,8 +23,8 @@ MANY = 4_000
 def check_apply_mask(apply_mask: Callable) -> None:
     """`apply_mask(features, keep) -> features`, `keep`: a bool tensor [m] per field."""
 
-    def of(value: int, kept: bool) -> Callable:
-        def rows(keep: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    def of(value, kept):
+        def rows(keep, values):
             return (keep != kept).view(-1, *[1] * (values.dim() - 1))
 
         return lambda features, keep: {
@@ -49,7 +49,7 @@ def check_apply_mask(apply_mask: Callable) -> None:
 def check_share_chance(share_chance: Callable) -> None:
     """`share_chance(filled, p) -> float`: the chance that two masks show a filled field in both."""
 
-    def by_enumeration(filled: int, p: float) -> float:
+    def by_enumeration(filled, p):
         shown = np.array(np.meshgrid(*[[0, 1]] * (2 * filled))).reshape(2 * filled, -1)
         chance = np.where(shown, 1 - p, p).prod(0)  # of every outcome of both views
         return chance[(shown[:filled] & shown[filled:]).any(0)].sum()
@@ -75,7 +75,7 @@ def check_share_chance(share_chance: Callable) -> None:
 def check_random_mask(random_mask: Callable) -> None:
     """`random_mask(features, p, generator) -> (first, second)`: a coin per item, field and view."""
 
-    def views() -> tuple:
+    def views():
         found = run(random_mask, _many(), 0.3, torch.Generator().manual_seed(0))
         return parts(found, "first", "second")
 
@@ -83,7 +83,7 @@ def check_random_mask(random_mask: Callable) -> None:
     rates = torch.stack(shown).float().mean((0, 1)).numpy()
     if not np.allclose(rates, 0.7, atol=0.04):
         raise AssertionError(
-            "With p = 0.3 every field should be shown in 70 % of the views; it is "
+            "With p = 0.3 fields should be shown in 70 % of the views, not "
             f"{np.round(rates, 2).tolist()}."
         )
     one = shown[0][:, 0]
@@ -95,8 +95,7 @@ def check_random_mask(random_mask: Callable) -> None:
         both = float((this & other).float().mean())
         if abs(both - 0.49) > 0.05:
             raise AssertionError(
-                f"Coins of {name} should be independent: both show with 0.49; it is {both:.2f}. "
-                "Does one coin serve both?"
+                f"Coins of {name} should be independent, and both show with 0.49; it is {both:.2f}."
             )
     _check_repeats(views(), views())
 
@@ -105,23 +104,22 @@ def check_random_mask(random_mask: Callable) -> None:
 def check_weighted_mask(weighted_mask: Callable) -> None:
     """`weighted_mask(features, chances, generator) -> view`, a chance to be masked by field."""
 
-    def of(chance: Callable[[dict, str], float]) -> Callable:
+    def of(chance):
         return lambda features, chances, generator: {
             name: values * (coins >= chance(chances, name)).view(-1, *[1] * (values.dim() - 1))
             for name, values in features.items()
             for coins in [torch.rand(len(values), generator=generator)]
         }
 
-    def shares(view: object) -> torch.Tensor:
+    def shares(view):
         found = _shown(view).float().mean(0)
         if bool((found[[0, 2]] % 1 == 0).all()):
             raise AssertionError(
-                "Item and words are shown by all items or by none: is there one coin for all "
-                "items? Each needs its own."
+                "Is there one coin for all items? Each item needs its own for item and words."
             )
         return found
 
-    def given() -> tuple:
+    def given():
         return _many(), chances, torch.Generator().manual_seed(1)
 
     wrong = mistakes(
@@ -138,8 +136,8 @@ def check_weighted_mask(weighted_mask: Callable) -> None:
     both = float((shown[:, 0] & shown[:, 2]).float().mean())
     if abs(both - 0.18) > 0.04:
         raise AssertionError(
-            "Item and words should have coins of their own: both are shown with 0.3 · 0.6 = 0.18, "
-            f"and it is {both:.2f}. Does one coin serve both?"
+            "Item and words should have coins of their own, and both be shown with 0.18; it is "
+            f"{both:.2f}."
         )
     _check_repeats([view], [run(weighted_mask, *given())])
     for bad in ({"colr": 0.5}, {"colour": 1.5}):
@@ -154,12 +152,12 @@ def check_paired(paired: Callable) -> None:
     Source: `evaluation.paired_difference`; expected values by hand and a printed table of t.
     """
 
-    def two(table: pd.DataFrame, arm: str, other: str, column: str) -> pd.DataFrame:
+    def two(table, arm, other, column):
         seeds = table.pivot_table(column, "seed", "arm")
         return seeds[[arm, other]].dropna().to_numpy().T
 
-    def of(factor: Callable = lambda n: stats.t.ppf(0.975, n - 1), ddof: int = 1) -> Callable:
-        def paired(*given: object) -> tuple[float, float, float]:
+    def of(factor=lambda n: stats.t.ppf(0.975, n - 1), ddof=1):
+        def paired(*given):
             one, other = two(*given)
             gaps = one - other
             half = factor(len(gaps)) * gaps.std(ddof=ddof) / len(gaps) ** 0.5
@@ -167,11 +165,11 @@ def check_paired(paired: Callable) -> None:
 
         return paired
 
-    def means(table: pd.DataFrame, arm: str, other: str, column: str) -> tuple:
+    def means(table, arm, other, column):
         found = table.groupby("arm")[column].mean()
         return found[arm] - found[other], np.nan, np.nan
 
-    def unpaired(*given: object) -> tuple[float, float, float]:
+    def unpaired(*given):
         one, other = two(*given)
         return one.mean() - other.mean(), *stats.ttest_ind(one, other).confidence_interval()
 
@@ -216,13 +214,10 @@ def _shown(view: object) -> torch.Tensor:
     for field, values in _as_features(view, features).items():
         if not bool(((values == 0) | (values == features[field])).all()):
             raise AssertionError(
-                f"Field '{field}' holds a value that the item does not have; what is masked is 0, "
-                "and nothing else changes."
+                f"Field '{field}' holds a value that the item does not have; what is masked is 0."
             )
     if bool((view["words"][:, 0] != view["words"][:, 1]).any()):
-        raise AssertionError(
-            "A bag lost one word and kept the other; a mask hides a bag as a whole."
-        )
+        raise AssertionError("A bag lost one word and kept the other; a mask hides it as a whole.")
     return torch.stack([view[field].view(MANY, -1)[:, 0] > 0 for field in features], dim=1)
 
 
@@ -230,8 +225,7 @@ def _check_repeats(views: Iterable[dict], again: Iterable[dict]) -> None:
     pairs = zip(views, again, strict=True)
     if not all(torch.equal(one[field], other[field]) for one, other in pairs for field in one):
         raise AssertionError(
-            "Two generators in the same state gave different views; draw everything with "
-            "`generator`."
+            "Two equal generators gave different views; draw everything with `generator`."
         )
 
 

@@ -20,15 +20,13 @@ def check_as_bag(as_bag: Callable) -> None:
     Source: the chapter's section "Give it more to drop"; by hand.
     """
 
-    def of(
-        form: str = "{}={}", missing: bool = False, lists: str = "values", order: Callable = list
-    ) -> Callable:
-        def values(cell: object) -> list:
+    def of(form="{}={}", missing=False, lists="values", order=list):
+        def values(cell):
             if isinstance(cell, list) and lists != "cell":
                 return cell if lists == "values" else []
             return [cell] if isinstance(cell, (str, list)) or missing else []
 
-        def as_bag(items: pd.DataFrame, fields: list[str], name: str) -> pd.DataFrame:
+        def as_bag(items, fields, name):
             names = order(fields)
             bags = [
                 [form.format(field, value) for field in names for value in values(row[field])]
@@ -79,10 +77,7 @@ def _tensor(found: object, dimensions: int, what: str) -> torch.Tensor:
 
 def _check_moves_on(found: torch.Tensor, again: torch.Tensor) -> None:
     if torch.equal(found, again):
-        raise AssertionError(
-            "Two calls with one generator gave the same view twice; draw with the generator as it "
-            "stands."
-        )
+        raise AssertionError("One generator gave the same view twice; draw with it as it stands.")
 
 
 @exercise("each value by its own coin, and no holes")
@@ -92,8 +87,8 @@ def check_thin(thin: Callable) -> None:
     Source: `augment.Dropout`; with p = 0 by hand, with others by counting in 4,000 bags of four.
     """
 
-    def of(change: Callable = list, width: int = 0, right: bool = False) -> Callable:
-        def packed(bag: torch.Tensor, *_: object) -> list[list[int]]:
+    def of(change=list, width=0, right=False):
+        def packed(bag, *_):
             rows = [list(change(filter(None, row))) for row in bag.tolist()]
             size = max(width, *map(len, rows))
             holes = [[0] * (size - len(row)) for row in rows]
@@ -131,14 +126,13 @@ def check_thin(thin: Callable) -> None:
         told = ", ".join(f"{one:.0%}" for one in share)
         why = " Is p the chance to stay?" if abs(np.mean(share) - 0.25) < 0.03 else ""
         raise AssertionError(
-            f"{what}, p = ¼: each value should be left in 75 % of them, and they are in {told}."
-            f"{why}"
+            f"{what}, p = ¼: each value should be left in 75 % of them, not in {told}.{why}"
         )
     whole = float(left.all(1).float().mean())
     if abs(whole - 0.75**4) > 0.05:
         raise AssertionError(
-            f"{what}, p = ¼: ¾ to the fourth, 32 %, should stay whole, and {whole:.0%} do; has "
-            "each value a coin of its own?"
+            f"{what}, p = ¼: 32 % should stay whole, not {whole:.0%}; has each value a coin of its "
+            "own?"
         )
     _check_moves_on(found, _tensor(run(thin, many, 0.25, generator), 2, what))
 
@@ -150,16 +144,15 @@ def check_half(half: Callable) -> None:
     Source: the notes, "dropout", taken at their word.
     """
 
-    def counts(found: object) -> list[list[int]]:
+    def counts(found):
         found = _tensor(found, 2, "A thousand bags")
         if found.shape != bag.shape or not bool(((found == bag) | (found == 0)).all()):
             raise AssertionError(
-                "A thousand bags: every place should hold what stood there, or 0; is the shape or "
-                "a place another one?"
+                "A thousand bags: every place should hold what stood there, or 0, and no other."
             )
         return [sorted(set((found[row::5] > 0).sum(1).tolist())) for row in range(5)]
 
-    def first(bag: torch.Tensor, size: torch.Tensor | int) -> torch.Tensor:
+    def first(bag, size):
         return bag * ((bag > 0).cumsum(1) <= size)
 
     wrong = mistakes(
@@ -179,9 +172,9 @@ def check_half(half: Callable) -> None:
     pairs = [seen[one + other] for one, other in itertools.combinations((1, 2, 4, 8), 2)]
     if min(pairs) < 850 or max(pairs) > 1_150:
         raise AssertionError(
-            "6,000 bags of four: each of the 6 pairs should be left about 1,000 times, and they "
-            f"are {', '.join(map(str, pairs))} times. Is every row drawn on its own, and every "
-            "value as likely as the others?"
+            "6,000 bags of four: each of the 6 pairs should be left about 1,000 times, not "
+            f"{', '.join(map(str, pairs))}. Is every row drawn on its own, and every value as "
+            "likely?"
         )
     _check_moves_on(found, run(half, many, generator))
 
@@ -193,22 +186,22 @@ def check_flat(flat: Callable) -> None:
     Source: `towers.Table`; by hand.
     """
 
-    def starts(sizes: list[int]) -> list[int]:
+    def starts(sizes):
         return [0, *itertools.accumulate(sizes)][:-1]
 
-    def of(values: Callable, offsets: Callable) -> Callable:
+    def of(values, offsets):
         """`values` of the rows' values, `offsets` of their numbers."""
 
-        def flat(bag: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def flat(bag):
             rows = [list(filter(None, row)) for row in bag.tolist()]
             return torch.tensor(sum(values(rows), [])), torch.tensor(offsets([*map(len, rows)]))
 
         return flat
 
-    def default(rows: list[list[int]]) -> list[list[int]]:
+    def default(rows):
         return [row or [0] for row in rows]
 
-    def least(sizes: list[int]) -> list[int]:
+    def least(sizes):
         return [max(size, 1) for size in sizes]
 
     wrong = mistakes(
@@ -229,7 +222,7 @@ def check_flat(flat: Callable) -> None:
     for place, expected in enumerate(([5, 2, 0, 3, 0], [0, 2, 3, 4])):
         name = ("values", "offsets")[place]
 
-        def part(found: object, place: int = place, name: str = name) -> torch.Tensor:
+        def part(found, place=place, name=name):
             return _tensor(parts(found, "values", "offsets")[place], 1, name)
 
         case(flat, given, expected, f"The {name} of four bags, two of them empty", wrong, of=part)
@@ -257,7 +250,7 @@ def check_nothing_shared(nothing_shared: Callable) -> None:
     Source: `augment.Dropout`; the chapter's first exercise; by enumeration.
     """
 
-    def of(coins: Callable = by_coins, halves: Callable = by_halves) -> Callable:
+    def of(coins=by_coins, halves=by_halves):
         return lambda sizes, p: tuple(
             np.array([chance(k, p) for k in sizes.tolist()]) for chance in (coins, halves)
         )
@@ -287,7 +280,7 @@ def check_nothing_shared(nothing_shared: Callable) -> None:
     given = np.array([0, 1, 2, 3, 4]), 0.3
     for place, what in enumerate(("Coins of p = 0.3", "Exactly half")):
 
-        def part(found: object, place: int = place) -> object:
+        def part(found, place=place):
             return parts(found, "coins", "half")[place]
 
         expected, what = of()(*given)[place], f"{what}, bags of 0 to 4 words"

@@ -14,8 +14,8 @@ from course_lib.checks.guard import case, compare, exercise, mistakes, parts, ru
 def check_split_names(split_names: Callable) -> None:
     """`split_names(names, order) -> (first, second)`: the first ⌊k/2⌋ names by a permutation."""
 
-    def of(first: Callable[[int], int], second: Callable[[int], slice]) -> Callable:
-        def split_names(names: list[str], order: list[int]) -> tuple[list[str], list[str]]:
+    def of(first, second):
+        def split_names(names, order):
             ranked = [names[place] for place in order]
             return ranked[: first(len(names))], ranked[second(len(names))]
 
@@ -35,7 +35,7 @@ def check_split_names(split_names: Callable) -> None:
         lambda names, order: right(names, [order.index(place) for place in range(len(order))]),
     )
 
-    def pair(found: object) -> tuple:
+    def pair(found):
         return parts(found, "first", "second")
 
     given, expected = (list("abcde"), [3, 0, 4, 1, 2]), (["d", "a"], ["e", "b", "c"])
@@ -48,7 +48,7 @@ def check_split_names(split_names: Callable) -> None:
 def check_two_views(two_views: Callable) -> None:
     """`two_views(features, shown) -> (first, second)`: every field in one view, else 0."""
 
-    def of(keeps: Callable[[bool, int], bool], hidden: int = 0) -> Callable:
+    def of(keeps, hidden=0):
         """Whether view 0 or 1 keeps a field that is, or is not, among those shown."""
         return lambda features, shown: [
             {
@@ -69,7 +69,7 @@ def check_two_views(two_views: Callable) -> None:
     colour, words = torch.tensor([1, 0]), torch.tensor([[2, 3], [5, 0]])
     features = {"item": torch.tensor([4, 7]), "colour": colour, "words": words}
 
-    def field(found: object, view: int, name: str) -> object:
+    def field(found, view, name):
         found = parts(found, "first", "second")[view]
         if not isinstance(found, dict) or list(found) != list(features):
             which = ("first", "second")[view]
@@ -94,10 +94,10 @@ def check_match_by_pattern(match_by_pattern: Callable) -> None:
     −1 for a first view that no second view completes; by hand.
     """
 
-    def fits(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    def fits(first, second):
         return (first[:, None] != second[None]).all(2)
 
-    def lowest(fits: torch.Tensor) -> torch.Tensor:
+    def lowest(fits):
         return torch.where(fits.any(1), fits.int().argmax(1), -1)
 
     wrong = mistakes(
@@ -128,8 +128,8 @@ def check_three_views(three_views: Callable) -> None:
     values = torch.arange(1, 5)
     features = dict.fromkeys("abcdefg", values) | {"bag": values[:, None].expand(4, 3).clone()}
 
-    def of(cuts: Callable[[int], tuple]) -> Callable:
-        def three_views(features: dict, generator: torch.Generator) -> list[dict]:
+    def of(cuts):
+        def three_views(features, generator):
             names = list(features)
             order = [names[i] for i in torch.randperm(len(names), generator=generator)]
             one, other = cuts(len(names))
@@ -157,19 +157,19 @@ def check_three_views(three_views: Callable) -> None:
     if (views != 1).any():
         call, field = np.argwhere(views != 1)[0]
         raise AssertionError(
-            f"Field '{names[field]}' is in {views[call, field]} of the three views, and should be "
-            "in exactly one. Is each view drawn on its own? Draw one order, and cut it twice."
+            f"Field '{names[field]}' is in {views[call, field]} of the three views, not in one. Is "
+            "each view drawn on its own? Draw one order, and cut it twice."
         )
     sizes = splits.sum(2)  # [600, 3]
     compare(sizes[np.argmax((sizes != [2, 3, 3]).any(1))], [2, 3, 3], what)
     if not np.array_equal(again[0], again[1]) or not np.array_equal(again[0], splits[0]):
         raise AssertionError(
-            "Two generators in the same state gave different splits; draw with `generator`, and "
-            "with nothing else."
+            "Two equal generators gave different splits; draw with `generator`, and with nothing "
+            "else."
         )
     if all(np.array_equal(split, splits[0]) for split in [*splits, *again]):
         raise AssertionError(
-            "Every call split the fields alike; draw the order with `generator`, anew in each call."
+            "Every call split the fields alike; draw the order with `generator` in each call."
         )
     _check_chances(splits, names)
 
@@ -181,17 +181,17 @@ def _check_chances(splits: np.ndarray, names: list[str]) -> None:
     right = 2 if view == 0 else 3
     if abs(share[view, field] - right / 8) > 0.1:
         raise AssertionError(
-            f"Field '{names[field]}' is in view {view + 1} in {share[view, field]:.0%} of 600 "
-            f"calls, and should be in {right} of 8; all orders must be equally likely."
+            f"In 600 calls view {view + 1} has field '{names[field]}' in {share[view, field]:.0%}, "
+            f"and should have it in {right} of 8; all orders must be equally likely."
         )
     together = np.einsum("nvi,nvj->ij", splits.astype(float), splits) / len(splits)  # 14 of 56
     off = np.abs(together - 1 / 4) * ~np.eye(8, dtype=bool)
     one, other = np.unravel_index(off.argmax(), off.shape)
     if off[one, other] > 0.1:
         raise AssertionError(
-            f"Fields '{names[one]}' and '{names[other]}' are in the same view in "
-            f"{together[one, other]:.0%} of 600 calls, and should be in a quarter; all orders must "
-            "be equally likely, not only every place of a field."
+            f"Fields '{names[one]}' and '{names[other]}' are together in "
+            f"{together[one, other]:.0%}, not in a quarter; all orders must be equally likely, not "
+            "only every place of a field."
         )
 
 
@@ -207,8 +207,7 @@ def _shown(found: object, features: dict[str, torch.Tensor]) -> np.ndarray:
         for j, (name, values) in enumerate(features.items()):
             if not isinstance(view[name], torch.Tensor) or view[name].shape != values.shape:
                 raise AssertionError(
-                    f"Field '{name}' of view {i + 1} should be a tensor of shape "
-                    f"{list(values.shape)}."
+                    f"Field '{name}' of view {i + 1} should have shape {list(values.shape)}."
                 )
             shown[i, j] = torch.equal(view[name], values)
             if not shown[i, j] and view[name].any():

@@ -21,8 +21,8 @@ def check_information(information: Callable[[np.ndarray], float]) -> None:
     Source: the chapter's section "Mutual information, by hand"; expected values by hand.
     """
 
-    def of(log: Callable = np.log, total: Callable = np.sum, keep: float = 0.0, sign: int = 1):
-        def information(counts: np.ndarray) -> float:
+    def of(log=np.log, total=np.sum, keep=0.0, sign=1):
+        def information(counts):
             p = counts / total(counts)
             terms = sign * p * log(p * p.sum() / np.outer(p.sum(1), p.sum(0)))
             return terms[p > keep].sum()
@@ -61,19 +61,19 @@ def check_masked(masked: Callable[[pd.DataFrame, str], list[str]]) -> None:
     """
 
     def of(
-        start: Callable = lambda seed: [seed],
-        out: bool = True,
-        order: Callable = lambda row: row.sort_values(ascending=False, kind="stable"),
-        skip: int = 0,
-        size: Callable = lambda k: min(k // 2, k - 2),
-    ) -> Callable:
-        def masked(mi: pd.DataFrame, seed: str) -> list[str]:
+        start=lambda seed: [seed],
+        out=True,
+        order=lambda row: row.sort_values(ascending=False, kind="stable"),
+        skip=0,
+        size=lambda k: min(k // 2, k - 2),
+    ):
+        def masked(mi, seed):
             row = mi.loc[seed].drop(seed) if out else mi.loc[seed]
             return [*start(seed), *order(row).index[skip : skip + size(len(mi))]]
 
         return masked
 
-    def in_the_tables_order(mi: pd.DataFrame, seed: str) -> list[str]:
+    def in_the_tables_order(mi, seed):
         found = of()(mi, seed)
         return [seed, *[name for name in mi if name in found[1:]]]
 
@@ -127,11 +127,9 @@ def check_related(related: Callable[[EventLog, pd.Timestamp], pd.DataFrame]) -> 
     """
 
     def of(
-        known: tuple[bool, bool] = (True, True),
-        less: Callable = lambda mi, chance: mi - chance,
-        diagonal: Callable = lambda less, mi: np.nan,
-    ) -> Callable:
-        def related(log: EventLog, day: pd.Timestamp) -> pd.DataFrame:
+        known=(True, True), less=lambda mi, chance: mi - chance, diagonal=lambda less, mi: np.nan
+    ):
+        def related(log, day):
             names = [log.items.index.name, "colour", "label"]
             items = [log.items.iloc[: log.listed(day) if part else None] for part in known]
             mi, chance = relations(items[0], names), relations(shuffled_columns(items[1]), names)
@@ -170,11 +168,11 @@ def check_bag_information(bag_information: Callable) -> None:
     expected values by `of_copies`.
     """
 
-    def each_word(values: list, bags: list) -> float:
+    def each_word(values, bags):
         pairs = zip(values, bags, strict=True)
         return shared(*zip(*((v, w) for v, bag in pairs for w in bag or [None]), strict=True))
 
-    def filled(values: list, bags: list) -> list[tuple]:
+    def filled(values, bags):
         return [pair for pair in zip(values, bags, strict=True) if pair[1]]
 
     wrong = mistakes(
@@ -205,10 +203,10 @@ def check_left_to_guess(left_to_guess: Callable) -> None:
     & Thomas, 2006, chapter 2); expected values by hand.
     """
 
-    def entropy(table: pd.DataFrame, columns: list[str]) -> float:
+    def entropy(table, columns):
         return conditional(table, columns, [])
 
-    def of_whole_pairs(table: pd.DataFrame, hidden: list[str], seen: list[str]) -> float:
+    def of_whole_pairs(table, hidden, seen):
         p = table.groupby(hidden + seen).size() / len(table)  # leaves missing ones out
         return -(p * np.log(p)).sum() - entropy(table, seen)
 

@@ -19,15 +19,13 @@ def check_within(within: Callable[[np.ndarray, np.ndarray, np.ndarray, int], flo
     """
 
     def of(
-        others: Callable = lambda slices, candidates, bought: (
-            candidates & (slices == slices[bought])
-        ),
-        itself: bool = False,
-        worth: Callable = lambda one, own: (one < own) + (one == own) / 2,
-        more: int = 0,
-        empty: float = np.nan,
-    ) -> Callable:
-        def within(scores: np.ndarray, slices: np.ndarray, candidates: np.ndarray, bought: int):
+        others=lambda slices, candidates, bought: candidates & (slices == slices[bought]),
+        itself=False,
+        worth=lambda one, own: (one < own) + (one == own) / 2,
+        more=0,
+        empty=np.nan,
+    ):
+        def within(scores, slices, candidates, bought):
             among = others(slices, candidates, bought)
             among[bought] = itself
             if not among.any():
@@ -72,20 +70,20 @@ def check_verdict(verdict: Callable) -> None:
     that is lifted"; expected values by hand.
     """
 
-    def word(recall: float, auc: float) -> str:
+    def word(recall, auc):
         return "ranked" if auc > 0.001 else "lifted" if recall > 0.001 else "neither"
 
-    def by_recall(recall: float, auc: float) -> str:
+    def by_recall(recall, auc):
         return "ranked" if recall > 0.001 else word(recall, auc)
 
     def of(
-        tie: float = 0.5,
-        among: Callable = lambda new: new,
-        rank: Callable = lambda row, own, new: (row >= own).sum(),
-        word: Callable = word,
-        sign: int = 1,
-    ) -> Callable:
-        def measured(scores: np.ndarray, bought: np.ndarray, new: np.ndarray, k: int) -> np.ndarray:
+        tie=0.5,
+        among=lambda new: new,
+        rank=lambda row, own, new: (row >= own).sum(),
+        word=word,
+        sign=1,
+    ):
+        def measured(scores, bought, new, k):
             found = []
             for row, item in zip(scores, bought, strict=True):
                 others = row[among(new) & (np.arange(len(row)) != item)]
@@ -93,7 +91,7 @@ def check_verdict(verdict: Callable) -> None:
                 found.append([rank(row, row[item], new) <= k, auc])
             return np.mean(found, axis=0)
 
-        def verdict(before: np.ndarray, after: np.ndarray, *given: object) -> dict:
+        def verdict(before, after, *given):
             recall, auc = sign * (measured(after, *given) - measured(before, *given))
             return _gains(recall, auc, word(recall, auc))
 
@@ -141,13 +139,8 @@ def check_protocol(protocol: Callable) -> None:
     protocol"; intervals by a printed table of Student's t.
     """
 
-    def of(
-        budget: Callable = min,
-        score: str = "mean",
-        peek: bool = False,
-        gaps: Callable = lambda one, plain: one - plain,
-    ) -> Callable:
-        def protocol(tuning: pd.DataFrame, test: pd.DataFrame, kinds: dict) -> dict:
+    def of(budget=min, score="mean", peek=False, gaps=lambda one, plain: one - plain):
+        def protocol(tuning, test, kinds):
             table, column = (test, "R@100") if peek else (tuning, "validation")
             value, found = table.groupby("arm")[column].agg(score), {}
             runs = {arm: part.set_index("seed")["R@100"] for arm, part in test.groupby("arm")}
@@ -192,7 +185,7 @@ def check_clear_by_chance(clear_by_chance: Callable, prediction: float) -> str:
     draws of our own.
     """
 
-    def summary(counts: object) -> dict[str, float]:
+    def summary(counts):
         counts = np.asarray(counts)
         return {"mean": counts.mean(), "none clear": (counts == 0).mean()}
 
@@ -227,26 +220,24 @@ def check_experiment(experiment: Callable) -> None:
     gains = {1: [4, 5, 6, 5, 5], 2: [-3, -5, -4, -4, -4], 3: [3, -1, 2, 1, -2]}  # in hundredths
     made: list[tuple[int, int]] = []
 
-    def world(value: int, seed: int) -> tuple[int, int, int]:
+    def world(value, seed):
         made.append((value, seed))
         return value, seed, made.count((value, seed))
 
-    def other(task: tuple[int, int, int]) -> float:
+    def other(task):
         return task[1] / 10 + task[2] / 5  # a seed's level; another one if its task is made anew
 
-    def one(task: tuple[int, int, int]) -> float:
+    def one(task):
         return other(task) + gains[task[0]][task[1]] / 100
 
-    def of_pairs(one: np.ndarray, other: np.ndarray) -> tuple:
+    def of_pairs(one, other):
         return _interval(one - other)
 
-    def of_samples(one: np.ndarray, other: np.ndarray) -> tuple:
+    def of_samples(one, other):
         return (one - other).mean(), *stats.ttest_ind(one, other).confidence_interval(), len(one)
 
-    def of(interval: Callable = of_pairs, anew: bool = False, by_mean: bool = False) -> Callable:
-        def experiment(
-            world: Callable, one: Callable, other: Callable, dial: list, seeds: list
-        ) -> dict:
+    def of(interval=of_pairs, anew=False, by_mean=False):
+        def experiment(world, one, other, dial, seeds):
             found = {}
             for value in dial:
                 tasks = [world(value, seed) for seed in seeds]

@@ -56,7 +56,10 @@ def _packages() -> list[Row]:
 def _threads() -> Row:
     cores, threads = os.cpu_count() or 1, torch.get_num_threads()
     found = f"torch {threads}, Faiss {faiss.omp_get_max_threads()}, cores {cores}"
-    advice = "More threads than cores: set OMP_NUM_THREADS to the number of cores before you start Jupyter."
+    advice = (
+        "More threads than cores: set OMP_NUM_THREADS to the number of cores before you start "
+        "Jupyter."
+    )
     return "threads", found, threads <= cores, advice
 
 
