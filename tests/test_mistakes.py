@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from course_lib.checks import guard
 
@@ -69,6 +70,13 @@ def test_a_right_answer_passes_and_each_mistake_is_named(chapter, exercise, monk
     told = {sentence: caught(check, wrong, *more) for sentence, wrong in known.items()}
     assert [f"{message} || {s}" for s, message in told.items() if not message.endswith(s)] == []
     assert known or OWN[chapter][exercise]
+
+
+@pytest.mark.parametrize(("chapter", "exercise"), EXERCISES)
+def test_an_answer_of_another_kind_gets_one_sentence(chapter, exercise):
+    check = getattr(CHECKS[chapter], f"check_{exercise}")
+    for kind in (object(), "a text", [], {}, torch.ones(3)):
+        caught(check, lambda *given, kind=kind: kind, *MORE.get(exercise, ()))
 
 
 @pytest.mark.parametrize(

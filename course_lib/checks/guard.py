@@ -45,10 +45,12 @@ def exercise(tick: str = "") -> Callable:
         def checked(*answers: object) -> None:
             try:
                 told = check(*answers)
-            except AssertionError as error:
-                sentence = f"AssertionError: {error}"
-                error._render_traceback_ = lambda: [sentence]  # all that IPython shows
-                raise error.with_traceback(None) from None
+            except Exception as error:  # `run` has caught what the learner's code raises
+                problem = f"The answer is of another kind than asked for: {_first_line(error)}."
+                failed = error if isinstance(error, AssertionError) else AssertionError(problem)
+                sentence = f"AssertionError: {failed}"
+                failed._render_traceback_ = lambda: [sentence]  # all that IPython shows
+                raise failed.with_traceback(None) from None
             print(f"✓ {check.__name__.removeprefix('check_')}: {told or tick}")
 
         return checked
