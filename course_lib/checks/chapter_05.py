@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -121,7 +122,7 @@ def check_id_gradients(id_gradients: Callable) -> None:
         asking = users[[0, 2]] + torch.stack([items[[1, 4]].mean(0), items[3]])  # [2, 2]
         return -((asking @ tower) * items[[3, 1]]).sum()
 
-    def clean(found, call):
+    def clean(found, call, place):
         for name, parameter in names.items():
             if parameter.grad is not None:
                 raise AssertionError(
@@ -129,7 +130,7 @@ def check_id_gradients(id_gradients: Callable) -> None:
                     "optimiser will use. Ask torch.autograd.grad for the tables' gradients: it "
                     "writes none."
                 )
-        return parts(found, "the items' gradient", "the users' gradient")
+        return parts(found, "the items' gradient", "the users' gradient")[place]
 
     of_items = torch.tensor([[0, 0], [-4.0, -2], [0, 0], [-1, -9], [0, 0]])  # 4 in a history alone
     of_users = torch.tensor([[-2.0, 0], [0, 0], [0, -2]])
@@ -146,7 +147,7 @@ def check_id_gradients(id_gradients: Callable) -> None:
     for call in ("first", "second"):
         for place, right in enumerate((of_items, of_users)):
             what = f"The gradient of the {('item', 'user')[place]} IDs, {call} call"
-            of = lambda found, call=call, place=place: clean(found, call)[place]  # noqa: E731
+            of = partial(clean, call=call, place=place)
             case(id_gradients, given, right, what, wrong, of=of)
 
 

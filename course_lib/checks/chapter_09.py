@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from math import ceil, comb, prod
 
 import numpy as np
@@ -219,13 +220,14 @@ def check_flat(flat: Callable) -> None:
         of(default, lambda sizes: starts([*filter(None, sizes)])),
     )
     given = (torch.tensor([[5, 0, 2], [0, 0, 0], [0, 3, 0], [0, 0, 0]]),)
+    names = ("values", "offsets")
+
+    def part(found, place):
+        return _tensor(parts(found, *names)[place], 1, names[place])
+
     for place, expected in enumerate(([5, 2, 0, 3, 0], [0, 2, 3, 4])):
-        name = ("values", "offsets")[place]
-
-        def part(found, place=place, name=name):
-            return _tensor(parts(found, "values", "offsets")[place], 1, name)
-
-        case(flat, given, expected, f"The {name} of four bags, two of them empty", wrong, of=part)
+        what = f"The {names[place]} of four bags, two of them empty"
+        case(flat, given, expected, what, wrong, of=partial(part, place=place))
 
 
 def by_coins(k: int, p: float) -> float:
@@ -278,10 +280,10 @@ def check_nothing_shared(nothing_shared: Callable) -> None:
         of(halves=lambda k, p: 1 / comb(k, ceil(k / 2))),
     )
     given = np.array([0, 1, 2, 3, 4]), 0.3
+
+    def part(found, place):
+        return parts(found, "coins", "half")[place]
+
     for place, what in enumerate(("Coins of p = 0.3", "Exactly half")):
-
-        def part(found, place=place):
-            return parts(found, "coins", "half")[place]
-
-        expected, what = of()(*given)[place], f"{what}, bags of 0 to 4 words"
-        case(nothing_shared, given, expected, what, wrong, of=part)
+        right, what = of()(*given)[place], f"{what}, bags of 0 to 4 words"
+        case(nothing_shared, given, right, what, wrong, of=partial(part, place=place))

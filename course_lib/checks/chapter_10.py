@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -82,9 +83,8 @@ def check_two_views(two_views: Callable) -> None:
     given = features, {"item", "words"}
     for view, which in enumerate(("first view, which shows item and words", "second, with colour")):
         for name, values in features.items():
-            of_field = lambda found, view=view, name=name: field(found, view, name)  # noqa: E731
-            right = values * ((name in given[1]) != view)
-            case(two_views, given, right, f"Field '{name}' in the {which}", wrong, of=of_field)
+            right, what = values * ((name in given[1]) != view), f"Field '{name}' in the {which}"
+            case(two_views, given, right, what, wrong, of=partial(field, view=view, name=name))
 
 
 @exercise("the lowest complement, or −1")
