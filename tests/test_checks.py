@@ -15,8 +15,10 @@ from course_lib.index import VectorIndex
 from course_lib.log import DAY, HOUR
 from course_lib.losses import in_batch_logits, in_batch_softmax
 from course_lib.tfrecord import shuffle_order
-from course_lib.towers import Overlay, RowwiseAdagrad
-from course_lib.updates import Batch, full_update, incremental_update, make_batch, unfrozen_update
+from course_lib.incremental_update import DeltaTable
+from course_lib.towers import RowwiseAdagrad
+from course_lib.full_update import Examples, full_update, make_examples
+from course_lib.incremental_update import incremental_update, unfrozen_update
 
 
 def test_a_claim_ticks_or_fails(capsys: pytest.CaptureFixture):
@@ -51,7 +53,7 @@ def masks_everything(users, items, log_q, ids, temperature):
 
 def history(*rows):
     ids = torch.tensor([3, 4, 0])
-    return Batch({"history": torch.tensor(rows)}, {}, torch.zeros(3), ids)
+    return Examples({"history": torch.tensor(rows)}, {}, torch.zeros(3), ids)
 
 
 def library_recall(scores):
@@ -101,7 +103,7 @@ def plain_hour(
     """An hour's update on plain tables, with switches for what can go wrong."""
     new = copy.deepcopy(state)
     rows = log.rows(hour, hour + HOUR)
-    data = make_batch(new, log, rows, hour, new.generator())
+    data = make_examples(new, log, rows, hour, new.generator())
     users, items = new.model.user_vectors(data.users), new.model.item_vectors(data.items)
     in_batch_softmax(users, items, data.log_q, data.ids, new.settings.temperature).backward()
     for parameter in new.model.dense_parameters():
@@ -130,7 +132,7 @@ def merged(state, log, day):
     """Writes what the hours have learned into the full tables, and learns the day again."""
     start = copy.deepcopy(state.full)
     tables = zip(state.model.tables(), start.model.tables(), strict=True)
-    for own, table in [(own, table) for own, table in tables if isinstance(own, Overlay)]:
+    for own, table in [(own, table) for own, table in tables if isinstance(own, DeltaTable)]:
         table.weight.data[own.ids] = own.weight.data
     return full_update(start, log, day)
 

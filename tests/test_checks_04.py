@@ -10,7 +10,13 @@ from course_lib.features import drop_fields
 from course_lib.log import DAY
 from course_lib.tfrecord import shuffle_order
 from course_lib.towers import RowwiseAdagrad
-from course_lib.updates import full_update, make_batch, one_thread, split, take_batch, training_step
+from course_lib.full_update import (
+    full_update,
+    make_examples,
+    one_thread,
+    minibatches,
+    training_step,
+)
 
 
 def shuffled(n, generator):
@@ -18,7 +24,7 @@ def shuffled(n, generator):
 
 
 def epoch(n, size, generator, order=shuffled):
-    return split(order(n, generator), size)
+    return minibatches(order(n, generator), size)
 
 
 def redrawn(n, generator):
@@ -26,7 +32,7 @@ def redrawn(n, generator):
 
 
 def blocks(n, size, generator):
-    parts = split(torch.arange(n), size)
+    parts = minibatches(torch.arange(n), size)
     return [parts[place] for place in shuffled(len(parts), generator)]
 
 
@@ -51,16 +57,16 @@ def night(state, log, day, duplicate=copy.deepcopy, late=False, order=shuffled):
     new, rows = duplicate(state), log.rows(day, day + DAY)
     new.updates += 1
     generator = new.generator()
-    data = make_batch(new, log, rows, day, generator) if late else None
+    data = make_examples(new, log, rows, day, generator) if late else None
     new.features.learn(log, rows)
     new.model.grow(new.features.items.sizes, new.features.users.sizes, generator)
-    data = data or make_batch(new, log, rows, day, generator)
-    new.features.counts.settle(day, len(new.features.items))
-    data.users = drop_fields(data.users, new.settings.default_share, generator)
-    data.items = drop_fields(data.items, new.settings.default_share, generator)
-    tables = RowwiseAdagrad(new.model.tables(), new.settings.table_rate)
-    for batch in split(order(len(data.ids), generator), new.settings.batch_size):
-        training_step(new, tables, take_batch(data, batch))
+    data = data or make_examples(new, log, rows, day, generator)
+    new.features.counts.flush(day, len(new.features.items))
+    data.users = drop_fields(data.users, new.settings.field_dropout, generator)
+    data.items = drop_fields(data.items, new.settings.field_dropout, generator)
+    tables = RowwiseAdagrad(new.model.tables(), new.settings.embedding_lr)
+    for batch in minibatches(order(len(data.ids), generator), new.settings.batch_size):
+        training_step(new, tables, data[batch])
     return new
 
 
@@ -94,7 +100,7 @@ OWN = {
         (epoch, None),
         (partial(epoch, order=lambda n, generator: torch.arange(n)), "same order"),
         (partial(epoch, order=redrawn), "replacement"),
-        (lambda n, size, g: split(shuffle_order(n, size, g), size), "buffer smaller than"),
+        (lambda n, size, g: minibatches(shuffle_order(n, size, g), size), "buffer smaller than"),
         (blocks, "blocks"),
         (lambda n, size, generator: shuffled(n, generator), "A list of batches should come"),
     ],

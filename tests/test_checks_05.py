@@ -6,8 +6,9 @@ import pandas as pd
 import torch
 
 from course_lib.log import DAY, HOUR
-from course_lib.towers import RowwiseAdagrad, Table
-from course_lib.updates import full_update, incremental_update
+from course_lib.towers import RowwiseAdagrad, EmbeddingTable
+from course_lib.full_update import full_update
+from course_lib.incremental_update import incremental_update
 
 
 def written_through(base, ids, own, asked):
@@ -17,13 +18,13 @@ def written_through(base, ids, own, asked):
 
 def adagrad_step(table, squares, rows, gradients, rate):
     """By the library."""
-    stepped = Table(table.shape[1])
+    stepped = EmbeddingTable(table.shape[1])
     stepped.grow(len(table))
-    stepped.weight.data[:], stepped.squares[:] = table, squares
+    stepped.weight.data[:], stepped.accumulator[:] = table, squares
     gradient = torch.sparse_coo_tensor(rows[None], gradients, table.shape, check_invariants=True)
     stepped.weight.grad = gradient
     RowwiseAdagrad([stepped], rate).step()
-    return stepped.weight.data, stepped.squares
+    return stepped.weight.data, stepped.accumulator
 
 
 def assigned(table, squares, rows, gradients, rate):

@@ -6,7 +6,7 @@ import torch
 
 from course_lib.augment import Dropout
 from course_lib.checks import chapter_09
-from course_lib.log import load_online_retail
+from course_lib.online_retail import load_online_retail
 
 
 def beside(items, fields, name):

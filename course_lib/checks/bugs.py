@@ -18,8 +18,11 @@ from course_lib.augment import Augmentation, field_names
 from course_lib.features import Features
 from course_lib.index import FaissIndex, VectorIndex
 from course_lib.log import HOUR, EventLog
-from course_lib.towers import Overlay, TwoTower
-from course_lib.updates import Batch, Settings, State, full_update, incremental_update, new_state
+from course_lib.incremental_update import DeltaTable
+from course_lib.towers import TwoTower
+from course_lib.full_update import Examples, full_update
+from course_lib.state import Settings, State, new_state
+from course_lib.incremental_update import incremental_update
 
 Logits = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
 
@@ -63,7 +66,7 @@ def check_accidental_hits(logits: Logits) -> None:
         )
 
 
-def check_history(batch: Batch) -> None:
+def check_history(batch: Examples) -> None:
     """First purchases only: no item is in the history that its own event is predicted from."""
     inside = (batch.users["history"] == batch.ids[:, None]).any(1) & (batch.ids > 0)
     if inside.any():
@@ -204,7 +207,7 @@ def _a_shop() -> tuple[EventLog, State, pd.Timestamp]:
     users = pd.DataFrame({"user": ["ann", "bob", "cem"], "city": ["Ely", "Ayr", "Ely"]})
     log = EventLog.from_frame(events, pd.DataFrame(colours), users)
     sizes = {"dim": 4, "hidden": 4, "batch_size": 4, "history": 3}
-    settings = Settings(**sizes, statistics=(2.0,), default_share=0.0, device="cpu")
+    settings = Settings(**sizes, popularity_half_lives=(2.0,), field_dropout=0.0, device="cpu")
     state = new_state(log, settings)
     for day in log.days[:2]:
         state = full_update(state, log, day)
@@ -232,8 +235,8 @@ def check_frozen(update: Callable[[State, EventLog, pd.Timestamp], State]) -> No
             "The state that was passed in has changed, and it is being served; work on a copy."
         )
     rows = log.rows(hour, hour + HOUR)
-    codes = {"item": log.item_codes[rows], "user": log.user_codes[rows]}
-    named = {"item": state.features.item_ids(log, codes["item"])}
+    codes = {"item": log.item_rows[rows], "user": log.user_rows[rows]}
+    named = {"item": state.features.item_indices(log, codes["item"])}
     named["user"] = state.features.users.encode(log.users.iloc[codes["user"]])["user"]
     of_ids = {f"the table of {kind} IDs": ids for kind, ids in named.items()}
     for name, old in sorted(
@@ -290,7 +293,7 @@ def check_discard(day: Callable[[State, EventLog, pd.Timestamp], State]) -> None
     for number, midnight in enumerate(log.days[2:], 1):
         expected, found = full_update(expected, log, midnight), day(found, log, midnight)
         table = found.model.item_tables[0]
-        if found.full is not None or isinstance(table, Overlay):
+        if found.full is not None or isinstance(table, DeltaTable):
             raise AssertionError(
                 f"After {number} day(s) the state that goes on is an incremental one, with "
                 f"{len(table.ids)} item rows of its own: tomorrow's hours would build on today's. "

@@ -116,7 +116,7 @@ def check_batch_loss(batch_loss: Callable) -> None:
 def check_pool(pool: Callable) -> None:
     """`pool(table [r, d], history [n, L]) -> [n, d]`: filled places (> 0) summed, / √k, or row 0.
 
-    Source: `towers.Table`.
+    Source: `towers.EmbeddingTable`.
     """
 
     def summed(table, history):
@@ -169,7 +169,7 @@ def surprise_by_hand(
 def check_surprise(surprise: Callable) -> None:
     """`surprise(day [e], items [e], m, half_life) -> float`: mean −log q, by the days before.
 
-    Source: `features.ForgettingCounts`, and test, then train, of `evaluation.replay`.
+    Source: `features.DecayedCounts`, and test, then train, of `evaluation.replay`.
     """
 
     def by_hand(day, items, m, h, counted=list):

@@ -12,7 +12,8 @@ import torch
 from course_lib.checks.bugs import check_shuffle
 from course_lib.checks.guard import case, compare, exercise, mistakes, parts, run
 from course_lib.log import EventLog
-from course_lib.updates import Settings, State, full_update, new_state
+from course_lib.state import Settings, State, new_state
+from course_lib.full_update import full_update
 
 
 @exercise("what TensorFlow reads")
@@ -93,7 +94,8 @@ def check_epoch(epoch: Callable[[int, int, torch.Generator], list[torch.Tensor]]
 def check_grow(grow: Callable) -> None:
     """`grow(vocabulary, table [r, d], values, generator) -> (vocabulary, table [r', d])`, by hand.
 
-    Old rows stay, new values get new ones. Source: `features.Encoder.learn`, `towers.Table.grow`.
+    Old rows stay, new values get new ones. Source: `features.Encoder.learn`,
+    `towers.EmbeddingTable.grow`.
     """
 
     def grown(vocabulary, table, values, seed=0):
@@ -169,7 +171,7 @@ def check_night(night: Callable[[State, EventLog, pd.Timestamp], State]) -> None
             "The state that was passed in has changed while it was serving: its model or its "
             "vocabularies are shared with the new one. A shallow copy copies names only."
         )
-    squares, expected = (each.model.item_tables[0].squares for each in (found, right))
+    squares, expected = (each.model.item_tables[0].accumulator for each in (found, right))
     if len(squares) != len(expected):
         raise AssertionError(
             f"The item table should have {len(expected)} rows after the night, and has "
@@ -204,7 +206,10 @@ def _three_busy_days() -> tuple[EventLog, State]:
     items = pd.DataFrame({"item": range(30), "colour": ["red", "blue", None] * 10})
     log = EventLog.from_frame(events, items, pd.DataFrame({"user": range(30)}))
     state = new_state(
-        log, Settings(dim=4, hidden=4, batch_size=8, statistics=(2.0,), history=3, device="cpu")
+        log,
+        Settings(
+            dim=4, hidden=4, batch_size=8, popularity_half_lives=(2.0,), history=3, device="cpu"
+        ),
     )
     for day in log.days[:2]:
         state = full_update(state, log, day)

@@ -11,14 +11,16 @@ import torch
 
 from course_lib.checks.guard import case, exercise, mistakes, parts, refused
 from course_lib.log import DAY, EventLog
-from course_lib.updates import Settings, State, full_update, incremental_update, new_state
+from course_lib.state import Settings, State, new_state
+from course_lib.full_update import full_update
+from course_lib.incremental_update import incremental_update
 
 
 @exercise("own rows above, the base below, the default for whom neither knows")
 def check_look_up(look_up: Callable) -> None:
     """`look_up(base [r, d], ids [t], own [t, d], asked [n]) -> [n, d]`: own rows, or the base's.
 
-    Source: `towers.Overlay`; expected values by hand.
+    Source: `towers.DeltaTable`; expected values by hand.
     """
 
     def last_row(base, ids, own, asked):
@@ -38,11 +40,11 @@ def check_look_up(look_up: Callable) -> None:
     base, ids = torch.arange(10.0).view(5, 2), torch.tensor([1, 3, 7])
     own, asked = -ids[:, None] * torch.ones(1, 2), torch.tensor([0, 3, 7, 2, 1, 6])
     expected = [[0, 1], [-3, -3], [-7, -7], [4, 5], [-1, -1], [0, 1]]
-    what = "The rows of IDs 0, 3, 7, 2, 1, 6 through an overlay of 1, 3 and 7"
+    what = "The rows of IDs 0, 3, 7, 2, 1, 6 through an delta_table of 1, 3 and 7"
     case(look_up, (base, ids, own, asked), expected, what, wrong)
     what = "The rows of IDs 99, above all that have one, and 3"
     case(look_up, (base, ids, own, torch.tensor([99, 3])), [[0, 1], [-3, -3]], what, wrong)
-    what = "Two rows through an overlay without rows of its own"
+    what = "Two rows through an delta_table without rows of its own"
     case(look_up, (base, ids[:0], own[:0], asked[:2]), base[[0, 3]], what, wrong)
 
 
@@ -222,7 +224,7 @@ def check_a_day(a_day: Callable[[State, EventLog, pd.Timestamp, Send], State]) -
 def check_take_in(take_in: Callable) -> None:
     """`take_in(known, shard, now) -> events`: frames of `user`, `item`, `time`; by hand.
 
-    ValueError for an event after `now`. Source: `stream.Follower`.
+    ValueError for an event after `now`. Source: `stream.StreamTrainer`.
     """
 
     def of(late="lifted", sort=True, once=True, resort=False):
@@ -290,7 +292,7 @@ def _three_days() -> tuple[EventLog, State, pd.Timestamp]:
     users = pd.DataFrame({"user": ["ann", "bob", "cem", "dan", "eve"]})
     log = EventLog.from_frame(events, pd.DataFrame(colours), users)
     sizes = {"dim": 4, "hidden": 4, "batch_size": 4, "history": 3}
-    settings = Settings(**sizes, statistics=(2.0,), default_share=0.0, device="cpu")
+    settings = Settings(**sizes, popularity_half_lives=(2.0,), field_dropout=0.0, device="cpu")
     state = new_state(log, settings)
     for day in log.days[:2]:
         state = full_update(state, log, day)

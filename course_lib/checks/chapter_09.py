@@ -184,7 +184,7 @@ def check_half(half: Callable) -> None:
 def check_flat(flat: Callable) -> None:
     """`flat(bag [m, L]) -> (values [v], offsets [m])` for `embedding_bag`; no values: index 0.
 
-    Source: `towers.Table`; by hand.
+    Source: `towers.EmbeddingTable`; by hand.
     """
 
     def starts(sizes):

@@ -15,7 +15,7 @@ from course_lib.checks.guard import Near, case, compare, exercise, mistakes, run
 def check_within(within: Callable[[np.ndarray, np.ndarray, np.ndarray, int], float]) -> None:
     """`within(scores [m], slices [m], candidates [m] bool, bought) -> float`; NaN if it is alone.
 
-    Source: `evaluation.within_slice`; expected values by hand.
+    Source: `evaluation.within_slice_auc`; expected values by hand.
     """
 
     def of(
