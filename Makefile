@@ -55,7 +55,8 @@ test: lint
 	$(BIN)/python -m pytest --nbval -n 2 --dist loadscope notebooks
 
 book: $(READY)
-	$(BIN)/python -m sphinx -q -W --keep-going -c book -d build/book-cache . build/book
+	rm -rf build/book
+	$(BIN)/python -m sphinx -q -E -W --keep-going -c book -d build/book-cache . build/book
 	@echo "Open build/book/index.html"
 
 exercises: $(READY)
