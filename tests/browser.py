@@ -1,4 +1,5 @@
-"""JupyterLab as a reader has it: what `make lab` starts, with nobody's settings, over a copy of the notebooks, seen by Chromium.
+"""JupyterLab as a reader has it: what `make lab` starts, with nobody's settings, over a copy of
+the notebooks, seen by Chromium.
 
 `lab` starts both; `Lab.opened` opens a notebook; `Notebook.run` runs it; `Notebook.panels` are its widgets; `Panel.turn` moves one
 of a widget's controls. Whatever takes longer than PATIENCE (seconds), or RUN for all cells of a notebook, is an error: both are

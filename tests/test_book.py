@@ -270,7 +270,7 @@ def test_a_widget_is_a_sentence_and_a_progress_bar_is_gone(small: Book):
 
 
 def test_an_exercise_is_shown_as_it_is_handed_out(small: Book):
-    """As nbgrader does: the stub it writes is in its documentation. And its source, which has the solution, is nowhere."""
+    """As nbgrader does: the stub is in its documentation. The source is nowhere: it has the solution."""
     article = small.article("notebooks/exercises/source/00_a/00_a")
     answer, hidden = (code.get_text().rstrip() for code in article.select(".cell_input pre"))
     stub = '    # YOUR CODE HERE\n    raise NotImplementedError("This is not written yet.")'

@@ -1,4 +1,4 @@
-"""The course in a real browser: the first screen; and of every widget, that its controls change what they must.
+"""The course in a real browser: the first screen, and that every widget's controls change what they must.
 
 A picture after each move is kept in build/screenshots, or where COURSE_ARTEFACTS says. Without Chromium all this is skipped;
 COURSE_BROWSER names another browser of its kind.
@@ -114,7 +114,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Lab]:
 
 
 def test_the_first_screen_is_the_course_and_nothing_else(lab: browser.Lab):
-    """One address, in few lines; behind it a picture, and nothing of Jupyter's news or of nbgrader."""
+    """One address, in few lines; there a picture, and nothing of Jupyter's news or of nbgrader."""
     said = lab.log.read_text()
     (address,) = browser.addresses(lab.log)
     assert said.count("\n") < 8 and urllib.parse.urlparse(address).hostname == "127.0.0.1", said

@@ -363,7 +363,7 @@ def an_exercise(name: str, examples: list[str]) -> list:
     check, hidden = (f"assert {name}({x}) == {y}, '{y} is {name} of {x}.'" for x, y in map(str.split, examples))
     sources = {
         f"{name}-check": check,
-        f"{name}-hidden": f"# hidden tests of {name}\n### BEGIN HIDDEN TESTS\n{hidden}\n### END HIDDEN TESTS",
+        f"{name}-hidden": f"# hidden tests\n### BEGIN HIDDEN TESTS\n{hidden}\n### END HIDDEN TESTS",
     }
     return [
         new_markdown_cell(f"## {name}"),
@@ -375,7 +375,7 @@ def an_exercise(name: str, examples: list[str]) -> list:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two exercises with all the kinds of cells that a chapter has; they import nothing, so that a kernel starts soon. Released."""
+    """Two released exercises with all kinds of cells; they import nothing, so that a kernel starts soon."""
     course = copy_of_course(tmp_path_factory.mktemp("small") / "course")
     (course / "source" / "small").mkdir(parents=True)
     kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
@@ -421,9 +421,8 @@ def test_what_students_do_to_tests_does_not_help(small: Path, tmp_path: Path):
         "changes": FULL | {check: (0, 2), hidden: (0, 2)},
         "deletes": FULL | {hidden: (0, 2)},
     }, log[-3000:]
-    wrong = {
-        name: ("AssertionError", f"{example}.") for name, example in ((check, "4 is double of 2"), (hidden, "6 is double of 3"))
-    }
+    doubled = {check: "4 is double of 2.", hidden: "6 is double of 3."}
+    wrong = {name: ("AssertionError", message) for name, message in doubled.items()}
     assert errors(course, "small", "changes") == wrong
     assert errors(course, "small", "deletes") == {hidden: wrong[hidden]}  # right for the visible example only
     ((name, (error, message)),) = errors(course, "small", "endless").items()
@@ -517,7 +516,7 @@ EVENTS = st.one_of(
 @settings(max_examples=80, deadline=None)
 @given(st.lists(EVENTS, max_size=8))
 def test_any_order_and_number_of_cells_is_graded(small: Path, events: list[tuple]):
-    """As long as each answer keeps its id, every test runs once, after all of its answer, and nothing is lost."""
+    """As long as each answer keeps its id, every test runs once, after it, and nothing is lost."""
     cells = answered(small)
     for event, number, other in events:
         place = number % len(cells)

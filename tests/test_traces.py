@@ -1,4 +1,4 @@
-"""A solution that is planted in what students get is found there, however it is written or packed."""
+"""A solution planted in what students get is found there, however it is written or packed."""
 
 import bz2
 import gzip

@@ -1,4 +1,4 @@
-"""Traces of what students may not get, solutions, hidden tests and worked solutions, in what is handed to them."""
+"""Traces of solutions, hidden tests and worked solutions in what is handed to students."""
 
 import bz2
 import gzip
@@ -18,7 +18,7 @@ ENOUGH = 16  # characters; a shorter line, such as `return results`, may stand a
 
 
 def bare(text: str) -> str:
-    """The text without white space, quotes and Markdown's signs: the same in code, in JSON and on a page."""
+    """Without white space, quotes and Markdown's signs: the same in code, in JSON and on a page."""
     return re.sub(r"[\s\"'“”‘’`*\\]", "", text.replace("\\n", "\n"))
 
 
@@ -27,9 +27,10 @@ def words(text: str) -> set[str]:
 
 
 def secrets(exercises: Iterable[Path], published: Iterable[str]) -> dict[tuple[Path, str], list[str]]:
-    """The lines of each notebook's solutions, hidden tests and worked solutions that stand nowhere else in the course.
+    """The lines of each notebook's solutions, hidden tests and worked solutions that stand nowhere else.
 
-    `published`: the texts that anybody may read. The keys are a notebook and SOLUTION, HIDDEN TESTS or WORKED SOLUTION.
+    `published`: the texts that anybody may read. The keys are a notebook, and SOLUTION, HIDDEN TESTS
+    or WORKED SOLUTION.
     """
     hidden: dict[tuple[Path, str], list[str]] = {}
     public = list(published)
@@ -49,7 +50,7 @@ def secrets(exercises: Iterable[Path], published: Iterable[str]) -> dict[tuple[P
 
 
 def found(folder: Path, lines: Iterable[str]) -> list[tuple[str, str]]:
-    """The files below the folder in which lines stand, each with the line; what is compressed is looked into."""
+    """The files below the folder in which lines stand, each with the line; what is packed, too."""
     wanted = [(line, bare(line), words(line)) for line in lines]
     traces = []
     for path in filter(Path.is_file, sorted(folder.rglob("*"))):

@@ -24,7 +24,7 @@ class RestoreCells(NbGraderPreprocessor):
     """Gives answers and tests the metadata that they were released with, and puts tests back.
 
     Students copy cells, split and move them, and paste some from elsewhere. Of several cells with
-    one id the last keeps it, and the others still run; a test runs after its answer, all parts of it.
+    one id the last keeps it, and the others still run; a test runs after all of its answer.
     """
 
     def preprocess(self, nb, resources):
@@ -56,7 +56,7 @@ def as_released(cell, points):
 
 
 def with_tests(cells, there, released):
-    """The cells with every test after what it followed when released; tests that aren't there are put in.
+    """The cells with every test after what it followed when released, and missing tests put in.
 
     Where that isn't there either, a missing test comes before the next cell that is.
     `there`: those of the cells that nbgrader knows, by their ids.
