@@ -1,4 +1,5 @@
-"""The exercises: their form, the students' version, and nbgrader's marks for right, untouched and typically wrong answers.
+"""The exercises: their form, the students' version, and nbgrader's marks for right, untouched and
+typically wrong answers.
 
 Nothing here writes into the course directory: nbgrader runs in copies of it.
 """
@@ -43,7 +44,9 @@ CHAPTERS = [
 ]
 FOUND = sorted(path.name for path in (COURSE / "source").glob("*") if path.is_dir())
 STUB = '# YOUR CODE HERE\nraise NotImplementedError("This is not written yet.")'
-REGION = re.compile(r"^[ \t]*### BEGIN (SOLUTION|HIDDEN TESTS)\n(.*?)^[ \t]*### END \1$", re.M | re.S)
+REGION = re.compile(
+    r"^[ \t]*### BEGIN (SOLUTION|HIDDEN TESTS)\n(.*?)^[ \t]*### END \1$", re.M | re.S
+)
 
 each_chapter = pytest.mark.parametrize("chapter", FOUND)
 
@@ -61,26 +64,52 @@ def kind(cell) -> str:
     """md, help, worked, code, solution, check or hidden."""
     if cell.cell_type == "markdown":
         worked = "worked-solution" in cell.metadata.get("tags", [])
-        return "worked" if worked else "help" if cell.source.startswith("<details><summary>Help: common mistakes") else "md"
+        return (
+            "worked"
+            if worked
+            else "help"
+            if cell.source.startswith("<details><summary>Help: common mistakes")
+            else "md"
+        )
     if not grade_id(cell):
         return "code"
-    return "solution" if cell.metadata.nbgrader["solution"] else "hidden" if grade_id(cell).endswith("-hidden") else "check"
+    return (
+        "solution"
+        if cell.metadata.nbgrader["solution"]
+        else "hidden"
+        if grade_id(cell).endswith("-hidden")
+        else "check"
+    )
 
 
 def graded(notebook) -> dict[str, int]:
-    return {grade_id(c): c.metadata.nbgrader["points"] for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade")}
+    return {
+        grade_id(c): c.metadata.nbgrader["points"]
+        for c in notebook.cells
+        if c.metadata.get("nbgrader", {}).get("grade")
+    }
 
 
 def exercises(notebook) -> list[list]:
     """The cells of each exercise, from its heading to the next."""
     starts = [i for i, cell in enumerate(notebook.cells) if re.match(r"## \d+ · ", cell.source)]
-    end = next(i for i, cell in enumerate(notebook.cells) if cell.source.startswith("## What you practised"))
-    return [notebook.cells[one:other] for one, other in zip(starts, [*starts[1:], end], strict=True)]
+    end = next(
+        i
+        for i, cell in enumerate(notebook.cells)
+        if cell.source.startswith("## What you practised")
+    )
+    return [
+        notebook.cells[one:other] for one, other in zip(starts, [*starts[1:], end], strict=True)
+    ]
 
 
 def solution_lines(cell) -> list[str]:
     """The lines of code between BEGIN and END, without their comments."""
-    lines = [without_comment(line) for _, body in REGION.findall(cell.source) for line in body.split("\n")]
+    lines = [
+        without_comment(line)
+        for _, body in REGION.findall(cell.source)
+        for line in body.split("\n")
+    ]
     return [line for line in lines if line]
 
 
@@ -101,7 +130,8 @@ def wrong_answers(chapter: str) -> dict[str, tuple[str, str, list[str]]]:
     return module.WRONG
 
 
-# -- form -------------------------------------------------------------------------------------------------------------
+# -- form ------------------------------------------------------------------------------------------
+# -------------------
 
 
 def test_every_chapter_has_its_exercises():
@@ -117,13 +147,28 @@ def test_form_of_the_notebook(chapter: str):
     assert re.match(rf"# Exercises {chapter[:2]} · \S", opening) and "**Before:**" in opening
     assert closing.startswith("## What you practised") and "**Next:**" in closing
     for cell in notebook.cells:
-        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", cell.source) if cell.cell_type == "markdown" else []:
+        for target in (
+            re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", cell.source)
+            if cell.cell_type == "markdown"
+            else []
+        ):
             assert target.startswith("http") or (path / target).exists(), target
-        assert cell.source.count("<details>") == cell.source.count("</details>") == cell.source.count("<summary>")
-        assert not re.search(r"https?://|^\s*[!%]", cell.source, re.M) or cell.cell_type == "markdown"
+        assert (
+            cell.source.count("<details>")
+            == cell.source.count("</details>")
+            == cell.source.count("<summary>")
+        )
+        assert (
+            not re.search(r"https?://|^\s*[!%]", cell.source, re.M) or cell.cell_type == "markdown"
+        )
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    sizes = [sum(line.strip() != "" and line.strip()[0] != "#" for line in cell.source.split("\n")) for cell in code]
-    read_by_students = [size for size, cell in zip(sizes, code, strict=True) if kind(cell) != "hidden"]
+    sizes = [
+        sum(line.strip() != "" and line.strip()[0] != "#" for line in cell.source.split("\n"))
+        for cell in code
+    ]
+    read_by_students = [
+        size for size, cell in zip(sizes, code, strict=True) if kind(cell) != "hidden"
+    ]
     assert statistics.median(read_by_students) <= 6 and max(sizes) <= 20
 
 
@@ -136,25 +181,38 @@ def test_form_of_each_exercise(chapter: str):
     for number, cells in enumerate(parts, 1):
         title, line = cells[0].source.split("\n")[0], cells[0].source.split("\n")[2]
         assert title.startswith(f"## {number} · "), title
-        assert re.fullmatch(r"\*\d+ min · (●○○|●●○|●●●) · practises: .+\*", line), f"{title}: {line}"
+        assert re.fullmatch(r"\*\d+ min · (●○○|●●○|●●●) · practises: .+\*", line), (
+            f"{title}: {line}"
+        )
         order = " ".join(kind(cell) for cell in cells)
-        assert re.fullmatch(r"md( code| md)* solution( code| md)*( check)+( hidden)+ help worked", order), f"{title}: {order}"
+        assert re.fullmatch(
+            r"md( code| md)* solution( code| md)*( check)+( hidden)+ help worked", order
+        ), f"{title}: {order}"
         (answer,) = [cell for cell in cells if kind(cell) == "solution"]
         name = grade_id(answer)
         assert re.fullmatch(r"[a-z0-9-]+", name)
         assert [what for what, _ in REGION.findall(answer.source)] and solution_lines(answer), name
         tests = {grade_id(cell): cell for cell in cells if kind(cell) in ("check", "hidden")}
-        assert {f"{name}-check", f"{name}-hidden"} <= set(tests) and all(test.startswith(f"{name}-") for test in tests), name
-        assert all(cell.metadata.nbgrader["points"] > 0 and cell.metadata.nbgrader["locked"] for cell in tests.values()), name
+        assert {f"{name}-check", f"{name}-hidden"} <= set(tests) and all(
+            test.startswith(f"{name}-") for test in tests
+        ), name
+        assert all(
+            cell.metadata.nbgrader["points"] > 0 and cell.metadata.nbgrader["locked"]
+            for cell in tests.values()
+        ), name
         assert f"chapter_{chapter[:2]}.check_" in tests[f"{name}-check"].source, name
         hidden = tests[f"{name}-hidden"].source
-        assert re.match(r"# hidden tests of .+\n### BEGIN HIDDEN TESTS\n", hidden) and hidden.endswith("### END HIDDEN TESTS"), name
+        assert re.match(
+            r"# hidden tests of .+\n### BEGIN HIDDEN TESTS\n", hidden
+        ) and hidden.endswith("### END HIDDEN TESTS"), name
         assert cells[-1].source.startswith("<details><summary>Worked solution</summary>")
 
 
 @each_chapter
 def test_worked_solutions_are_the_solutions(chapter: str):
-    """What is explained is what was tested: every line of code of the solution stands in the worked solution."""
+    """What is explained is what was tested: every line of code of the solution stands in the worked
+    solution.
+    """
     for cells in exercises(read(chapter)):
         blocks = "\n\n".join(re.findall(r"^```python\n(.*?)^```$", cells[-1].source, re.M | re.S))
         ast.parse(blocks)
@@ -170,7 +228,10 @@ def test_outputs_of_the_source(chapter: str):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
     for cell in code:
-        kinds = {output.output_type if output.output_type != "stream" else output.name for output in cell.outputs}
+        kinds = {
+            output.output_type if output.output_type != "stream" else output.name
+            for output in cell.outputs
+        }
         assert not kinds & {"error", "stderr"}, cell.source  # nbgrader gives 0 for a warning, too
         # what a graded cell shows as its value, nbgrader takes for the points
         assert kinds <= {"stdout"} or grade_id(cell) == "", cell.source
@@ -183,7 +244,9 @@ def test_outputs_of_the_source(chapter: str):
 @each_chapter
 def test_running_time_is_what_it_says(chapter: str):
     notebook = read(chapter)
-    stated = int(re.search(r"\*\*Running time:\*\* about (\d+) s", notebook.cells[0].source).group(1))
+    stated = int(
+        re.search(r"\*\*Running time:\*\* about (\d+) s", notebook.cells[0].source).group(1)
+    )
     assert notebook.metadata["seconds"] <= 15
     assert stated / 2 <= notebook.metadata["seconds"] <= stated * 2
 
@@ -195,20 +258,36 @@ def test_form_of_the_wrong_answers(chapter: str):
     assert len(wrong) == 3 and set(wrong) <= set(answers)
     for name, (what, code, lost) in wrong.items():
         assert what.count(" ") >= 2 and ast.parse(code).body
-        assert lost and set(lost) <= set(graded(notebook)) and all(test.startswith(f"{name}-") for test in lost)
-        assert {node.name for node in ast.parse(answers[name]).body if isinstance(node, ast.FunctionDef)} <= {
-            node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)
-        }
+        assert (
+            lost
+            and set(lost) <= set(graded(notebook))
+            and all(test.startswith(f"{name}-") for test in lost)
+        )
+        assert {
+            node.name for node in ast.parse(answers[name]).body if isinstance(node, ast.FunctionDef)
+        } <= {node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)}
 
 
-# -- nbgrader ---------------------------------------------------------------------------------------------------------
+# -- nbgrader --------------------------------------------------------------------------------------
+# -------------------
 
 
 def nbgrader(course: Path, *arguments: str) -> str:
     """Run a command of nbgrader in a copy of the course directory; what it logs."""
-    own = {name: str(course / ".jupyter") for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
+    own = {
+        name: str(course / ".jupyter")
+        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    }
     command = [sys.executable, "-m", "nbgrader", *arguments]
-    done = subprocess.run(command, cwd=course, env=os.environ | own, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command,
+        cwd=course,
+        env=os.environ | own,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     return done.stdout + done.stderr
 
 
@@ -222,7 +301,9 @@ def copy_of_course(folder: Path, *chapters: str) -> Path:
 
 @pytest.fixture(scope="session")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A course directory with the students' version of every chapter. Shared: no test may change it."""
+    """A course directory with the students' version of every chapter. Shared: no test may change
+    it.
+    """
     course = copy_of_course(tmp_path_factory.mktemp("exercises") / "course", *FOUND)
     log = nbgrader(course, "generate_assignment", "*")
     (course / "log.txt").write_text(log, "utf-8")
@@ -269,9 +350,17 @@ def test_the_students_version_holds_no_solution(chapter: str, released: Path):
     text = "\n".join(cell.source for cell in student.cells)
     for word in ("BEGIN SOLUTION", "END SOLUTION", "HIDDEN", "Worked solution", "worked-solution"):
         assert word not in text + str([cell.metadata for cell in student.cells]), word
-    # The task and the code that goes with it may show a line that the solution has as well (a bug to be mended); help may not.
-    shown = "\n".join(REGION.sub("", cell.source) for cell in source.cells if kind(cell) not in ("help", "worked"))
-    secret = {line for cell in source.cells for line in solution_lines(cell) if len(line) > 12 and line not in shown}
+    # The task and the code that goes with it may show a line that the solution has as well (a bug
+    # to be mended); help may not.
+    shown = "\n".join(
+        REGION.sub("", cell.source) for cell in source.cells if kind(cell) not in ("help", "worked")
+    )
+    secret = {
+        line
+        for cell in source.cells
+        for line in solution_lines(cell)
+        if len(line) > 12 and line not in shown
+    }
     assert secret
     assert [line for line in sorted(secret) if line in text] == []
     for cell in student.cells:
@@ -281,13 +370,21 @@ def test_the_students_version_holds_no_solution(chapter: str, released: Path):
 
 @each_chapter
 def test_marks(chapter: str, released: Path, tmp_path: Path):
-    """Three students in one run of `nbgrader autograde`: who solved everything, who touched nothing, who got three wrong."""
+    """Three students in one run of `nbgrader autograde`: who solved everything, who touched
+    nothing, who got three wrong.
+    """
     source, wrong = read(chapter), wrong_answers(chapter)
     course = copy_of_course(tmp_path / "course", chapter)
     shutil.copytree(released / "release" / chapter, course / "release" / chapter)
     shutil.copy(released / "gradebook.db", course)
-    solved = {grade_id(c): re.sub(r"^ *### (BEGIN|END) SOLUTION\n?", "", c.source, flags=re.M) for c in source.cells}
-    solved = {name: solved[name] for name in (grade_id(cell) for cell in source.cells if kind(cell) == "solution")}
+    solved = {
+        grade_id(c): re.sub(r"^ *### (BEGIN|END) SOLUTION\n?", "", c.source, flags=re.M)
+        for c in source.cells
+    }
+    solved = {
+        name: solved[name]
+        for name in (grade_id(cell) for cell in source.cells if kind(cell) == "solution")
+    }
     submit(course, "solved", chapter, solved)
     submit(course, "untouched", chapter, {})
     submit(course, "wrong", chapter, solved | {name: code for name, (_, code, _) in wrong.items()})
@@ -295,11 +392,15 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
 
     points = graded(source)
     try:
-        found = {student: marks(course, chapter, student) for student in ("solved", "untouched", "wrong")}
+        found = {
+            student: marks(course, chapter, student) for student in ("solved", "untouched", "wrong")
+        }
     except MissingEntry:
         pytest.fail(log[-3000:])
     failed = {student: errors(course, chapter, student) for student in found}
-    assert found["solved"] == {name: (most, most) for name, most in points.items()}, failed["solved"]
+    assert found["solved"] == {name: (most, most) for name, most in points.items()}, failed[
+        "solved"
+    ]
 
     assert found["untouched"] == {name: (0, most) for name, most in points.items()}
     for name in points:
@@ -311,14 +412,17 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
         )
 
     lost = {name for _, _, names in wrong.values() for name in names}
-    assert {name for name, (given, most) in found["wrong"].items() if given < most} == lost, failed["wrong"]
+    assert {name for name, (given, most) in found["wrong"].items() if given < most} == lost, failed[
+        "wrong"
+    ]
     assert all(found["wrong"][name][0] == 0 for name in lost)
     for name in lost:
         error, message = failed["wrong"][name]
         assert error == "AssertionError" and is_sentence(message), (name, error, message)
 
 
-# -- the configuration ------------------------------------------------------------------------------------------------
+# -- the configuration
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -329,8 +433,13 @@ def config(monkeypatch: pytest.MonkeyPatch):
 
 def test_worked_solutions_are_removed_before_anything_is_recorded(config):
     names = [step.__name__ for step in GenerateAssignment(config=config).preprocessors]
-    assert names == ["RemoveWorkedSolutions", *[step.__name__ for step in GenerateAssignment().preprocessors]]
-    assert names.index("SaveCells") < names.index("ClearHiddenTests")  # so that hidden tests are in the database
+    assert names == [
+        "RemoveWorkedSolutions",
+        *[step.__name__ for step in GenerateAssignment().preprocessors],
+    ]
+    assert names.index("SaveCells") < names.index(
+        "ClearHiddenTests"
+    )  # so that hidden tests are in the database
 
     remove = GenerateAssignment(config=config).preprocessors[0]()
     cells = [
@@ -358,29 +467,46 @@ FULL = dict.fromkeys(TESTS, (2, 2))
 
 
 def an_exercise(name: str, examples: list[str]) -> list:
-    answer = dict(schema_version=3, task=False, grade_id=name, grade=False, solution=True, locked=False)
+    answer = dict(
+        schema_version=3, task=False, grade_id=name, grade=False, solution=True, locked=False
+    )
     test = dict(schema_version=3, task=False, grade=True, solution=False, locked=True, points=2)
-    check, hidden = (f"assert {name}({x}) == {y}, '{y} is {name} of {x}.'" for x, y in map(str.split, examples))
+    check, hidden = (
+        f"assert {name}({x}) == {y}, '{y} is {name} of {x}.'" for x, y in map(str.split, examples)
+    )
     sources = {
         f"{name}-check": check,
         f"{name}-hidden": f"# hidden tests\n### BEGIN HIDDEN TESTS\n{hidden}\n### END HIDDEN TESTS",
     }
     return [
         new_markdown_cell(f"## {name}"),
-        new_code_cell(f"### BEGIN SOLUTION\n{ANSWERS[name]}\n### END SOLUTION", metadata={"nbgrader": answer}),
-        *[new_code_cell(source, metadata={"nbgrader": test | {"grade_id": id}}) for id, source in sources.items()],
+        new_code_cell(
+            f"### BEGIN SOLUTION\n{ANSWERS[name]}\n### END SOLUTION", metadata={"nbgrader": answer}
+        ),
+        *[
+            new_code_cell(source, metadata={"nbgrader": test | {"grade_id": id}})
+            for id, source in sources.items()
+        ],
         new_markdown_cell("Worked solution", metadata={"tags": ["worked-solution"]}),
     ]
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two released exercises with all kinds of cells; they import nothing, so that a kernel starts soon."""
+    """Two released exercises with all kinds of cells; they import nothing, so that a kernel starts
+    soon.
+    """
     course = copy_of_course(tmp_path_factory.mktemp("small") / "course")
     (course / "source" / "small").mkdir(parents=True)
     kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
-    cells = an_exercise("double", ["2 4", "3 6"]) + an_exercise("half", ["8 4.0", "6 3.0"]) + [new_markdown_cell("The end.")]
-    nbformat.write(new_notebook(cells=cells, metadata=kernel), course / "source" / "small" / "small.ipynb")
+    cells = (
+        an_exercise("double", ["2 4", "3 6"])
+        + an_exercise("half", ["8 4.0", "6 3.0"])
+        + [new_markdown_cell("The end.")]
+    )
+    nbformat.write(
+        new_notebook(cells=cells, metadata=kernel), course / "source" / "small" / "small.ipynb"
+    )
     log = nbgrader(course, "generate_assignment", "small")
     assert "hidden" in read("small", course, "release").cells[3].source, log[-3000:]
     return course
@@ -395,7 +521,9 @@ def changed(course: Path, student: str, change: Callable[[list], list]) -> None:
 
 
 def test_what_students_do_to_tests_does_not_help(small: Path, tmp_path: Path):
-    """Tests come from the database, whatever was submitted: changed, emptied, deleted, or priced higher."""
+    """Tests come from the database, whatever was submitted: changed, emptied, deleted, or priced
+    higher.
+    """
     course = shutil.copytree(small, tmp_path / "course")
     answers = {
         "endless": "def double(x):\n    while x == 3:\n        pass\n    return 2 * x",
@@ -411,7 +539,11 @@ def test_what_students_do_to_tests_does_not_help(small: Path, tmp_path: Path):
         return cells
 
     changed(course, "changes", emptied)
-    changed(course, "deletes", lambda cells: [cell for cell in cells if kind(cell) not in ("check", "hidden")])
+    changed(
+        course,
+        "deletes",
+        lambda cells: [cell for cell in cells if kind(cell) not in ("check", "hidden")],
+    )
     log = nbgrader(course, "autograde", "small", "--Execute.timeout=3")
 
     found = {student: marks(course, "small", student) for student in answers}
@@ -424,12 +556,15 @@ def test_what_students_do_to_tests_does_not_help(small: Path, tmp_path: Path):
     doubled = {check: "4 is double of 2.", hidden: "6 is double of 3."}
     wrong = {name: ("AssertionError", message) for name, message in doubled.items()}
     assert errors(course, "small", "changes") == wrong
-    assert errors(course, "small", "deletes") == {hidden: wrong[hidden]}  # right for the visible example only
+    assert errors(course, "small", "deletes") == {
+        hidden: wrong[hidden]
+    }  # right for the visible example only
     ((name, (error, message)),) = errors(course, "small", "endless").items()
     assert (name, error) == (hidden, "TimeoutError") and is_sentence(message)
 
 
-# -- what happens to cells --------------------------------------------------------------------------------------------
+# -- what happens to cells
+# --------------------------------------------------------------------------------------------
 
 
 def copy(cell):
@@ -463,18 +598,29 @@ def test_what_happens_to_cells_costs_nothing(small: Path, tmp_path: Path):
         "wrong": lambda cells: split(cells, 5) + list(map(copy, cells[1:4])),
     }
     for student, change in happened.items():
-        submit(course, student, "small", ANSWERS | ({"double": "def double(x):\n    return 0"} if student == "wrong" else {}))
+        submit(
+            course,
+            student,
+            "small",
+            ANSWERS | ({"double": "def double(x):\n    return 0"} if student == "wrong" else {}),
+        )
         changed(course, student, change)
     log = nbgrader(course, "autograde", "small")
     found = {student: marks(course, "small", student) for student in happened}
     wrong = FULL | dict.fromkeys(TESTS[:2], (0, 2))
-    assert found == {student: wrong if student == "wrong" else FULL for student in happened}, log[-3000:]
+    assert found == {student: wrong if student == "wrong" else FULL for student in happened}, log[
+        -3000:
+    ]
 
 
 def sanitized(course: Path, cells: list) -> list:
     """The cells that nbgrader will run, by the steps of the configuration."""
     config = PyFileConfigLoader("nbgrader_config.py", path=str(COURSE)).load_config()
-    where = {"notebook": "small", "assignment": "small", "db_url": f"sqlite:///{course / 'gradebook.db'}"}
+    where = {
+        "notebook": "small",
+        "assignment": "small",
+        "db_url": f"sqlite:///{course / 'gradebook.db'}",
+    }
     notebook = new_notebook(cells=cells)
     for step in Autograde(config=config).sanitize_preprocessors:
         notebook, _ = step(config=config).preprocess(notebook, {"nbgrader": where})
@@ -500,8 +646,25 @@ def answered(course: Path) -> list:
 
 
 PLACE = st.integers(0, 99)
-ODD = st.sampled_from([None, {}, [], {"grade": True}, {"grade_id": ["double"]}, {"grade_id": "of-another-chapter", "locked": True}])
-WRONG = st.sampled_from([{"grade": True}, {"locked": True}, {"schema_version": 0}, {"points": "many"}, {"cell_type": "raw"}])
+ODD = st.sampled_from(
+    [
+        None,
+        {},
+        [],
+        {"grade": True},
+        {"grade_id": ["double"]},
+        {"grade_id": "of-another-chapter", "locked": True},
+    ]
+)
+WRONG = st.sampled_from(
+    [
+        {"grade": True},
+        {"locked": True},
+        {"schema_version": 0},
+        {"points": "many"},
+        {"cell_type": "raw"},
+    ]
+)
 EVENTS = st.one_of(
     st.tuples(st.just("copy"), PLACE, PLACE),
     st.tuples(st.just("move"), PLACE, PLACE),

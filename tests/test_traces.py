@@ -42,7 +42,10 @@ EVERYTHING = f"{ANSWER}\n{HIDDEN}\n{WORKED}\n"
 @pytest.fixture
 def exercise(tmp_path: Path) -> Path:
     worked = new_markdown_cell(WORKED, metadata={"tags": ["worked-solution"]})
-    nbformat.write(new_notebook(cells=[new_code_cell(ANSWER), new_code_cell(HIDDEN), worked]), tmp_path / "a.ipynb")
+    nbformat.write(
+        new_notebook(cells=[new_code_cell(ANSWER), new_code_cell(HIDDEN), worked]),
+        tmp_path / "a.ipynb",
+    )
     return tmp_path / "a.ipynb"
 
 
@@ -56,19 +59,25 @@ def as_script(text: str) -> bytes:
 
 def as_page(text: str) -> bytes:
     """With a colour for every word and sign, and typographic quotes."""
-    coloured = re.sub(r"\w+|[<&]", lambda part: f'<span class="n">{html.escape(part[0])}</span>', text)
+    coloured = re.sub(
+        r"\w+|[<&]", lambda part: f'<span class="n">{html.escape(part[0])}</span>', text
+    )
     return coloured.replace("'", "’").replace("*all*", "<em>all</em>").replace("`", "").encode()
 
 
 def as_inventory(text: str) -> bytes:
-    return b"# Sphinx inventory version 2\n# compressed using zlib.\n" + zlib.compress(text.encode())
+    return b"# Sphinx inventory version 2\n# compressed using zlib.\n" + zlib.compress(
+        text.encode()
+    )
 
 
 def packed_twice(text: str) -> bytes:
     return gzip.compress(bz2.compress(lzma.compress(as_notebook(text))))
 
 
-@pytest.mark.parametrize("write", [str.encode, as_notebook, as_script, as_page, as_inventory, packed_twice])
+@pytest.mark.parametrize(
+    "write", [str.encode, as_notebook, as_script, as_page, as_inventory, packed_twice]
+)
 def test_a_planted_solution_is_found(exercise: Path, tmp_path: Path, write: Callable[[str], bytes]):
     secrets = traces.secrets([exercise], [STUB])
     assert secrets == {(exercise, kind): lines for kind, lines in SECRETS.items()}

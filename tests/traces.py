@@ -13,7 +13,9 @@ from pathlib import Path
 
 import nbformat
 
-MARKED = re.compile(r"^[ \t]*### BEGIN (SOLUTION|HIDDEN TESTS)\n(.*?)^[ \t]*### END \1", re.M | re.S)
+MARKED = re.compile(
+    r"^[ \t]*### BEGIN (SOLUTION|HIDDEN TESTS)\n(.*?)^[ \t]*### END \1", re.M | re.S
+)
 ENOUGH = 16  # characters; a shorter line, such as `return results`, may stand anywhere
 
 
@@ -26,11 +28,14 @@ def words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.replace("\\n", "\n")))
 
 
-def secrets(exercises: Iterable[Path], published: Iterable[str]) -> dict[tuple[Path, str], list[str]]:
-    """The lines of each notebook's solutions, hidden tests and worked solutions that stand nowhere else.
+def secrets(
+    exercises: Iterable[Path], published: Iterable[str]
+) -> dict[tuple[Path, str], list[str]]:
+    """The lines of each notebook's solutions, hidden tests and worked solutions that stand nowhere
+    else.
 
-    `published`: the texts that anybody may read. The keys are a notebook, and SOLUTION, HIDDEN TESTS
-    or WORKED SOLUTION.
+    `published`: the texts that anybody may read. The keys are a notebook, and SOLUTION, HIDDEN
+    TESTS or WORKED SOLUTION.
     """
     hidden: dict[tuple[Path, str], list[str]] = {}
     public = list(published)
@@ -45,7 +50,9 @@ def secrets(exercises: Iterable[Path], published: Iterable[str]) -> dict[tuple[P
     known = bare("\n".join(public))
     for key, lines in hidden.items():
         code = [re.sub(r"(^|  )# .*", "", line).strip() for line in lines]
-        hidden[key] = [line for line in code if len(bare(line)) >= ENOUGH and bare(line) not in known]
+        hidden[key] = [
+            line for line in code if len(bare(line)) >= ENOUGH and bare(line) not in known
+        ]
     return hidden
 
 

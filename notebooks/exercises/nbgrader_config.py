@@ -1,4 +1,6 @@
-"""nbgrader's settings, for its commands run in this folder; README.md says which commands, and what each needs."""
+"""nbgrader's settings, for its commands run in this folder; README.md says which commands, and what
+each needs.
+"""
 
 import os
 import sysconfig
@@ -16,7 +18,9 @@ class RemoveWorkedSolutions(NbGraderPreprocessor):
     """Drops the cells tagged `worked-solution`."""
 
     def preprocess(self, nb, resources):
-        nb.cells = [cell for cell in nb.cells if "worked-solution" not in cell.metadata.get("tags", [])]
+        nb.cells = [
+            cell for cell in nb.cells if "worked-solution" not in cell.metadata.get("tags", [])
+        ]
         return nb, resources
 
 
@@ -93,16 +97,21 @@ c.CourseDirectory.root = str(Path(__file__).resolve().parent)
 c.GenerateAssignment.preprocessors.prepend([RemoveWorkedSolutions])
 
 # A hidden test that calls an unwritten function shows this sentence in the feedback.
-c.ClearSolutions.code_stub = {"python": '# YOUR CODE HERE\nraise NotImplementedError("This is not written yet.")'}
+c.ClearSolutions.code_stub = {
+    "python": '# YOUR CODE HERE\nraise NotImplementedError("This is not written yet.")'
+}
 
 # In the place of nbgrader's DeduplicateIds, whose repair makes the steps after it fail.
 c.Autograde.sanitize_preprocessors = [
-    RestoreCells if step is DeduplicateIds else step for step in Autograde.sanitize_preprocessors.default()
+    RestoreCells if step is DeduplicateIds else step
+    for step in Autograde.sanitize_preprocessors.default()
 ]
 
 c.Execute.timeout = SECONDS
 c.Execute.error_on_timeout = {
     "ename": "TimeoutError",
     "evalue": f"This cell had not ended after {SECONDS} s; is there a loop that never ends?",
-    "traceback": [f"TimeoutError: This cell had not ended after {SECONDS} s; is there a loop that never ends?"],
+    "traceback": [
+        f"TimeoutError: This cell had not ended after {SECONDS} s; is there a loop that never ends?"
+    ],
 }
