@@ -1,4 +1,6 @@
-"""The checks of chapter 02's exercises: a right function passes, each typical mistake gets its sentence."""
+"""The checks of chapter 02's exercises: a right function passes, each typical mistake gets its
+sentence.
+"""
 
 import numpy as np
 import pandas as pd
@@ -7,9 +9,9 @@ import torch
 
 from course_lib.checks import chapter_02
 from course_lib.evaluation import paired_difference
-from course_lib.features import ForgettingCounts
+from course_lib.features import DecayedCounts
 from course_lib.losses import in_batch_softmax
-from course_lib.towers import Table
+from course_lib.towers import EmbeddingTable
 
 
 def cosines(users, items):
@@ -27,19 +29,24 @@ def batch_loss(users, items, log_q, ids, owners, temperature, wrong_mask=None):
 
 def pool(table, history):
     """The library's own, on the same rows."""
-    library = Table(table.shape[1])
+    library = EmbeddingTable(table.shape[1])
     library.grow(len(table))
     with torch.no_grad():
         library.weight.copy_(table)
-        left = history.sort(dim=1, descending=True).values  # the library wants the filled places first
+        left = history.sort(
+            dim=1, descending=True
+        ).values  # the library wants the filled places first
         return library(left)
 
 
 def surprise(day, items, m, half_life):
     """By the library's streaming counts."""
-    counts, losses = ForgettingCounts((half_life,)), []
+    counts, losses = DecayedCounts((half_life,)), []
     for today in np.unique(day):
-        time, bought = pd.Timestamp("2020-01-01") + pd.Timedelta(days=int(today)), torch.from_numpy(items[day == today])
+        time, bought = (
+            pd.Timestamp("2020-01-01") + pd.Timedelta(days=int(today)),
+            torch.from_numpy(items[day == today]),
+        )
         total = float(counts.total(time)[0])
         losses.append(-((counts.at(time, bought)[:, 0] + 1 / m) / (total + 1)).log())
         counts.add(bought, time)
@@ -91,7 +98,9 @@ def tau_after(users, items, log_q, ids, owners, temperature):
 
 def zeros_if_empty(table, history):
     filled = (history > 0).to(table)
-    return (table[history] * filled[:, :, None]).sum(1) / filled.sum(1, keepdim=True).clamp(min=1).sqrt()
+    return (table[history] * filled[:, :, None]).sum(1) / filled.sum(1, keepdim=True).clamp(
+        min=1
+    ).sqrt()
 
 
 def nan_if_empty(table, history):
@@ -109,10 +118,14 @@ def times_root_of_k(table, history, power):
 
 def by_the_room(table, history):
     k = (history > 0).sum(1, keepdim=True)
-    return torch.where(k > 0, zeros_if_empty(table, history) * (k / history.shape[1]).sqrt(), table[0])
+    return torch.where(
+        k > 0, zeros_if_empty(table, history) * (k / history.shape[1]).sqrt(), table[0]
+    )
 
 
-def stream(fade=lambda passed, h: 0.5 ** (passed / h), add=None, learn_first=False, mean_of_days=False):
+def stream(
+    fade=lambda passed, h: 0.5 ** (passed / h), add=None, learn_first=False, mean_of_days=False
+):
     """A streaming `surprise` with one thing changed."""
 
     def surprise(day, items, m, half_life):
@@ -126,7 +139,11 @@ def stream(fade=lambda passed, h: 0.5 ** (passed / h), add=None, learn_first=Fal
             asked = new if learn_first else counts
             losses.append(-np.log((asked[bought] + 1 / m) / (asked.sum() + 1)))
             counts, last = new, today
-        return np.mean([day.mean() for day in losses]) if mean_of_days else np.concatenate(losses).mean()
+        return (
+            np.mean([day.mean() for day in losses])
+            if mean_of_days
+            else np.concatenate(losses).mean()
+        )
 
     return surprise
 
@@ -151,18 +168,42 @@ def without_any_lost_seed(table, base, measure):
     ("exercise", "function", "phrase"),
     [
         ("cosines", lambda users, items: users @ items.T, "divide every row by its length"),
-        ("cosines", lambda u, i: u / u.norm(dim=1, keepdim=True) @ i.T, "Only the users are divided"),
-        ("cosines", lambda u, i: u @ torch.nn.functional.normalize(i, dim=1).T, "Only the items are divided"),
+        (
+            "cosines",
+            lambda u, i: u / u.norm(dim=1, keepdim=True) @ i.T,
+            "Only the users are divided",
+        ),
+        (
+            "cosines",
+            lambda u, i: u @ torch.nn.functional.normalize(i, dim=1).T,
+            "Only the items are divided",
+        ),
         ("cosines", lambda u, i: u / u.norm(dim=0) @ (i / i.norm(dim=0)).T, "dim=1"),
-        ("cosines", lambda u, i: u / u.norm(dim=1, keepdim=True) @ (i / i.norm(dim=1, keepdim=True)).T, "has no direction"),
+        (
+            "cosines",
+            lambda u, i: u / u.norm(dim=1, keepdim=True) @ (i / i.norm(dim=1, keepdim=True)).T,
+            "has no direction",
+        ),
         ("cosines", lambda u, i: cosines(i, u), "expected shape"),
         ("batch_loss", lambda u, i, q, *rest: batch_loss(u, i, -q, *rest), "Is log q added"),
         ("batch_loss", tau_after, "divided by τ as well"),
         ("batch_loss", lambda u, i, q, *rest: batch_loss(u, i, 0 * q, *rest), "left out"),
-        ("batch_loss", masked(lambda ids, owners: torch.zeros(len(ids), len(ids), dtype=torch.bool)), "nothing masked"),
-        ("batch_loss", lambda u, i, q, ids, owners, tau: in_batch_softmax(u, i, q, ids, tau), "Only copies"),
+        (
+            "batch_loss",
+            masked(lambda ids, owners: torch.zeros(len(ids), len(ids), dtype=torch.bool)),
+            "nothing masked",
+        ),
+        (
+            "batch_loss",
+            lambda u, i, q, ids, owners, tau: in_batch_softmax(u, i, q, ids, tau),
+            "Only copies",
+        ),
         ("batch_loss", masked(lambda ids, owners: same(owners)), "Only pairs of the same user"),
-        ("batch_loss", masked(lambda ids, owners: same(owners) | same(ids)), "no negative of pair 2"),
+        (
+            "batch_loss",
+            masked(lambda ids, owners: same(owners) | same(ids)),
+            "no negative of pair 2",
+        ),
         ("batch_loss", diagonal_too, "own logit masked"),
         ("batch_loss", lambda *arguments: 5 * batch_loss(*arguments), "It is their mean"),
         ("batch_loss", lambda *arguments: -batch_loss(*arguments), "sign of the log"),
@@ -174,12 +215,20 @@ def without_any_lost_seed(table, base, measure):
         ("pool", nan_if_empty, "0 / 0"),
         ("pool", zeros_if_empty, "and not zeros"),
         ("surprise", stream(learn_first=True), "Test first"),
-        ("surprise", stream(fade=lambda passed, h: 0.5 ** (min(passed, 1) / h)), "without any forget as well"),
+        (
+            "surprise",
+            stream(fade=lambda passed, h: 0.5 ** (min(passed, 1) / h)),
+            "without any forget as well",
+        ),
         ("surprise", stream(fade=lambda passed, h: np.exp(-passed / h)), "a half should be left"),
         ("surprise", stream(fade=lambda passed, h: 1.0), "nothing fade"),
         ("surprise", stream(add=indexed_add), "comes twice"),
         ("surprise", stream(mean_of_days=True), "Every event counts the same"),
-        ("surprise", lambda day, *rest: len(day) * surprise(day, *rest), "the mean over all events"),
+        (
+            "surprise",
+            lambda day, *rest: len(day) * surprise(day, *rest),
+            "the mean over all events",
+        ),
         ("surprise", lambda *arguments: -surprise(*arguments), "sign of the log"),
         ("surprise", in_place, "in place"),
         ("verdicts", lambda *arguments: verdicts(*arguments, share=False), "share the 5 %"),
@@ -187,7 +236,9 @@ def without_any_lost_seed(table, base, measure):
         ("verdicts", without_any_lost_seed, "left out for 'large' alone"),
         (
             "verdicts",
-            lambda table, base, measure: verdicts(table.assign(**{measure: -table[measure]}), base, measure),
+            lambda table, base, measure: verdicts(
+                table.assign(**{measure: -table[measure]}), base, measure
+            ),
             "base minus",
         ),
         ("verdicts", lambda *arguments: verdicts(*arguments).sort_index(), "expected the index"),
@@ -203,7 +254,9 @@ def test_the_base_takes_no_share_of_the_five_percent():
         found = verdicts(table, base, measure)
         for arm in found.index:
             pairs = table[table["arm"] == arm].merge(table[table["arm"] == base], on="seed")
-            d = paired_difference(pairs[f"{measure}_x"], pairs[f"{measure}_y"], 1 - 0.05 / table["arm"].nunique())
+            d = paired_difference(
+                pairs[f"{measure}_x"], pairs[f"{measure}_y"], 1 - 0.05 / table["arm"].nunique()
+            )
             found.loc[arm, ["low", "high"]] = d.low, d.high
         return found
 
@@ -215,14 +268,20 @@ def test_the_references_against_numbers_by_hand():
     # ann bought 7 and 9, bob 8, cem 7: of ann only bob's 8 is a negative, of cem all but ann's 7
     bought = chapter_02.bought_in_batch([7, 8, 9, 7], ["ann", "bob", "ann", "cem"])
     assert bought.tolist() == [[1, 0, 1, 1], [0, 1, 0, 0], [1, 0, 1, 1], [1, 0, 0, 1]]
-    # two pairs at a right angle, τ = 1: logits 1 and 0 of each, and a q of one half shifts both alike
+    # two pairs at a right angle, τ = 1: logits 1 and 0 of each, and a q of one half shifts both
+    # alike
     unit, half = torch.eye(2), torch.tensor([0.5, 0.5]).log()
     found = chapter_02.loss_by_hand(unit, unit, half, np.eye(2, dtype=bool), 1.0)
     assert found == pytest.approx(np.log(1 + np.exp(-1)))
     # day 0: 1/2 each; day 2, two half-lives on: item 0 has a quarter, so (1/4 + 1/2) / (1/4 + 1)
     events = [(0, 0), (2, 0)]
-    assert chapter_02.surprise_by_hand(events, events, 2, 1.0) == pytest.approx([np.log(2), -np.log(0.6)])
-    # gaps 1 and 3: mean 2, standard error 1, and Student's t for 95 % with one degree of freedom is 12.706
+    assert chapter_02.surprise_by_hand(events, events, 2, 1.0) == pytest.approx(
+        [np.log(2), -np.log(0.6)]
+    )
+    # gaps 1 and 3: mean 2, standard error 1, and Student's t for 95 % with one degree of freedom is
+    # 12.706
     runs = pd.DataFrame({"arm": list("aabb"), "seed": [0, 1, 1, 0], "r": [0.0, 0.0, 3.0, 1.0]})
     (row,) = chapter_02.verdicts_by_hand(runs, "a", "r", 1).to_dict("records")
-    assert row == pytest.approx({"mean": 2.0, "low": 2 - 12.7062, "high": 2 + 12.7062, "verdict": "open"}, abs=1e-3)
+    assert row == pytest.approx(
+        {"mean": 2.0, "low": 2 - 12.7062, "high": 2 + 12.7062, "verdict": "open"}, abs=1e-3
+    )

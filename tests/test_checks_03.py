@@ -1,4 +1,6 @@
-"""The checks of chapter 03's exercises: a right function passes, each typical mistake gets its sentence."""
+"""The checks of chapter 03's exercises: a right function passes, each typical mistake gets its
+sentence.
+"""
 
 import numpy as np
 import pytest
@@ -25,7 +27,9 @@ def ivf_search(query, vectors, owner, centres, nprobe, k):
 
 def expected_compared(sizes):
     sizes = np.asarray(sizes)
-    return len(sizes) + sizes.mean() + sizes.var() / sizes.mean()  # the mean, and what unevenness adds
+    return (
+        len(sizes) + sizes.mean() + sizes.var() / sizes.mean()
+    )  # the mean, and what unevenness adds
 
 
 class Service:
@@ -44,7 +48,12 @@ class Service:
 
 def recalls(search, sample, ef):
     found = search(sample[0], ef)
-    return np.array([len(set(one) & set(other)) / len(one) for one, other in zip(sample[1].tolist(), found.tolist(), strict=True)])
+    return np.array(
+        [
+            len(set(one) & set(other)) / len(one)
+            for one, other in zip(sample[1].tolist(), found.tolist(), strict=True)
+        ]
+    )
 
 
 def choose_ef(search, tuning, test, floor, values):
@@ -56,7 +65,13 @@ def choose_ef(search, tuning, test, floor, values):
     raise ValueError("none is good enough")
 
 
-RIGHT = {"best": best, "ivf_search": ivf_search, "expected_compared": expected_compared, "service": Service, "choose_ef": choose_ef}
+RIGHT = {
+    "best": best,
+    "ivf_search": ivf_search,
+    "expected_compared": expected_compared,
+    "service": Service,
+    "choose_ef": choose_ef,
+}
 
 
 @pytest.mark.parametrize("exercise", RIGHT)
@@ -118,7 +133,12 @@ def farthest(query, vectors, owner, centres, nprobe, k):
 def by_distance(query, vectors, owner, centres, nprobe, k):
     near = -((centres - query) ** 2).sum(1)
     return ivf_search(
-        np.append(query, 1), np.pad(vectors, [(0, 0), (0, 1)]), owner, np.pad(near[:, None], [(0, 0), (2, 0)]), nprobe, k
+        np.append(query, 1),
+        np.pad(vectors, [(0, 0), (0, 1)]),
+        owner,
+        np.pad(near[:, None], [(0, 0), (2, 0)]),
+        nprobe,
+        k,
     )
 
 
@@ -204,7 +224,11 @@ def takes_the_last(search, tuning, test, floor, values):
     ("exercise", "function", "phrase"),
     [
         ("best", rows_not_ids, "Those are rows"),
-        ("best", lambda query, vectors, ids, bought, k: ranked(vectors @ query, ids, k), "Item 7 was bought"),
+        (
+            "best",
+            lambda query, vectors, ids, bought, k: ranked(vectors @ query, ids, k),
+            "Item 7 was bought",
+        ),
         ("best", masked_with(0), "give it −∞"),
         ("best", masked_with(-np.inf), "beyond what is left"),
         ("best", bought_are_rows, "taken for rows"),
@@ -217,15 +241,35 @@ def takes_the_last(search, tuning, test, floor, values):
         ("ivf_search", farthest, "nearest list is the one"),
         ("ivf_search", by_distance, "not by distance"),
         ("expected_compared", lambda sizes: len(sizes) + sizes.mean(), "lists of equal size"),
-        ("expected_compared", lambda sizes: expected_compared(sizes) - len(sizes), "centres are compared as well"),
-        ("expected_compared", lambda sizes: expected_compared(sizes) - (sizes == 0).sum(), "An empty list has a centre"),
+        (
+            "expected_compared",
+            lambda sizes: expected_compared(sizes) - len(sizes),
+            "centres are compared as well",
+        ),
+        (
+            "expected_compared",
+            lambda sizes: expected_compared(sizes) - (sizes == 0).sum(),
+            "An empty list has a centre",
+        ),
         ("expected_compared", lambda sizes: len(sizes) + sizes.max(), "largest list"),
         ("expected_compared", lambda sizes: len(sizes) + (sizes**2).mean(), "not of lists"),
-        ("service", NetworkFirst, "After a night that failed.*the new network searched the old item vectors"),
+        (
+            "service",
+            NetworkFirst,
+            "After a night that failed.*the new network searched the old item vectors",
+        ),
         ("service", ReadTwice, "the old network searched the new item vectors"),
-        ("service", GoneMeanwhile, "After a night that failed: answer stopped with ValueError: nothing is published"),
+        (
+            "service",
+            GoneMeanwhile,
+            "After a night that failed: answer stopped with ValueError: nothing is published",
+        ),
         ("service", NoError, "and it returns"),
-        ("service", IndexErrorInstead, "should raise ValueError, but answer stopped with IndexError"),
+        (
+            "service",
+            IndexErrorInstead,
+            "should raise ValueError, but answer stopped with IndexError",
+        ),
         ("service", HalfAtFirst, "While the first version is computed.*and it returns"),
         ("service", Unwritten, "not written yet"),
         ("service", lambda: object(), "AttributeError"),
@@ -257,7 +301,10 @@ def test_a_question_while_vectors_are_computed_is_asked():
                 raise
             self.version = [network, vectors]
 
-    with pytest.raises(AssertionError, match="While the new item vectors are computed.*the new network searched the old"):
+    with pytest.raises(
+        AssertionError,
+        match="While the new item vectors are computed.*the new network searched the old",
+    ):
         chapter_03.check_service(LosesItMeanwhile)
 
 
@@ -278,7 +325,11 @@ def test_a_watched_service_shows_the_steps_of_publish():
     chapter_03.check_service(TwoSteps)  # it holds at every moment that the visible check asks at
     for service_class, mixed in ((TwoSteps, {1, 3}), (Service, set())):
         service = chapter_03.watched(service_class)
-        for name, items in (("old", chapter_03.OLD), ("new", chapter_03.NEW), ("old", chapter_03.OLD)):
+        for name, items in (
+            ("old", chapter_03.OLD),
+            ("new", chapter_03.NEW),
+            ("old", chapter_03.OLD),
+        ):
             chapter_03.publish(service, chapter_03.network(name), lambda _, items=items: items)
         assert set(service.seen) & set(chapter_03.MIXTURES) == mixed
         assert {0, 2} <= set(service.seen)
@@ -286,18 +337,36 @@ def test_a_watched_service_shows_the_steps_of_publish():
 
 def test_the_references_against_numbers_by_hand():
     # three lists of one item each and one of two: the query (1, 0) is nearest to centre 2, then 0
-    centres, vectors = np.array([[0.5, 0], [-1, 0], [0.9, 0]]), np.array([[0.1, 0], [0.8, 0], [0.3, 0], [0.2, 0]])
+    centres, vectors = (
+        np.array([[0.5, 0], [-1, 0], [0.9, 0]]),
+        np.array([[0.1, 0], [0.8, 0], [0.3, 0], [0.2, 0]]),
+    )
     owner = np.array([2, 1, 0, 2])
     found = {(nprobe, k): chapter_03.lists_by_hand(np.array([1, 0]), vectors, owner, centres, nprobe, k) for nprobe, k in
              ((1, 2), (2, 2), (3, 2), (1, 3), (1, 4))}  # fmt: skip
-    assert found == {(1, 2): [3, 0], (2, 2): [2, 3], (3, 2): [1, 2], (1, 3): [2, 3, 0], (1, 4): [1, 2, 3, 0]}
+    assert found == {
+        (1, 2): [3, 0],
+        (2, 2): [2, 3],
+        (3, 2): [1, 2],
+        (1, 3): [2, 3, 0],
+        (1, 4): [1, 2, 3, 0],
+    }
     # in every version whole answers are 0 and 2 for ann; crossed ones are the mixtures
     answers = {}
-    for who, items in (("old", chapter_03.OLD), ("old", chapter_03.NEW), ("new", chapter_03.OLD), ("new", chapter_03.NEW)):
-        answers[who, items is chapter_03.OLD] = int((items @ chapter_03.network(who)("ann")).argmax())
+    for who, items in (
+        ("old", chapter_03.OLD),
+        ("old", chapter_03.NEW),
+        ("new", chapter_03.OLD),
+        ("new", chapter_03.NEW),
+    ):
+        answers[who, items is chapter_03.OLD] = int(
+            (items @ chapter_03.network(who)("ann")).argmax()
+        )
     assert answers == {("old", True): 0, ("old", False): 3, ("new", True): 1, ("new", False): 2}
     search = chapter_03.Search({7: ([3, 10], [0])})
-    assert recalls(search, search.tuning, 7).tolist() == [0.3, 1.0] and recalls(search, search.test, 7).tolist() == [0.0]
+    assert recalls(search, search.tuning, 7).tolist() == [0.3, 1.0] and recalls(
+        search, search.test, 7
+    ).tolist() == [0.0]
 
 
 def test_faiss_with_given_centres_puts_items_where_the_products_do():

@@ -1,4 +1,6 @@
-"""The checks of chapter 04's exercises: right answers pass, and each typical mistake gets its sentence."""
+"""The checks of chapter 04's exercises: right answers pass, and each typical mistake gets its
+sentence.
+"""
 
 import copy
 
@@ -9,10 +11,16 @@ import torch
 from course_lib.checks import chapter_04
 from course_lib.checks.chapter_04 import Disk
 from course_lib.features import drop_fields
+from course_lib.full_update import (
+    full_update,
+    make_examples,
+    minibatches,
+    one_thread,
+    training_step,
+)
 from course_lib.log import DAY
 from course_lib.tfrecord import masked_crc, shuffle_order, write_records
 from course_lib.towers import RowwiseAdagrad
-from course_lib.updates import full_update, make_batch, one_thread, split, take_batch, training_step
 
 
 def refused(check, answer, reason):
@@ -42,7 +50,10 @@ def to_the_left(data):
         (lambda record: frame(record, unmasked), "Are the checksums masked"),
         (lambda record: frame(record, to_the_left), "rotated to the left"),
         (lambda record: frame(record, order="big"), "lowest byte first"),
-        (lambda record: frame(record, covers=lambda length, record: length + record), "cover the length too"),
+        (
+            lambda record: frame(record, covers=lambda length, record: length + record),
+            "cover the length too",
+        ),
         (lambda record: frame(record)[:8] + frame(record)[12:], "length's checksum left out"),
         (lambda record: record, "expected bytes"),
     ],
@@ -66,26 +77,71 @@ def shuffled(n, generator):
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (lambda n, size, generator: shuffled(n, generator).split(size), "was left over; the fewer negatives"),
-        (lambda n, size, generator: [p for p in shuffled(n, generator).split(size) if len(p) == size or n < size], "is lost"),
-        (lambda n, size, generator: shuffled(n, generator).tensor_split(-(-n // size)), "one part more than needed"),
-        (lambda n, size, generator: split(torch.arange(n), size), "same order"),
-        (lambda n, size, generator: split(torch.randint(n, (n,), generator=generator), size), "with replacement"),
-        (lambda n, size, generator: split(shuffle_order(n, size, generator), size), "buffer smaller than the day"),
-        (lambda n, size, generator: [split(torch.arange(n), size)[i] for i in shuffled(round(n / size) or 1, generator)], "blocks"),
+        (
+            lambda n, size, generator: shuffled(n, generator).split(size),
+            "was left over; the fewer negatives",
+        ),
+        (
+            lambda n, size, generator: [
+                p for p in shuffled(n, generator).split(size) if len(p) == size or n < size
+            ],
+            "is lost",
+        ),
+        (
+            lambda n, size, generator: shuffled(n, generator).tensor_split(-(-n // size)),
+            "one part more than needed",
+        ),
+        (lambda n, size, generator: minibatches(torch.arange(n), size), "same order"),
+        (
+            lambda n, size, generator: minibatches(
+                torch.randint(n, (n,), generator=generator), size
+            ),
+            "with replacement",
+        ),
+        (
+            lambda n, size, generator: minibatches(shuffle_order(n, size, generator), size),
+            "buffer smaller than the day",
+        ),
+        (
+            lambda n, size, generator: [
+                minibatches(torch.arange(n), size)[i]
+                for i in shuffled(round(n / size) or 1, generator)
+            ],
+            "blocks",
+        ),
         (lambda n, size, generator: shuffled(n, generator), "A list of batches should come back"),
     ],
 )
 def test_epoch(answer, reason):
-    chapter_04.check_epoch(lambda n, size, generator: split(shuffled(n, generator), size))
-    chapter_04.check_epoch(lambda n, size, generator: np.array_split(shuffled(n, generator).numpy(), round(n / size) or 1))
+    chapter_04.check_epoch(lambda n, size, generator: minibatches(shuffled(n, generator), size))
+    chapter_04.check_epoch(
+        lambda n, size, generator: np.array_split(
+            shuffled(n, generator).numpy(), round(n / size) or 1
+        )
+    )
     refused(chapter_04.check_epoch, answer, reason)
 
 
-def grow(vocabulary, table, values, generator, missing=(None,), order=list, scale=0.05, draw=torch.randn, first=1):
-    new = order(dict.fromkeys(value for value in values if value not in vocabulary and value not in missing))
-    vocabulary = vocabulary | {value: len(vocabulary) + first + place for place, value in enumerate(new)}
-    return vocabulary, torch.cat([table, draw(len(new), table.shape[1], generator=generator) * scale])
+def grow(
+    vocabulary,
+    table,
+    values,
+    generator,
+    missing=(None,),
+    order=list,
+    scale=0.05,
+    draw=torch.randn,
+    first=1,
+):
+    new = order(
+        dict.fromkeys(value for value in values if value not in vocabulary and value not in missing)
+    )
+    vocabulary = vocabulary | {
+        value: len(vocabulary) + first + place for place, value in enumerate(new)
+    }
+    return vocabulary, torch.cat(
+        [table, draw(len(new), table.shape[1], generator=generator) * scale]
+    )
 
 
 def renumbered(vocabulary, table, values, generator):
@@ -95,8 +151,12 @@ def renumbered(vocabulary, table, values, generator):
 
 def one_for_each(vocabulary, table, values, generator):
     new = [value for value in values if value not in vocabulary and value is not None]
-    vocabulary = vocabulary | {value: len(vocabulary) + 1 + place for place, value in enumerate(new)}
-    return vocabulary, torch.cat([table, torch.randn(len(new), table.shape[1], generator=generator) * 0.05])
+    vocabulary = vocabulary | {
+        value: len(vocabulary) + 1 + place for place, value in enumerate(new)
+    }
+    return vocabulary, torch.cat(
+        [table, torch.randn(len(new), table.shape[1], generator=generator) * 0.05]
+    )
 
 
 def drawn_anew(vocabulary, table, values, generator):
@@ -121,7 +181,10 @@ def switched(**switches):
         (one_for_each, "got two rows"),
         (switched(first=0), "first new value gets row 3"),
         (drawn_anew, "they have been trained, and stay"),
-        (lambda vocabulary, table, *given: (grow(vocabulary, table, *given)[0], table), "shape of the table"),
+        (
+            lambda vocabulary, table, *given: (grow(vocabulary, table, *given)[0], table),
+            "shape of the table",
+        ),
         (switched(scale=0), "can't tell apart"),
         (switched(scale=1), "standard deviation .* Is the scale missing"),
         (switched(draw=with_seed_0), "Is it used"),
@@ -138,16 +201,16 @@ def night(state, log, day, duplicate=copy.deepcopy, late=False, order=shuffled):
     new, rows = duplicate(state), log.rows(day, day + DAY)
     new.updates += 1
     generator = new.generator()
-    data = make_batch(new, log, rows, day, generator) if late else None
+    data = make_examples(new, log, rows, day, generator) if late else None
     new.features.learn(log, rows)
     new.model.grow(new.features.items.sizes, new.features.users.sizes, generator)
-    data = data or make_batch(new, log, rows, day, generator)
-    new.features.counts.settle(day, len(new.features.items))
-    data.users = drop_fields(data.users, new.settings.default_share, generator)
-    data.items = drop_fields(data.items, new.settings.default_share, generator)
-    tables = RowwiseAdagrad(new.model.tables(), new.settings.table_rate)
-    for batch in split(order(len(data.ids), generator), new.settings.batch_size):
-        training_step(new, tables, take_batch(data, batch))
+    data = data or make_examples(new, log, rows, day, generator)
+    new.features.counts.flush(day, len(new.features.items))
+    data.users = drop_fields(data.users, new.settings.field_dropout, generator)
+    data.items = drop_fields(data.items, new.settings.field_dropout, generator)
+    tables = RowwiseAdagrad(new.model.tables(), new.settings.embedding_lr)
+    for batch in minibatches(order(len(data.ids), generator), new.settings.batch_size):
+        training_step(new, tables(data, batch))
     return new
 
 
@@ -156,22 +219,33 @@ def night(state, log, day, duplicate=copy.deepcopy, late=False, order=shuffled):
     [
         ({"duplicate": copy.copy}, "has changed while it was serving"),
         ({"late": True}, "5 of these were never trained"),
-        ({"order": lambda n, generator: shuffle_order(n, 8, generator)}, "can the day's last event come first"),
+        (
+            {"order": lambda n, generator: shuffle_order(n, 8, generator)},
+            "can the day's last event come first",
+        ),
         ({"order": lambda n, generator: torch.arange(n)}, "order of time would make; shuffle"),
     ],
 )
 def test_night(switches, reason):
     chapter_04.check_night(night)
     chapter_04.check_night(full_update)
-    chapter_04.check_night(lambda *given: night(*given, order=lambda n, generator: shuffle_order(n, n, generator)))
+    chapter_04.check_night(
+        lambda *given: night(*given, order=lambda n, generator: shuffle_order(n, n, generator))
+    )
     refused(chapter_04.check_night, lambda *given: night(*given, **switches), reason)
 
 
 def test_a_night_that_adds_no_rows_is_told_how_many_there_should_be():
-    refused(chapter_04.check_night, lambda state, log, day: copy.deepcopy(state), "should have 31 rows after the night, and has 26")
+    refused(
+        chapter_04.check_night,
+        lambda state, log, day: copy.deepcopy(state),
+        "should have 31 rows after the night, and has 26",
+    )
 
 
-def publish(disk, version, files, pointer="rename", pointer_first=False, keep=True, clear=True, place=None):
+def publish(
+    disk, version, files, pointer="rename", pointer_first=False, keep=True, clear=True, place=None
+):
     last = disk.files.get("current", b"").decode()
 
     def point():
@@ -199,9 +273,15 @@ def publish(disk, version, files, pointer="rename", pointer_first=False, keep=Tr
         ({"pointer": "write"}, r"in the middle of write\('current'\) finds 'v'.* a rename is"),
         ({"pointer": "delete"}, r"after delete\('current'\) finds ''"),
         ({"pointer_first": True}, "state is not whole. Point to a version when"),
-        ({"place": "last"}, "follows 'current' to v2, whose state is not whole.* leave its files alone"),
+        (
+            {"place": "last"},
+            "follows 'current' to v2, whose state is not whole.* leave its files alone",
+        ),
         ({"keep": False}, "was told v2 .* Keep the version before"),
-        ({"clear": False}, "only v2 should still be there; there is also v1/index, v1/state, v2.new/state"),
+        (
+            {"clear": False},
+            "only v2 should still be there; there is also v1/index, v1/state, v2.new/state",
+        ),
     ],
 )
 def test_publish(switches, reason):
@@ -210,7 +290,11 @@ def test_publish(switches, reason):
 
 
 def test_a_publication_that_does_nothing_is_refused():
-    refused(chapter_04.check_publish, lambda disk, version, files: None, "'current' should say 'v1', and says None")
+    refused(
+        chapter_04.check_publish,
+        lambda disk, version, files: None,
+        "'current' should say 'v1', and says None",
+    )
 
 
 def test_a_killed_publisher_leaves_half_a_file():

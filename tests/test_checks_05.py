@@ -1,13 +1,16 @@
-"""The checks of chapter 05's exercises: right answers pass, and each typical mistake gets its sentence."""
+"""The checks of chapter 05's exercises: right answers pass, and each typical mistake gets its
+sentence.
+"""
 
 import pandas as pd
 import pytest
 import torch
 
 from course_lib.checks import chapter_05
+from course_lib.full_update import full_update
+from course_lib.incremental_update import DeltaTable, incremental_update
 from course_lib.log import DAY, HOUR
-from course_lib.towers import Overlay, RowwiseAdagrad, Table
-from course_lib.updates import full_update, incremental_update
+from course_lib.towers import EmbeddingTable, RowwiseAdagrad
 
 FIRST_MOMENT = pd.Timedelta(microseconds=1)
 
@@ -18,12 +21,16 @@ def refused(check, answer, reason):
 
 
 def look_up(base, ids, own, asked):
-    """By the library's overlay, which is asked for no ID that nobody knows."""
-    table = Table(base.shape[1])
+    """By the library's delta_table, which is asked for no ID that nobody knows."""
+    table = EmbeddingTable(base.shape[1])
     table.grow(len(base))
     table.weight.data[:] = base
     unknown = (asked >= len(base)) & ~torch.isin(asked, ids)
-    return Overlay(table, ids, own, torch.zeros(len(ids))).rows(asked.masked_fill(unknown, 0)).detach()
+    return (
+        DeltaTable(table, ids, own, torch.zeros(len(ids)))
+        .rows(asked.masked_fill(unknown, 0))
+        .detach()
+    )
 
 
 def no_comparison(base, ids, own, asked):
@@ -47,7 +54,10 @@ def written_through(base, ids, own, asked):
     [
         (no_comparison, "without asking whether it is there"),
         (last_row, "the last row.* the default, row 0"),
-        (lambda base, ids, own, asked: look_up(base, ids[:0], own[:0], asked), "own rows are not looked at"),
+        (
+            lambda base, ids, own, asked: look_up(base, ids[:0], own[:0], asked),
+            "own rows are not looked at",
+        ),
         (written_through, "argument number 1 in place"),
     ],
 )
@@ -58,15 +68,28 @@ def test_look_up(answer, reason, capsys):
 
 
 def adagrad_step(table, squares, rows, gradients, rate):
-    stepped = Table(table.shape[1])
+    stepped = EmbeddingTable(table.shape[1])
     stepped.grow(len(table))
-    stepped.weight.data[:], stepped.squares[:] = table, squares
-    stepped.weight.grad = torch.sparse_coo_tensor(rows[None], gradients, table.shape, check_invariants=True)
+    stepped.weight.data[:], stepped.accumulator[:] = table, squares
+    stepped.weight.grad = torch.sparse_coo_tensor(
+        rows[None], gradients, table.shape, check_invariants=True
+    )
     RowwiseAdagrad([stepped], rate).step()
-    return stepped.weight.data, stepped.squares
+    return stepped.weight.data, stepped.accumulator
 
 
-def by_hand(table, squares, rows, gradients, rate, total=torch.sum, size=torch.mean, old=False, root=torch.sqrt, epsilon=1e-8):
+def by_hand(
+    table,
+    squares,
+    rows,
+    gradients,
+    rate,
+    total=torch.sum,
+    size=torch.mean,
+    old=False,
+    root=torch.sqrt,
+    epsilon=1e-8,
+):
     table, squares, before = table.clone(), squares.clone(), squares
     for row in rows.unique():
         gradient = total(gradients[rows == row], dim=0)
@@ -88,7 +111,9 @@ def place_by_place(table, squares, rows, gradients, rate):
 
 
 def switched(**switches):
-    return lambda table, squares, rows, gradients, rate: by_hand(table, squares, rows, gradients, rate, **switches)
+    return lambda table, squares, rows, gradients, rate: by_hand(
+        table, squares, rows, gradients, rate, **switches
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +123,10 @@ def switched(**switches):
         (place_by_place, "each place squared by itself"),
         (switched(total=torch.mean), "averaged"),
         (switched(size=torch.sum), "It is their mean"),
-        (lambda table, squares, *given: by_hand(table, 0 * squares, *given), "what the row had before forgotten"),
+        (
+            lambda table, squares, *given: by_hand(table, 0 * squares, *given),
+            "what the row had before forgotten",
+        ),
         (switched(root=lambda square: square), "by their root"),
         (switched(old=True), "squares before this step"),
         (lambda *given: by_hand(*given[:-1], -given[-1]), "Descent goes against it"),
@@ -113,7 +141,10 @@ def test_adagrad_step(answer, reason):
 
 
 def masked(gradients, named):
-    return [torch.where(torch.isin(torch.arange(len(g)), ids)[:, None], g, 0) for g, ids in zip(gradients, named, strict=True)]
+    return [
+        torch.where(torch.isin(torch.arange(len(g)), ids)[:, None], g, 0)
+        for g, ids in zip(gradients, named, strict=True)
+    ]
 
 
 def backward(loss, tables, named):
@@ -132,11 +163,16 @@ def tables_only(loss, tables, named):
         (backward, "first call the tower is left with a gradient"),
         (tables_only, "first call the table of item IDs is left"),
         (lambda loss, tables, named: torch.autograd.grad(loss(), tables), "in a history only"),
-        (lambda loss, tables, named: torch.autograd.grad(loss(), tables)[0], "Two things should come back"),
+        (
+            lambda loss, tables, named: torch.autograd.grad(loss(), tables)[0],
+            "Two things should come back",
+        ),
     ],
 )
 def test_id_gradients(answer, reason):
-    chapter_05.check_id_gradients(lambda loss, tables, named: masked(torch.autograd.grad(loss(), tables), named))
+    chapter_05.check_id_gradients(
+        lambda loss, tables, named: masked(torch.autograd.grad(loss(), tables), named)
+    )
     refused(chapter_05.check_id_gradients, answer, reason)
 
 
@@ -148,7 +184,12 @@ def day_of(state, log, day, send, skip=0, from_morning=False, old=False, back="n
             before = morning if from_morning else hourly
             hourly, touched = incremental_update(before, log, hour)
             send(touched.items, (before if old else hourly).item_vectors(log, touched.items, hour))
-    return {"night": full_update(morning, log, day), "hours": hourly, "morning": morning, "nothing": 0}[back]
+    return {
+        "night": full_update(morning, log, day),
+        "hours": hourly,
+        "morning": morning,
+        "nothing": 0,
+    }[back]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +209,9 @@ def test_a_day(switches, reason):
     refused(chapter_05.check_a_day, lambda *given: day_of(*given, **switches), reason)
 
 
-def take_in(known, shard, now, sort=True, lift=True, keep_late=True, once=True, refuse=True, resort=False):
+def take_in(
+    known, shard, now, sort=True, lift=True, keep_late=True, once=True, refuse=True, resort=False
+):
     if refuse and (shard["time"] > now).any():
         raise ValueError("yet to come")
     last = known["time"].iloc[-1]

@@ -1,4 +1,6 @@
-"""The checks of chapter 06's exercises: right answers pass, and each typical mistake gets its sentence."""
+"""The checks of chapter 06's exercises: right answers pass, and each typical mistake gets its
+sentence.
+"""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +21,11 @@ def conflict(gradients, hours, rest=None, normed=True, rising=True):
     for hour in sorted(set(hours)) if rising else dict.fromkeys(hours):
         own = gradients[hours == hour].mean(0)
         others = rest(gradients, hours, hour) if rest else gradients[hours != hour].sum(0)
-        cosines[hour] = own @ others / (np.linalg.norm(own) * np.linalg.norm(others) if normed else (hours != hour).sum())
+        cosines[hour] = (
+            own
+            @ others
+            / (np.linalg.norm(own) * np.linalg.norm(others) if normed else (hours != hour).sum())
+        )
     return pd.Series(cosines)
 
 
@@ -39,10 +45,16 @@ def mean_of_means(gradients, hours, hour):
 def test_conflict(switches, reason, capsys):
     chapter_06.check_conflict(conflict)
     assert capsys.readouterr().out.startswith("✓ conflict")
-    refused(chapter_06.check_conflict, lambda gradients, hours: conflict(gradients, hours, **switches), reason)
+    refused(
+        chapter_06.check_conflict,
+        lambda gradients, hours: conflict(gradients, hours, **switches),
+        reason,
+    )
 
 
-def seeds_needed(pilot, half_width, quantile=lambda seeds, pilot: stats.t.ppf(0.975, seeds - 1), ddof=1, late=0):
+def seeds_needed(
+    pilot, half_width, quantile=lambda seeds, pilot: stats.t.ppf(0.975, seeds - 1), ddof=1, late=0
+):
     seeds = 2
     while quantile(seeds, pilot) * np.std(pilot, ddof=ddof) / seeds**0.5 > half_width:
         seeds += 1
@@ -52,20 +64,37 @@ def seeds_needed(pilot, half_width, quantile=lambda seeds, pilot: stats.t.ppf(0.
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (lambda pilot, width: seeds_needed(pilot, width, lambda seeds, pilot: 1.96), "few seeds need Student's t"),
-        (lambda pilot, width: seeds_needed(pilot, width, lambda seeds, pilot: stats.t.ppf(0.975, len(pilot) - 1)), "pilot's three"),
+        (
+            lambda pilot, width: seeds_needed(pilot, width, lambda seeds, pilot: 1.96),
+            "few seeds need Student's t",
+        ),
+        (
+            lambda pilot, width: seeds_needed(
+                pilot, width, lambda seeds, pilot: stats.t.ppf(0.975, len(pilot) - 1)
+            ),
+            "pilot's three",
+        ),
         (lambda pilot, width: seeds_needed(pilot, width, ddof=0), "whole population"),
-        (lambda pilot, width: seeds_needed(pilot, width, late=1), "the last number that is not enough"),
+        (
+            lambda pilot, width: seeds_needed(pilot, width, late=1),
+            "the last number that is not enough",
+        ),
         (lambda pilot, width: seeds_needed(pilot, width / 2), "from the middle to one end"),
     ],
 )
 def test_seeds_needed(answer, reason, capsys):
     chapter_06.check_seeds_needed(seeds_needed, lambda: 20)
-    assert capsys.readouterr().out == "✓ seeds_needed: half the interval of 5 seeds takes 13; you predicted 20\n"
+    assert (
+        capsys.readouterr().out
+        == "✓ seeds_needed: half the interval of 5 seeds takes 13; you predicted 20\n"
+    )
     refused(chapter_06.check_seeds_needed, answer, reason, lambda: 20)
 
 
-@pytest.mark.parametrize(("predicted", "reason"), [(None, "returned None"), ("20", "a whole number above 1"), (1, "above 1")])
+@pytest.mark.parametrize(
+    ("predicted", "reason"),
+    [(None, "returned None"), ("20", "a whole number above 1"), (1, "above 1")],
+)
 def test_a_prediction_is_asked_for(predicted, reason):
     refused(chapter_06.check_seeds_needed, seeds_needed, reason, lambda: predicted)
 
@@ -73,7 +102,11 @@ def test_a_prediction_is_asked_for(predicted, reason):
 def effect(runs, studied, value, other, by_seed=True):
     names = [name for name in runs if name not in (studied, "R@100")]
     pairs = runs[runs[studied] == value].merge(runs[runs[studied] == other], on=names)
-    differences = (pairs["R@100_x"] - pairs["R@100_y"]).groupby(pairs["seed"] if by_seed else pairs.index).mean()
+    differences = (
+        (pairs["R@100_x"] - pairs["R@100_y"])
+        .groupby(pairs["seed"] if by_seed else pairs.index)
+        .mean()
+    )
     return paired_difference(differences, 0 * differences)
 
 
@@ -87,7 +120,10 @@ def all_runs(runs, studied, value, other):
     [
         (all_runs, "no partner that shares"),
         (lambda *given: effect(*given, by_seed=False), "not independent"),
-        (lambda runs, studied, value, other: effect(runs, studied, other, value), "the other way round"),
+        (
+            lambda runs, studied, value, other: effect(runs, studied, other, value),
+            "the other way round",
+        ),
         (lambda *given: effect(*given).mean, "A Difference should come back"),
     ],
 )
@@ -96,17 +132,36 @@ def test_effect(answer, reason):
     refused(chapter_06.check_effect, answer, reason)
 
 
-def cheapest(table, costs, reference, tolerance, passes=lambda difference, tolerance: difference.low >= -tolerance):
+def cheapest(
+    table,
+    costs,
+    reference,
+    tolerance,
+    passes=lambda difference, tolerance: difference.low >= -tolerance,
+):
     seeds = table.pivot_table("R@100", "seed", "arm")
-    return next(a for a in sorted(costs, key=costs.get) if passes(paired_difference(seeds[a], seeds[reference]), tolerance))
+    return next(
+        a
+        for a in sorted(costs, key=costs.get)
+        if passes(paired_difference(seeds[a], seeds[reference]), tolerance)
+    )
 
 
 @pytest.mark.parametrize(
     ("passes", "reason"),
     [
-        (lambda difference, tolerance: difference.low <= 0 <= difference.high, "does not make them equal"),
-        (lambda difference, tolerance: difference.mean >= -tolerance, "may lose ten times what is allowed"),
-        (lambda difference, tolerance: max(-difference.low, difference.high) <= tolerance, "because the difference is large"),
+        (
+            lambda difference, tolerance: difference.low <= 0 <= difference.high,
+            "does not make them equal",
+        ),
+        (
+            lambda difference, tolerance: difference.mean >= -tolerance,
+            "may lose ten times what is allowed",
+        ),
+        (
+            lambda difference, tolerance: max(-difference.low, difference.high) <= tolerance,
+            "because the difference is large",
+        ),
         (lambda difference, tolerance: difference.low >= -0.002, "twice what is allowed"),
     ],
 )

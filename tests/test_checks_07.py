@@ -1,4 +1,6 @@
-"""The checks of chapter 07's exercises: a right function passes, each typical mistake gets its sentence."""
+"""The checks of chapter 07's exercises: a right function passes, each typical mistake gets its
+sentence.
+"""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,9 @@ from course_lib.losses import in_batch_logits, self_supervised
 
 def slice_shares(times_bought, right=True, cold=0, events=True, share=True):
     cut = pd.cut(times_bought, [-1, cold, 20, 100, np.inf], right=right, labels=list(SLICES))
-    counted = pd.DataFrame({"items": 1, "events": times_bought if events else np.ones(len(times_bought))})
+    counted = pd.DataFrame(
+        {"items": 1, "events": times_bought if events else np.ones(len(times_bought))}
+    )
     counted = counted.groupby(cut, observed=False).sum()
     counted.index = list(SLICES)
     return counted / counted.sum() if share else counted
@@ -23,14 +27,18 @@ def slice_shares(times_bought, right=True, cold=0, events=True, share=True):
 def item_losses(first, second, temperature):
     cosines = cosine_similarity(first[:, None], second[None], dim=2) / temperature
     target = torch.arange(len(first))
-    return (cross_entropy(cosines, target, reduction="none") + cross_entropy(cosines.T, target, reduction="none")) / 2
+    return (
+        cross_entropy(cosines, target, reduction="none")
+        + cross_entropy(cosines.T, target, reduction="none")
+    ) / 2
 
 
 def joint_loss(main, cosines, ids, temperature, alpha):
     """Masked by the library's main loss, of unit vectors that make the cosines their own products."""
     m = len(ids)
     there, back = (
-        in_batch_logits(torch.eye(m), one, torch.zeros(m), torch.as_tensor(ids), temperature) for one in (cosines.T, cosines)
+        in_batch_logits(torch.eye(m), one, torch.zeros(m), torch.as_tensor(ids), temperature)
+        for one in (cosines.T, cosines)
     )
     target = torch.arange(m)
     return main.mean() + alpha * (cross_entropy(there, target) + cross_entropy(back, target)) / 2
@@ -109,18 +117,24 @@ def own_logit_masked(main, cosines, ids, temperature, alpha):
 
 
 def along_rows(main, cosines, ids, temperature, alpha):
-    logits = in_batch_logits(torch.eye(len(ids)), cosines.T, torch.zeros(len(ids)), ids, temperature)
+    logits = in_batch_logits(
+        torch.eye(len(ids)), cosines.T, torch.zeros(len(ids)), ids, temperature
+    )
     return main.mean() + alpha * cross_entropy(logits, torch.arange(len(ids)))
 
 
 def drawn(pick):
     """A draw from what was bought, with one thing changed."""
-    return lambda times_bought, m, power, rng: pick(np.flatnonzero(times_bought), times_bought, m, power, rng)
+    return lambda times_bought, m, power, rng: pick(
+        np.flatnonzero(times_bought), times_bought, m, power, rng
+    )
 
 
 def by_weight(places, times_bought, m, power, rng, replace=False):
     weight = times_bought[places].astype(float) ** power
-    return rng.choice(places, min(m, len(places)) if not replace else m, replace=replace, p=weight / weight.sum())
+    return rng.choice(
+        places, min(m, len(places)) if not replace else m, replace=replace, p=weight / weight.sum()
+    )
 
 
 def positions(places, times_bought, m, power, rng):
@@ -138,47 +152,111 @@ def off_by(change_pull=lambda pull, t: pull, change_spread=lambda spread, pull, 
 @pytest.mark.parametrize(
     ("exercise", "function", "phrase"),
     [
-        ("slice_shares", lambda counts: slice_shares(counts, right=False, cold=0.5), "Tail ends with 20"),
+        (
+            "slice_shares",
+            lambda counts: slice_shares(counts, right=False, cold=0.5),
+            "Tail ends with 20",
+        ),
         ("slice_shares", cold_is_tail, "It is cold"),
         ("slice_shares", lambda counts: slice_shares(counts, events=False), "not of the items"),
         ("slice_shares", lambda counts: slice_shares(counts, share=False), "divide by all"),
         ("slice_shares", without_empty_slices, "expected the index"),
         ("item_losses", rows_only, "along the rows only"),
-        ("item_losses", lambda first, second, t: rows_only(second, first, t), "along the columns only"),
+        (
+            "item_losses",
+            lambda first, second, t: rows_only(second, first, t),
+            "along the columns only",
+        ),
         ("item_losses", lambda *arguments: 2 * item_losses(*arguments), "It is their mean"),
         ("item_losses", lambda *arguments: item_losses(*arguments).mean(), "One number for each"),
         ("item_losses", lambda a, b, t: item_losses(a, b, 1 / t), "It is divided"),
         ("item_losses", lambda a, b, t: -item_losses(a, b, t), "sign of the log"),
         ("item_losses", without_the_positive, "positive is missing"),
         ("item_losses", by_shares, "too large for float32"),
-        ("item_losses", lambda a, b, t: torch.stack(chapter_ways(a @ b.T / t)).mean(0), "any length"),
+        (
+            "item_losses",
+            lambda a, b, t: torch.stack(chapter_ways(a @ b.T / t)).mean(0),
+            "any length",
+        ),
         ("joint_loss", colleagues, "All three bugs"),
-        ("joint_loss", lambda *arguments: colleagues(*arguments, one_mean=False), "twice, and copies"),
-        ("joint_loss", lambda *arguments: colleagues(*arguments, one_mean=False, mask=True), "in the sum twice; once"),
-        ("joint_loss", lambda *arguments: colleagues(*arguments, twice=False, mask=True), "over all n"),
+        (
+            "joint_loss",
+            lambda *arguments: colleagues(*arguments, one_mean=False),
+            "twice, and copies",
+        ),
+        (
+            "joint_loss",
+            lambda *arguments: colleagues(*arguments, one_mean=False, mask=True),
+            "in the sum twice; once",
+        ),
+        (
+            "joint_loss",
+            lambda *arguments: colleagues(*arguments, twice=False, mask=True),
+            "over all n",
+        ),
         ("joint_loss", unmasked, "leave copies out"),
         ("joint_loss", own_logit_masked, "own logit is masked"),
         ("joint_loss", along_rows, "along the rows only"),
-        ("joint_loss", lambda main, c, i, t, alpha: joint_loss(main, c, i, t, 1.0), "α is left out"),
+        (
+            "joint_loss",
+            lambda main, c, i, t, alpha: joint_loss(main, c, i, t, 1.0),
+            "α is left out",
+        ),
         ("joint_loss", lambda main, c, i, t, alpha: joint_loss(main, c, i, t, 4 * alpha), "summed"),
-        ("joint_loss", lambda main, c, i, t, alpha: joint_loss(main, c, i, t, 2 * alpha), "added up"),
+        (
+            "joint_loss",
+            lambda main, c, i, t, alpha: joint_loss(main, c, i, t, 2 * alpha),
+            "added up",
+        ),
         ("joint_loss", lambda main, *rest: joint_loss(0 * main, *rest), "main loss is missing"),
-        ("draw", drawn(lambda *arguments: by_weight(*arguments, replace=True)), "draw without replacement"),
-        ("draw", lambda t, m, power, rng: by_weight(np.arange(len(t)), t, m, power, rng), "0 to the power 0"),
+        (
+            "draw",
+            drawn(lambda *arguments: by_weight(*arguments, replace=True)),
+            "draw without replacement",
+        ),
+        (
+            "draw",
+            lambda t, m, power, rng: by_weight(np.arange(len(t)), t, m, power, rng),
+            "0 to the power 0",
+        ),
         ("draw", drawn(lambda p, t, m, power, rng: by_weight(p, t, m, 1, rng)), "power 0: item"),
         ("draw", drawn(lambda p, t, m, power, rng: by_weight(p, t, m, 0, rng)), "power 1: item"),
         ("draw", drawn(positions), "two places from 0 to 4"),
         ("draw", drawn(lambda *arguments: by_weight(*arguments)[:1]), "A draw of 2 has 1 items"),
-        ("draw", drawn(lambda p, t, m, power, rng: draw(t, min(m, 3), power, rng)), "should be all four"),
-        ("draw", lambda t, m, power, rng: draw(t, m, power, np.random.default_rng()), "draw everything with"),
+        (
+            "draw",
+            drawn(lambda p, t, m, power, rng: draw(t, min(m, 3), power, rng)),
+            "should be all four",
+        ),
+        (
+            "draw",
+            lambda t, m, power, rng: draw(t, m, power, np.random.default_rng()),
+            "draw everything with",
+        ),
         ("split_loss", off_by(lambda pull, t: 3 * pull), "mean over the items"),
         ("split_loss", off_by(lambda pull, t: pull / (2 * t)), "divided by 2 τ_s already"),
-        ("split_loss", off_by(change_spread=lambda s, pull, t, squared: s + pull / (2 * t)), "all of L_self"),
+        (
+            "split_loss",
+            off_by(change_spread=lambda s, pull, t, squared: s + pull / (2 * t)),
+            "all of L_self",
+        ),
         ("split_loss", off_by(change_spread=lambda s, pull, t, squared: s + 1 / t), "It cancels"),
         ("split_loss", off_by(change_spread=lambda s, pull, t, squared: 2 * s), "added up"),
-        ("split_loss", off_by(change_spread=lambda s, p, t, squared: (-squared / t / 2).logsumexp(1).mean()), "the rows only"),
-        ("split_loss", off_by(change_spread=lambda s, p, t, squared: (-squared / t / 2).logsumexp(0).mean()), "the columns only"),
-        ("split_loss", lambda squared, t: (squared.diagonal().mean(), split_loss(squared, t / 2)[1]), "−s/"),
+        (
+            "split_loss",
+            off_by(change_spread=lambda s, p, t, squared: (-squared / t / 2).logsumexp(1).mean()),
+            "the rows only",
+        ),
+        (
+            "split_loss",
+            off_by(change_spread=lambda s, p, t, squared: (-squared / t / 2).logsumexp(0).mean()),
+            "the columns only",
+        ),
+        (
+            "split_loss",
+            lambda squared, t: (squared.diagonal().mean(), split_loss(squared, t / 2)[1]),
+            "−s/",
+        ),
         ("split_loss", lambda squared, t: split_loss(squared, t)[0], "expected shape"),
     ],
 )
@@ -193,13 +271,17 @@ def chapter_ways(logits):
 
 def test_the_references_against_the_library():
     draw = torch.Generator().manual_seed(0)
-    first, second = (torch.nn.functional.normalize(torch.randn(9, 4, generator=draw), dim=1) for _ in range(2))
+    first, second = (
+        torch.nn.functional.normalize(torch.randn(9, 4, generator=draw), dim=1) for _ in range(2)
+    )
     losses = chapter_07.losses_by_hand(first.numpy(), second.numpy(), 0.3)
     assert losses.mean() == pytest.approx(self_supervised(first, second, 0.3).item(), abs=1e-5)
     for one, other in chapter_07.four_maps().values():
         pull, push = split_loss(torch.cdist(one, other).square(), 0.2)
         assert pull.item() == pytest.approx(alignment(one, other), abs=1e-4)
-        assert (pull / 0.4 + push).item() == pytest.approx(self_supervised(one, other, 0.2).item(), abs=1e-4)
+        assert (pull / 0.4 + push).item() == pytest.approx(
+            self_supervised(one, other, 0.2).item(), abs=1e-4
+        )
     counts = np.array([0, 1, 20, 21, 100, 101])
     assert slice_shares(counts)["items"].tolist() == pytest.approx(
         slices(pd.DataFrame({"bought": counts})).value_counts(normalize=True)[list(SLICES)].tolist()
@@ -207,7 +289,8 @@ def test_the_references_against_the_library():
 
 
 def test_the_references_against_numbers_by_hand():
-    # one of weight 3 and two of weight 1, two drawn: an item of weight 1 is in with 1/5 + 3/5 · 1/2 + 1/5 · 1/4
+    # one of weight 3 and two of weight 1, two drawn: an item of weight 1 is in with 1/5 + 3/5 · 1/2
+    # + 1/5 · 1/4
     assert chapter_07.inclusion([3, 0, 1, 1], 2, 1) == pytest.approx([0.9, 0, 0.55, 0.55])
     assert chapter_07.inclusion([3, 0, 1, 1], 2, 0) == pytest.approx([2 / 3, 0, 2 / 3, 2 / 3])
     generator = torch.Generator().manual_seed(0)
@@ -215,4 +298,6 @@ def test_the_references_against_numbers_by_hand():
     assert seen.numpy() == pytest.approx(chapter_07.inclusion([3, 1, 1], 2, 0), abs=0.08)
     # two rows of one item: no negative is left; two different ones at cosine 0: log 2 each way
     assert chapter_07.joint_by_hand([1.0], np.eye(2), [7, 7], 0.1, 5.0) == pytest.approx(1.0)
-    assert chapter_07.joint_by_hand([1.0, 3.0], np.zeros((2, 2)), [7, 8], 0.1, 0.5) == pytest.approx(2 + 0.5 * np.log(2))
+    assert chapter_07.joint_by_hand(
+        [1.0, 3.0], np.zeros((2, 2)), [7, 8], 0.1, 0.5
+    ) == pytest.approx(2 + 0.5 * np.log(2))

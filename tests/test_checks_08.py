@@ -1,4 +1,6 @@
-"""The checks of chapter 08's exercises: a right function passes, each typical mistake gets its sentence."""
+"""The checks of chapter 08's exercises: a right function passes, each typical mistake gets its
+sentence.
+"""
 
 import numpy as np
 import pytest
@@ -14,7 +16,10 @@ def rows_of(keep, values):
 
 
 def apply_mask(features, keep):
-    return {name: values.masked_fill(~rows_of(keep[name], values), 0) for name, values in features.items()}
+    return {
+        name: values.masked_fill(~rows_of(keep[name], values), 0)
+        for name, values in features.items()
+    }
 
 
 def share_chance(filled, p):
@@ -26,7 +31,9 @@ def random_mask(features, p, generator):
 
 
 def weighted_mask(features, chances, generator, flip=False, other=0.0, one_coin=False, masked=0):
-    if not set(chances) <= set(features) or not all(0 <= chance <= 1 for chance in chances.values()):
+    if not set(chances) <= set(features) or not all(
+        0 <= chance <= 1 for chance in chances.values()
+    ):
         raise ValueError("a chance of no field, or out of 0 to 1")
     view, coin = {}, torch.rand(len(features["item"]), generator=generator)
     for name, values in features.items():
@@ -62,7 +69,10 @@ def test_a_right_function_passes(function, capsys):
 
 
 def minus_one(features, keep):
-    return {name: values.masked_fill(~rows_of(keep[name], values), -1) for name, values in features.items()}
+    return {
+        name: values.masked_fill(~rows_of(keep[name], values), -1)
+        for name, values in features.items()
+    }
 
 
 def one_view(features, p, generator):
@@ -71,16 +81,25 @@ def one_view(features, p, generator):
 
 def one_coin(features, p, generator):
     keep = [torch.rand(len(features["item"]), generator=generator) >= p for _ in range(2)]
-    return tuple({name: values * rows_of(coins, values) for name, values in features.items()} for coins in keep)
+    return tuple(
+        {name: values * rows_of(coins, values) for name, values in features.items()}
+        for coins in keep
+    )
 
 
 def same_for_all_items(features, p, generator):
     coins = torch.rand(2, len(features), generator=generator) >= p
-    return tuple({name: features[name] * coin for name, coin in zip(features, row, strict=True)} for row in coins)
+    return tuple(
+        {name: features[name] * coin for name, coin in zip(features, row, strict=True)}
+        for row in coins
+    )
 
 
 def word_by_word(features, p, generator):
-    return tuple({n: v * (torch.rand(v.shape, generator=generator) >= p) for n, v in features.items()} for _ in range(2))
+    return tuple(
+        {n: v * (torch.rand(v.shape, generator=generator) >= p) for n, v in features.items()}
+        for _ in range(2)
+    )
 
 
 def own_generator(features, p, generator):
@@ -88,15 +107,24 @@ def own_generator(features, p, generator):
 
 
 def one_coin_for_all_items(features, chances, generator):
-    return {n: v * int(torch.rand(1, generator=generator) >= chances.get(n, 0)) for n, v in features.items()}
+    return {
+        n: v * int(torch.rand(1, generator=generator) >= chances.get(n, 0))
+        for n, v in features.items()
+    }
 
 
 def words_one_by_one(features, chances, generator):
-    return {n: v * (torch.rand(v.shape, generator=generator) >= chances.get(n, 0)) for n, v in features.items()}
+    return {
+        n: v * (torch.rand(v.shape, generator=generator) >= chances.get(n, 0))
+        for n, v in features.items()
+    }
 
 
 def without_questions(features, chances, generator):
-    return {n: v * rows_of(torch.rand(len(v), generator=generator) >= chances.get(n, 0), v) for n, v in features.items()}
+    return {
+        n: v * rows_of(torch.rand(len(v), generator=generator) >= chances.get(n, 0), v)
+        for n, v in features.items()
+    }
 
 
 def means(table, arm, other, column):
@@ -119,7 +147,11 @@ def unpaired(table, arm, other, column):
 @pytest.mark.parametrize(
     ("exercise", "function", "phrase"),
     [
-        ("apply_mask", lambda f, keep: apply_mask(f, {name: ~values for name, values in keep.items()}), "True means keep"),
+        (
+            "apply_mask",
+            lambda f, keep: apply_mask(f, {name: ~values for name, values in keep.items()}),
+            "True means keep",
+        ),
         ("apply_mask", minus_one, "not −1"),
         ("apply_mask", lambda f, keep: f["item"], "expected a dict"),
         ("share_chance", lambda n, p: 1 - p**n, "one view's chance"),
@@ -133,18 +165,46 @@ def unpaired(table, arm, other, column):
         ("random_mask", word_by_word, "lost one word"),
         ("random_mask", lambda f, p, g: random_mask(f, 1 - p, g), "shown in 70 %"),
         ("random_mask", lambda f, p, g: random_mask(f, p, g)[0], "pair of views"),
-        ("random_mask", lambda f, p, g: ({n: v - 1 for n, v in f.items()},) * 2, "a value that the item does not have"),
-        ("weighted_mask", lambda *arguments: weighted_mask(*arguments, flip=True), "to be masked, not to be shown"),
-        ("weighted_mask", lambda *arguments: weighted_mask(*arguments, other=1.0), "without a chance is kept"),
+        (
+            "random_mask",
+            lambda f, p, g: ({n: v - 1 for n, v in f.items()},) * 2,
+            "a value that the item does not have",
+        ),
+        (
+            "weighted_mask",
+            lambda *arguments: weighted_mask(*arguments, flip=True),
+            "to be masked, not to be shown",
+        ),
+        (
+            "weighted_mask",
+            lambda *arguments: weighted_mask(*arguments, other=1.0),
+            "without a chance is kept",
+        ),
         ("random_mask", own_generator, "draw everything with"),
         ("weighted_mask", words_one_by_one, "lost one word"),
         ("weighted_mask", one_coin_for_all_items, "one coin for all items"),
-        ("weighted_mask", lambda *arguments: weighted_mask(*arguments, one_coin=True), "coins of their own"),
-        ("weighted_mask", lambda *arguments: weighted_mask(*arguments, masked=-1), "a value that the item does not have"),
-        ("weighted_mask", lambda f, c, g: weighted_mask(f, c, torch.Generator().manual_seed(g.seed())), "draw everything with"),
+        (
+            "weighted_mask",
+            lambda *arguments: weighted_mask(*arguments, one_coin=True),
+            "coins of their own",
+        ),
+        (
+            "weighted_mask",
+            lambda *arguments: weighted_mask(*arguments, masked=-1),
+            "a value that the item does not have",
+        ),
+        (
+            "weighted_mask",
+            lambda f, c, g: weighted_mask(f, c, torch.Generator().manual_seed(g.seed())),
+            "draw everything with",
+        ),
         ("weighted_mask", without_questions, "colr.*should raise ValueError"),
         ("paired", means, "no partner"),
-        ("paired", lambda t, arm, other, column: paired(t, other, arm, column), "not the other way round"),
+        (
+            "paired",
+            lambda t, arm, other, column: paired(t, other, arm, column),
+            "not the other way round",
+        ),
         ("paired", lambda *arguments: paired(*arguments)[:2], "Three numbers"),
         ("paired", half_by(1), "no interval yet"),
         ("paired", half_by(stats.norm.ppf(0.975)), "1.96"),

@@ -1,4 +1,6 @@
-"""The checks of chapter 09's exercises: a right function passes, each typical mistake gets its sentence."""
+"""The checks of chapter 09's exercises: a right function passes, each typical mistake gets its
+sentence.
+"""
 
 import numpy as np
 import pandas as pd
@@ -9,8 +11,8 @@ from scipy.stats import hypergeom
 
 from course_lib.augment import Dropout
 from course_lib.checks import chapter_09
-from course_lib.log import load_online_retail
-from course_lib.towers import Table
+from course_lib.online_retail import load_online_retail
+from course_lib.towers import EmbeddingTable
 
 
 def as_bag(items, fields, name, form="{}={}".format, missing=False, flatten=True, lists=True):
@@ -20,7 +22,9 @@ def as_bag(items, fields, name, form="{}={}".format, missing=False, flatten=True
             many = row[field] if isinstance(row[field], list) and flatten else [row[field]]
             if isinstance(row[field], list) and not lists:
                 continue
-            found += [form(field, value) for value in many if missing or isinstance(value, (str, list))]
+            found += [
+                form(field, value) for value in many if missing or isinstance(value, (str, list))
+            ]
         return found
 
     return items.drop(columns=fields).assign(**{name: items.apply(bag, axis=1)})
@@ -44,7 +48,9 @@ def half(bag, generator, size=lambda k: -(-k // 2)):
 
 def flat(bag):
     rows = [[v for v in row if v] or [0] for row in bag.tolist()]
-    return torch.tensor(sum(rows, [])), torch.tensor([sum(map(len, rows[:i])) for i in range(len(rows))])
+    return torch.tensor(sum(rows, [])), torch.tensor(
+        [sum(map(len, rows[:i])) for i in range(len(rows))]
+    )
 
 
 def nothing_shared(sizes, p):
@@ -93,7 +99,9 @@ def narrow_as_nothing(bag, p, generator):
 
 def each_value_once(bag, p, generator):
     rows = [list(dict.fromkeys(v for v in row if v)) for row in bag.tolist()]
-    return torch.nn.utils.rnn.pad_sequence([torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True)
+    return torch.nn.utils.rnn.pad_sequence(
+        [torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True
+    )
 
 
 def one_coin_a_row(bag, p, generator):
@@ -142,7 +150,11 @@ def as_if_even(k, p):
 @pytest.mark.parametrize(
     ("exercise", "function", "phrase"),
     [
-        ("as_bag", lambda *arguments: as_bag(*arguments, form=lambda field, value: value), "different traits"),
+        (
+            "as_bag",
+            lambda *arguments: as_bag(*arguments, form=lambda field, value: value),
+            "different traits",
+        ),
         ("as_bag", lambda *arguments: as_bag(*arguments, missing=True), "It is left out"),
         ("as_bag", lambda *arguments: as_bag(*arguments, flatten=False), "several values"),
         ("as_bag", lambda *arguments: as_bag(*arguments, lists=False), "has values, too"),
@@ -154,7 +166,11 @@ def as_if_even(k, p):
         ("thin", as_wide, "as wide as before"),
         ("thin", narrow_as_nothing, "keep one place"),
         ("thin", lambda b, p, g: thin(b.sort(dim=1).values, p, g), "sorted upwards"),
-        ("thin", lambda b, p, g: thin(b, p, g).flip(1).sort(dim=1, stable=True).values, "bags with holes"),
+        (
+            "thin",
+            lambda b, p, g: thin(b, p, g).flip(1).sort(dim=1, stable=True).values,
+            "bags with holes",
+        ),
         ("thin", each_value_once, "twice is there twice"),
         ("thin", one_coin_a_row, "a coin of its own"),
         ("thin", one_coin_a_place, "each value should be left in 75 %|a coin of its own"),
@@ -168,7 +184,11 @@ def as_if_even(k, p):
         ("half", one_order_for_all, "drawn on its own"),
         ("half", own_seed(half), "same view twice"),
         ("flat", zeros_if_empty, "zeros in embedding_bag"),
-        ("flat", lambda bag: (bag.flatten(), torch.arange(len(bag)) * bag.shape[1]), "empty ones included"),
+        (
+            "flat",
+            lambda bag: (bag.flatten(), torch.arange(len(bag)) * bag.shape[1]),
+            "empty ones included",
+        ),
         ("flat", flat_with([2, 3, 4, 5]), "where it begins"),
         ("flat", flat_with([2, 1, 1, 1]), "Those are the sizes"),
         ("flat", flat_with([0, 2, 2, 3]), "the next row begins after it"),
@@ -181,9 +201,17 @@ def as_if_even(k, p):
         ("nothing_shared", chances(lambda k, p: p ** (2 * k)), "both views have no word"),
         ("nothing_shared", chances(lambda k, p: (2 * p * (1 - p)) ** k), "in neither"),
         ("nothing_shared", chances(halves=lambda k, p: none_of(k, k // 2)), "Rounded down"),
-        ("nothing_shared", chances(halves=lambda k, p: 1 - nothing_shared(k, p)[1]), "a word in common"),
+        (
+            "nothing_shared",
+            chances(halves=lambda k, p: 1 - nothing_shared(k, p)[1]),
+            "a word in common",
+        ),
         ("nothing_shared", chances(halves=lambda k, p: 0.75**k), "without replacement"),
-        ("nothing_shared", chances(halves=lambda k, p: nothing_shared(k, p)[1] * (k > 0)), "without words"),
+        (
+            "nothing_shared",
+            chances(halves=lambda k, p: nothing_shared(k, p)[1] * (k > 0)),
+            "without words",
+        ),
         ("nothing_shared", chances(halves=as_if_even), "must overlap"),
         ("nothing_shared", lambda sizes, p: nothing_shared(sizes, p)[0], "tuple of two"),
     ],
@@ -202,7 +230,7 @@ def test_the_references_against_numbers_by_hand():
 
 
 def test_a_flat_bag_is_what_the_librarys_table_makes_of_it():
-    table = Table(3)
+    table = EmbeddingTable(3)
     table.grow(9, torch.Generator().manual_seed(0))
     bag = torch.tensor([[5, 0, 8], [0, 0, 0], [0, 3, 0]])
     values, offsets = flat(bag)
@@ -216,7 +244,9 @@ def test_the_chance_of_coins_is_what_the_librarys_dropout_does():
     bag = torch.from_numpy((np.arange(6) < sizes[:, None]).astype(np.int64))
     first, second = Dropout(0.3)({"bag": bag}, torch.Generator().manual_seed(0))
     apart = ~((first["bag"] > 0) & (second["bag"] > 0)).any(1)
-    assert float(apart.double().mean()) == pytest.approx(np.mean([chapter_09.by_coins(k, 0.3) for k in sizes]), abs=0.02)
+    assert float(apart.double().mean()) == pytest.approx(
+        np.mean([chapter_09.by_coins(k, 0.3) for k in sizes]), abs=0.02
+    )
 
 
 def test_no_argument_is_changed_by_the_reference_answers():

@@ -1,4 +1,6 @@
-"""The checks of chapter 11's exercises: right answers pass, and each typical mistake gets its sentence."""
+"""The checks of chapter 11's exercises: right answers pass, and each typical mistake gets its
+sentence.
+"""
 
 import numpy as np
 import pandas as pd
@@ -85,12 +87,24 @@ def test_masked_in_the_table_s_order():
     refused(chapter_11.check_masked, unordered, "The most related comes first")
 
 
-def related(log, day, of=None, chance_of=None, unit=1.0, chance=1.0, chance_unit=1.0, sign=1, diagonal=np.nan):
+def related(
+    log,
+    day,
+    of=None,
+    chance_of=None,
+    unit=1.0,
+    chance=1.0,
+    chance_unit=1.0,
+    sign=1,
+    diagonal=np.nan,
+):
     known = log.items.iloc[: log.listed(day)]
     of, chance_of = (known if items is None else items(log) for items in (of, chance_of))
     mi, by_chance = mutual_information(of), mutual_information(shuffled_columns(chance_of))
     less = sign * (mi - chance * by_chance / chance_unit) / unit
-    return less.where(~np.eye(len(less), dtype=bool), {"kept": less, "entropy": mi}.get(diagonal, np.nan))
+    return less.where(
+        ~np.eye(len(less), dtype=bool), {"kept": less, "entropy": mi}.get(diagonal, np.nan)
+    )
 
 
 def everything(log):
@@ -100,7 +114,10 @@ def everything(log):
 @pytest.mark.parametrize(
     ("switches", "reason"),
     [
-        ({"of": everything, "chance_of": everything}, "Take those listed by then, for both measures"),
+        (
+            {"of": everything, "chance_of": everything},
+            "Take those listed by then, for both measures",
+        ),
         ({"of": everything}, "in the first of the two measures"),
         ({"chance_unit": np.log(2)}, "one of the two in bits"),
         ({"unit": np.log(2)}, "dividing by log 2 makes bits"),
@@ -122,19 +139,29 @@ def bag_information(values, bags):
 
 
 def exploded(values, bags, default="", first=False):
-    pairs = [(v, w) for v, bag in zip(values, bags, strict=True) for w in (bag[:1] if first else bag) or [default] if w is not None]
+    pairs = [
+        (v, w)
+        for v, bag in zip(values, bags, strict=True)
+        for w in (bag[:1] if first else bag) or [default]
+        if w is not None
+    ]
     return mutual_info_score(*zip(*pairs, strict=True))
 
 
 def without_empty(values, bags):
-    return bag_information(*zip(*[(value, bag) for value, bag in zip(values, bags, strict=True) if bag], strict=True))
+    return bag_information(
+        *zip(*[(value, bag) for value, bag in zip(values, bags, strict=True) if bag], strict=True)
+    )
 
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
         (exploded, "counts four times"),
-        (lambda values, bags: mutual_info_score(values, [str(sorted(bag)) for bag in bags]), "as a set"),
+        (
+            lambda values, bags: mutual_info_score(values, [str(sorted(bag)) for bag in bags]),
+            "as a set",
+        ),
         (without_empty, "The item with the empty bag is left out"),
         (lambda values, bags: exploded(values, bags, first=True), "only the first word"),
         (lambda values, bags: bag_information(values, bags) / np.log(2), "Those are bits"),
@@ -147,12 +174,18 @@ def test_bag_information(answer, reason):
 
 def left_to_guess(table, hidden, seen):
     """By what the seen fields say, from scikit-learn: H(hidden) − MI."""
-    one, other = (list(map(str, table[list(columns)].to_numpy().tolist())) for columns in (hidden, seen))
+    one, other = (
+        list(map(str, table[list(columns)].to_numpy().tolist())) for columns in (hidden, seen)
+    )
     return mutual_info_score(one, one) - mutual_info_score(one, other)
 
 
 def entropy(table, columns, dropna=False, log=np.log):
-    p = table.groupby(list(columns), dropna=dropna).size() / len(table) if columns else pd.Series([1.0])
+    p = (
+        table.groupby(list(columns), dropna=dropna).size() / len(table)
+        if columns
+        else pd.Series([1.0])
+    )
     return -(p * log(p)).sum()
 
 
@@ -161,25 +194,56 @@ def by_group(table, hidden, seen, weighted=True, dropna=False):
         return entropy(table, hidden)
     rows = table.dropna() if dropna else table
     groups = [part for _, part in rows.groupby(seen)]
-    return np.average([entropy(part, hidden) for part in groups], weights=[len(g) if weighted else 1 for g in groups])
+    return np.average(
+        [entropy(part, hidden) for part in groups],
+        weights=[len(g) if weighted else 1 for g in groups],
+    )
 
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (lambda table, hidden, seen: left_to_guess(table, hidden, seen) / np.log(2), "Those are bits"),
-        (lambda table, hidden, seen: by_group(table, hidden, seen, dropna=True), "is its row left out"),
-        (lambda t, hidden, seen: entropy(t, hidden + seen, dropna=True) - entropy(t, seen), "are its pairs left out"),
-        (lambda table, hidden, seen: by_group(table, hidden, seen, weighted=False), "not over the labels"),
+        (
+            lambda table, hidden, seen: left_to_guess(table, hidden, seen) / np.log(2),
+            "Those are bits",
+        ),
+        (
+            lambda table, hidden, seen: by_group(table, hidden, seen, dropna=True),
+            "is its row left out",
+        ),
+        (
+            lambda t, hidden, seen: entropy(t, hidden + seen, dropna=True) - entropy(t, seen),
+            "are its pairs left out",
+        ),
+        (
+            lambda table, hidden, seen: by_group(table, hidden, seen, weighted=False),
+            "not over the labels",
+        ),
         (lambda table, hidden, seen: left_to_guess(table, seen, hidden), "the other way round"),
-        (lambda t, hidden, seen: entropy(t, hidden) - left_to_guess(t, hidden, seen), "what it leaves open was asked"),
-        (lambda table, hidden, seen: entropy(table, hidden + seen), "take off that of what is seen"),
+        (
+            lambda t, hidden, seen: entropy(t, hidden) - left_to_guess(t, hidden, seen),
+            "what it leaves open was asked",
+        ),
+        (
+            lambda table, hidden, seen: entropy(table, hidden + seen),
+            "take off that of what is seen",
+        ),
         (lambda table, hidden, seen: entropy(table, hidden), "the label is seen"),
         (lambda table, hidden, seen: -left_to_guess(table, hidden, seen), "The sign"),
-        (lambda table, hidden, seen: sum(left_to_guess(table, [name], seen) for name in hidden), "guess the pair"),
-        (lambda table, hidden, seen: entropy(table, hidden + seen) - entropy(table, seen) if seen else 0.0, "nothing is seen"),
         (
-            lambda t, hidden, seen: min((left_to_guess(t, hidden, [s]) for s in seen), default=entropy(t, hidden)),
+            lambda table, hidden, seen: sum(left_to_guess(table, [name], seen) for name in hidden),
+            "guess the pair",
+        ),
+        (
+            lambda table, hidden, seen: (
+                entropy(table, hidden + seen) - entropy(table, seen) if seen else 0.0
+            ),
+            "nothing is seen",
+        ),
+        (
+            lambda t, hidden, seen: min(
+                (left_to_guess(t, hidden, [s]) for s in seen), default=entropy(t, hidden)
+            ),
             "one by one",
         ),
     ],
@@ -194,7 +258,9 @@ def test_conditional_is_what_scikit_learn_says():
     rng = np.random.default_rng(1)
     table = pd.DataFrame(rng.integers(0, 3, (120, 4)), columns=list("abcd")).replace(2, None)
     for hidden, seen in ((["a"], ["b", "c"]), (["a", "d"], ["b"]), (["c"], [])):
-        assert chapter_11.conditional(table, hidden, seen) == pytest.approx(left_to_guess(table, hidden, seen))
+        assert chapter_11.conditional(table, hidden, seen) == pytest.approx(
+            left_to_guess(table, hidden, seen)
+        )
 
 
 def test_shared_is_what_scikit_learn_says():

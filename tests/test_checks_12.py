@@ -1,4 +1,6 @@
-"""The checks of chapter 12's exercises: right answers pass, and each typical mistake gets its sentence."""
+"""The checks of chapter 12's exercises: right answers pass, and each typical mistake gets its
+sentence.
+"""
 
 import numpy as np
 import pytest
@@ -24,11 +26,23 @@ def within(scores, slices, candidates, bought):
 
 
 def counted(
-    scores, slices, candidates, bought, tie=0.5, itself=False, more=0, everywhere=False, anyone=False, sign=1, empty=np.nan
+    scores,
+    slices,
+    candidates,
+    bought,
+    tie=0.5,
+    itself=False,
+    more=0,
+    everywhere=False,
+    anyone=False,
+    sign=1,
+    empty=np.nan,
 ):
     others = (candidates | anyone) & ((slices == slices[bought]) | everywhere)
     others[bought] = itself
-    wins = (sign * scores[others] < sign * scores[bought]) + tie * (scores[others] == scores[bought])
+    wins = (sign * scores[others] < sign * scores[bought]) + tie * (
+        scores[others] == scores[bought]
+    )
     return wins.sum() / (others.sum() + more) if others.sum() else empty
 
 
@@ -53,22 +67,40 @@ def test_within(switches, reason, capsys):
 
 
 def measured(scores, bought, new, k, tie=0.5, auc_of_all=False, rank_of_new=False, kind=False):
-    """R@k by the library's ranks, the AUC by scikit-learn or, with another worth of a tie, by counting."""
+    """R@k by the library's ranks, the AUC by scikit-learn or, with another worth of a tie, by
+    counting.
+    """
     among = np.ones(len(new), bool) if auc_of_all else new
     own = scores[np.arange(len(bought)), bought][:, None]
-    rank = ranks(torch.from_numpy(scores), [np.array([], int)] * len(bought), np.arange(len(bought)), bought)
-    rank = (scores[:, new] >= own).sum(1) if rank_of_new else (scores > own).sum(1) + 1 if kind else rank
+    rank = ranks(
+        torch.from_numpy(scores), [np.array([], int)] * len(bought), np.arange(len(bought)), bought
+    )
+    rank = (
+        (scores[:, new] >= own).sum(1)
+        if rank_of_new
+        else (scores > own).sum(1) + 1
+        if kind
+        else rank
+    )
     aucs = [
         roc_auc_score(np.flatnonzero(among) == item, row[among])
         if tie == 0.5
-        else np.mean([(row[i] < row[item]) + tie * (row[i] == row[item]) for i in np.flatnonzero(among) if i != item])
+        else np.mean(
+            [
+                (row[i] < row[item]) + tie * (row[i] == row[item])
+                for i in np.flatnonzero(among)
+                if i != item
+            ]
+        )
         for row, item in zip(scores, bought, strict=True)
     ]
     return np.array([(rank <= k).mean(), np.mean(aucs)])
 
 
 def verdict(before, after, bought, new, k, sign=1, recall_first=False, blind=False, **switches):
-    recall, auc = sign * (measured(after, bought, new, k, **switches) - measured(before, bought, new, k, **switches))
+    recall, auc = sign * (
+        measured(after, bought, new, k, **switches) - measured(before, bought, new, k, **switches)
+    )
     word = "ranked" if auc > 0.001 and not blind else "lifted" if recall > 0.001 else "neither"
     word = "ranked" if recall_first and recall > 0.001 else word
     return {"recall": recall, "auc": auc, "verdict": word}
@@ -107,7 +139,10 @@ def protocol(tuning, test, kinds, equal=True, score="mean", peek=False, sign=1):
 def row_by_row(tuning, test, kinds):
     right = protocol(tuning, test, kinds)
     values = {arm: part.to_numpy() for arm, part in test.groupby("arm")["R@100"]}
-    return {kind: (arm, paired_difference(values[arm], values["plain"])) for kind, (arm, _) in right.items()}
+    return {
+        kind: (arm, paired_difference(values[arm], values["plain"]))
+        for kind, (arm, _) in right.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -163,11 +198,21 @@ def test_clear_by_chance(switches, reason, capsys):
 
 
 def test_clear_by_chance_asks_for_a_number_and_draws():
-    refused(lambda function: chapter_12.check_clear_by_chance(function, "two"), clear_by_chance, "`prediction` a number")
-    refused(lambda function: chapter_12.check_clear_by_chance(function, 2), lambda a, s, d, r: np.zeros(3), "expected 1500|1,500")
+    refused(
+        lambda function: chapter_12.check_clear_by_chance(function, "two"),
+        clear_by_chance,
+        "`prediction` a number",
+    )
+    refused(
+        lambda function: chapter_12.check_clear_by_chance(function, 2),
+        lambda a, s, d, r: np.zeros(3),
+        "expected 1500|1,500",
+    )
 
 
-def experiment(world, one, other, dial, seeds, sign=1, by_mean=False, anew=False, samples=False, worlds=None):
+def experiment(
+    world, one, other, dial, seeds, sign=1, by_mean=False, anew=False, samples=False, worlds=None
+):
     results = {}
     for value in dial:
         tasks = [world(value, worlds[seed] if worlds else seed) for seed in seeds]
@@ -208,6 +253,9 @@ def test_experiment_makes_each_task_once():
 
 def test_the_reference_of_clear_by_chance():
     """The library's own intervals, one by one, say what the t tests at once say."""
-    counts, reference = by_the_library(12, 5, 150, np.random.default_rng(3)), chapter_12.by_t_test(12, 5, 20_000)
+    counts, reference = (
+        by_the_library(12, 5, 150, np.random.default_rng(3)),
+        chapter_12.by_t_test(12, 5, 20_000),
+    )
     assert reference.mean() == pytest.approx(0.6, abs=0.03)
     assert counts.mean() == pytest.approx(reference.mean(), abs=0.35)

@@ -1,4 +1,6 @@
-"""The guard: whatever a learner's function does, the answer is one clear sentence, and the next call is not affected."""
+"""The guard: whatever a learner's function does, the answer is one clear sentence, and the next
+call is not affected.
+"""
 
 import sys
 import threading
@@ -14,14 +16,18 @@ from course_lib.checks.guard import compare, run
 
 
 def answer(call, *arguments, **options) -> str:
-    """What the learner reads: one line that ends as a sentence does, without a word of our own internals."""
+    """What the learner reads: one line that ends as a sentence does, without a word of our own
+    internals.
+    """
     with pytest.raises(AssertionError) as raised:
         call(*arguments, **options)
     message = str(raised.value)
     assert "\n" not in message and len(message) < 400, message
     assert message[-1] in ".?", message
     assert "_TimeUp" not in message and "guard" not in message, message
-    assert raised.value.__suppress_context__ or raised.value.__context__ is None  # no second stack above it
+    assert (
+        raised.value.__suppress_context__ or raised.value.__context__ is None
+    )  # no second stack above it
     return message
 
 
@@ -29,7 +35,8 @@ def identity(x):
     return x
 
 
-# -- run --------------------------------------------------------------------------------------------------------------
+# -- run -------------------------------------------------------------------------------------------
+# -------------------
 
 
 def test_a_right_function_is_called_once_with_the_arguments_themselves():
@@ -82,7 +89,9 @@ def test_raises():
         return {"a": 1}[x]
 
     assert answer(run, learner, "b").startswith("learner stopped with KeyError: 'b'.")
-    assert "ValueError: first line." in answer(run, raising(ValueError("first line\nsecond line")), 1)
+    assert "ValueError: first line." in answer(
+        run, raising(ValueError("first line\nsecond line")), 1
+    )
     assert "(no message)" in answer(run, raising(ValueError()), 1)
     assert "AssertionError: (no message)" in answer(run, raising(AssertionError()), 1)
     assert "RecursionError" in answer(run, forever_deeper, 1)
@@ -216,7 +225,9 @@ def test_an_endless_loop_ends_and_the_next_call_works(function):
 
 
 def test_the_limit_is_never_felt_by_what_comes_after():
-    """Functions that end about when their time is up: each either returns or is stopped, and nothing arrives later."""
+    """Functions that end about when their time is up: each either returns or is stopped, and
+    nothing arrives later.
+    """
     outcomes = set()
     for step in range(60):
         end = time.perf_counter() + 0.01 + (step % 20 - 10) * 2e-4
@@ -243,7 +254,9 @@ def test_stderr_goes_to_stdout(capsys: pytest.CaptureFixture):
         return x
 
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *rest: print(message, file=sys.stderr)  # pytest's own would keep it
+        warnings.showwarning = lambda message, *rest: print(
+            message, file=sys.stderr
+        )  # pytest's own would keep it
         assert run(learner, 1) == 1
     out, err = capsys.readouterr()
     assert out == "a bar\na warning\n" and err == ""
@@ -251,7 +264,8 @@ def test_stderr_goes_to_stdout(capsys: pytest.CaptureFixture):
     assert capsys.readouterr().err == "afterwards\n"
 
 
-# -- compare ----------------------------------------------------------------------------------------------------------
+# -- compare ---------------------------------------------------------------------------------------
+# -------------------
 
 RIGHT = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 DAYS = np.array(["2020-01-01", "2020-01-02"], "datetime64[D]")
@@ -281,7 +295,10 @@ DAYS = np.array(["2020-01-01", "2020-01-02"], "datetime64[D]")
         (None, None),
         (pd.Timestamp("2020-01-01"), pd.Timestamp("2020-01-01")),
         (pd.Series([1.0, np.nan], index=["a", "b"]), pd.Series([1.0, np.nan], index=["a", "b"])),
-        (pd.DataFrame({"a": [1, 2], "b": ["x", None]}), pd.DataFrame({"a": [1.0, 2.0], "b": ["x", None]})),
+        (
+            pd.DataFrame({"a": [1, 2], "b": ["x", None]}),
+            pd.DataFrame({"a": [1.0, 2.0], "b": ["x", None]}),
+        ),
     ],
 )
 def test_the_same(found, expected):
@@ -294,9 +311,17 @@ def test_the_same(found, expected):
         (RIGHT[0], RIGHT, ["shape [2, 2]", "got [2]"]),
         (RIGHT[:, :0], RIGHT, ["shape [2, 2]", "got [2, 0]"]),
         (5.0, RIGHT, ["shape [2, 2]", "got []"]),
-        (RIGHT + torch.tensor([[0, 0], [0.5, 1]]), RIGHT, ["expected 3 at [1, 0], and got 3.5, and 1 more of 4 differ"]),
+        (
+            RIGHT + torch.tensor([[0, 0], [0.5, 1]]),
+            RIGHT,
+            ["expected 3 at [1, 0], and got 3.5, and 1 more of 4 differ"],
+        ),
         ([1, 2, 4], [1, 2, 3], ["expected 3 at [2], and got 4."]),
-        (np.array([1e9]).astype(int) + 1, np.array([1e9]).astype(int), ["1000000000 at [0], and got 1000000001"]),
+        (
+            np.array([1e9]).astype(int) + 1,
+            np.array([1e9]).astype(int),
+            ["1000000000 at [0], and got 1000000001"],
+        ),
         (0.25, 0.5, ["expected 0.5, and got 0.25"]),
         (["a", "b"], torch.ones(2), ["numbers of shape [2]", "list ['a', 'b']"]),
         (np.array([1 + 1j, 1]), torch.ones(2), ["numbers of shape [2]", "1.+1.j"]),
@@ -307,7 +332,11 @@ def test_the_same(found, expected):
         (identity, 0.5, ["a number", "function"]),
         ((i for i in range(3)), [0, 1, 2], ["numbers of shape [3]", "generator"]),
         ([1, 0], np.array([True, False]), ["True and False (bool) of shape [2]", "int64"]),
-        (torch.tensor([0.5, torch.nan]), torch.tensor([0.5, 0.5]), ["expected 0.5 at [1], and got nan", "0/0"]),
+        (
+            torch.tensor([0.5, torch.nan]),
+            torch.tensor([0.5, 0.5]),
+            ["expected 0.5 at [1], and got nan", "0/0"],
+        ),
         (np.nan, 0.5, ["expected 0.5, and got nan", "0/0"]),
         (0.5, np.nan, ["expected nan, and got 0.5."]),
         (torch.inf, 0.5, ["got inf"]),
@@ -316,14 +345,34 @@ def test_the_same(found, expected):
         ({"a": 1}, {"a": 1, "b": 2}, ["keys list ['a', 'b']", "got list ['a']"]),
         ({"a": torch.ones(2)}, {"a": torch.zeros(2)}, ["under 'a', expected 0 at [0], and got 1"]),
         (3, {"a": 1}, ["expected a dict, and got int 3"]),
-        ((torch.ones(2), "x"), (torch.ones(2), "y"), ["in place 1, expected str 'y', and got str 'x'"]),
+        (
+            (torch.ones(2), "x"),
+            (torch.ones(2), "y"),
+            ["in place 1, expected str 'y', and got str 'x'"],
+        ),
         ((torch.ones(2),), (torch.ones(2), "y"), ["expected 2 things, and got 1"]),
         ("ab", ["a", "b"], ["expected 2 things", "str 'ab'"]),
         ([1], pd.Series([1]), ["a pandas Series", "list [1]"]),
-        (pd.Series([1, 2]), pd.Series([1, 2], index=[1, 2]), ["the index list [1, 2]", "list [0, 1]"]),
-        (pd.DataFrame({"a": [1], "c": [2]}), pd.DataFrame({"a": [1], "b": [2]}), ["the columns list ['a', 'b']"]),
-        (pd.DataFrame({"a": [1, 3]}), pd.DataFrame({"a": [1, 2]}), ["column 'a': expected 2 at [1], and got 3"]),
-        (pd.Series(["x", "z"]), pd.Series(["x", "y"]), ["in place 1, expected str 'y', and got str 'z'"]),
+        (
+            pd.Series([1, 2]),
+            pd.Series([1, 2], index=[1, 2]),
+            ["the index list [1, 2]", "list [0, 1]"],
+        ),
+        (
+            pd.DataFrame({"a": [1], "c": [2]}),
+            pd.DataFrame({"a": [1], "b": [2]}),
+            ["the columns list ['a', 'b']"],
+        ),
+        (
+            pd.DataFrame({"a": [1, 3]}),
+            pd.DataFrame({"a": [1, 2]}),
+            ["column 'a': expected 2 at [1], and got 3"],
+        ),
+        (
+            pd.Series(["x", "z"]),
+            pd.Series(["x", "y"]),
+            ["in place 1, expected str 'y', and got str 'z'"],
+        ),
     ],
 )
 def test_a_difference_is_told(found, expected, phrases):
@@ -334,8 +383,12 @@ def test_a_difference_is_told(found, expected, phrases):
 
 def test_the_reason_of_a_mistake_is_told():
     mistakes = {"Is log q added?": RIGHT + 1, "Is τ applied twice?": RIGHT * 2}
-    assert answer(compare, RIGHT * 2, RIGHT, "this", mistakes).endswith("and 3 more of 4 differ. Is τ applied twice?")
-    assert answer(compare, (RIGHT + 1).tolist(), RIGHT, "this", mistakes).endswith("Is log q added?")
+    assert answer(compare, RIGHT * 2, RIGHT, "this", mistakes).endswith(
+        "and 3 more of 4 differ. Is τ applied twice?"
+    )
+    assert answer(compare, (RIGHT + 1).tolist(), RIGHT, "this", mistakes).endswith(
+        "Is log q added?"
+    )
     assert answer(compare, RIGHT + 5, RIGHT, "this", mistakes).endswith("differ.")
     compare(RIGHT, RIGHT, "this", {"Never told where all is well.": RIGHT})
 

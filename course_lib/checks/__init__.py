@@ -1,7 +1,10 @@
-"""Checks: of a notebook's claims, of the machine, of code with a planted bug, and of a learner's own functions.
+"""Checks: of a notebook's claims, of the machine, of code with a planted bug, and of a learner's
+own functions.
 
-- `claim` and `environment` serve every chapter; the `check_…` of `bugs` those with a section "Break it".
-- `chapter_01` … `chapter_12` check the exercises of their chapter; all of them call the learner's function through `guard`.
+- `claim` and `environment` serve every chapter; the `check_…` of `bugs` those with a section "Break
+  it".
+- `chapter_01` … `chapter_12` check the exercises of their chapter; all of them call the learner's
+  function through `guard`.
 """
 
 from course_lib.checks.bugs import (

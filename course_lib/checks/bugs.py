@@ -1,4 +1,5 @@
-"""Checks of the planted bugs: each takes the learner's function and fails if it has the bug that the check is for.
+"""Checks of the planted bugs: each takes the learner's function and fails if it has the bug that
+the check is for.
 
 A failure says what was expected, what came, and the likely reason.
 """
@@ -16,17 +17,24 @@ import torch
 
 from course_lib.augment import Augmentation, field_names
 from course_lib.features import Features
+from course_lib.full_update import Examples, full_update
+from course_lib.incremental_update import DeltaTable, incremental_update
 from course_lib.index import FaissIndex, VectorIndex
 from course_lib.log import HOUR, EventLog
-from course_lib.towers import Overlay, TwoTower
-from course_lib.updates import Batch, Settings, State, full_update, incremental_update, new_state
+from course_lib.state import Settings, State, new_state
+from course_lib.towers import TwoTower
 
 Logits = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
 
 
 def check_logq_sign(logits: Logits) -> None:
-    """Two negatives with the same cosine: the popular one must get the lower logit, by the difference of log q."""
-    users, items = torch.tensor([[1.0, 0.0]] * 3), torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.6, -0.8]])
+    """Two negatives with the same cosine: the popular one must get the lower logit, by the
+    difference of log q.
+    """
+    users, items = (
+        torch.tensor([[1.0, 0.0]] * 3),
+        torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.6, -0.8]]),
+    )
     log_q = torch.tensor([0.2, 0.7, 0.1]).log()
     row = logits(users, items, log_q, torch.arange(3), 0.1)[0]
     expected = float(log_q[2] - log_q[1])
@@ -41,7 +49,9 @@ def check_temperature_first(logits: Logits) -> None:
     """With all cosines 0 the temperature has nothing to scale: logits must not depend on it."""
     users, items = torch.tensor([[1.0, 0.0]] * 2), torch.tensor([[0.0, 1.0]] * 2)
     log_q = torch.tensor([0.9, 0.1]).log()
-    cold, warm = (logits(users, items, log_q, torch.arange(2), temperature) for temperature in (0.05, 1.0))
+    cold, warm = (
+        logits(users, items, log_q, torch.arange(2), temperature) for temperature in (0.05, 1.0)
+    )
     if not torch.allclose(cold, warm):
         raise AssertionError(
             f"All cosines are 0, yet τ = 0.05 gives {cold[0].tolist()} and τ = 1 gives {warm[0].tolist()}: log q was divided "
@@ -60,7 +70,7 @@ def check_accidental_hits(logits: Logits) -> None:
         )
 
 
-def check_history(batch: Batch) -> None:
+def check_history(batch: Examples) -> None:
     """First purchases only: an item can't be in the history that its own event is predicted from."""
     inside = (batch.users["history"] == batch.ids[:, None]).any(1) & (batch.ids > 0)
     if inside.any():
@@ -74,14 +84,18 @@ def check_ties(recall_of_scores: Callable[[torch.Tensor], float]) -> None:
     """A model that gives every item the same score knows nothing, and must score 0."""
     found = recall_of_scores(torch.zeros(4, 1000))
     if found != 0:
-        raise AssertionError(f"All items score the same, and R@100 is {found:.2f}; it should be 0. Count ties against the model.")
+        raise AssertionError(
+            f"All items score the same, and R@100 is {found:.2f}; it should be 0. Count ties against the model."
+        )
 
 
 Search = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 def check_inner_product(search: Search) -> None:
-    """`search(vectors [m, d], queries [n, d], k) -> ids [n, k]` on vectors whose products, distances and cosines disagree."""
+    """`search(vectors [m, d], queries [n, d], k) -> ids [n, k]` on vectors whose products,
+    distances and cosines disagree.
+    """
     vectors, query = np.array([[3, 3], [1, 0], [0, -1]], np.float32), np.array([[1, 0]], np.float32)
     found = tuple(np.asarray(search(vectors, query, 3))[0].tolist())
     if found != (0, 1, 2):
@@ -92,13 +106,21 @@ def check_inner_product(search: Search) -> None:
                 0,
             ): "That is the order of L2 distances. Faiss's lists and graphs measure those unless METRIC_INNER_PRODUCT is said.",
             (1, 0, 2): "That is the order of cosines: something divides by the length.",
-            (2, 1, 0): "That is the wrong way round: a larger product is better, a larger distance is worse.",
+            (
+                2,
+                1,
+                0,
+            ): "That is the wrong way round: a larger product is better, a larger distance is worse.",
         }.get(found, "Does it return ids, and all three of them?")
-        raise AssertionError(f"The products are 3, 1 and 0, so the order should be (0, 1, 2), and is {found}. {reason}")
+        raise AssertionError(
+            f"The products are 3, 1 and 0, so the order should be (0, 1, 2), and is {found}. {reason}"
+        )
 
 
 def check_unit_length(embed: Callable[[TwoTower, Features], torch.Tensor]) -> None:
-    """`embed(model, item_features) -> [m, d]`, what is to be stored, must have length 1, and each item its own direction."""
+    """`embed(model, item_features) -> [m, d]`, what is to be stored, must have length 1, and each
+    item its own direction.
+    """
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
         model = TwoTower(["item"], ["user"], dim=4, hidden=4)
@@ -139,16 +161,22 @@ def check_version_refused(load: Callable[[Path, str], VectorIndex]) -> None:
 
 
 def check_shuffle(order: Callable[[int, torch.Generator], torch.Tensor]) -> None:
-    """`order(n, generator) -> [n]`, the order in which n events of a day are trained, must hold each once and forget the time."""
+    """`order(n, generator) -> [n]`, the order in which n events of a day are trained, must hold
+    each once and forget the time.
+    """
     n = 4_000
-    first, second = (torch.as_tensor(order(n, torch.Generator().manual_seed(seed))) for seed in (0, 1))
+    first, second = (
+        torch.as_tensor(order(n, torch.Generator().manual_seed(seed))) for seed in (0, 1)
+    )
     if not torch.equal(first.sort().values, torch.arange(n)):
         raise AssertionError(
             f"The order of {n} events has {len(first)} places and {len(first.unique())} different events; each event should come "
             "once. Is something drawn with replacement, or is what the buffer still holds at the end left out?"
         )
     if torch.equal(first, second):
-        raise AssertionError("Two seeds gave the same order of 4,000 events; it should be random. Is the generator used?")
+        raise AssertionError(
+            "Two seeds gave the same order of 4,000 events; it should be random. Is the generator used?"
+        )
     kept = float(np.corrcoef(first.numpy(), np.arange(n))[0, 1])  # of places: the rank correlation
     near = float(((first[1:] - first[:-1]).abs() < n // 50).float().mean())  # by chance 2 in 50
     if near > 0.5 and abs(kept) < 0.5:
@@ -169,7 +197,9 @@ def check_shuffle(order: Callable[[int, torch.Generator], torch.Tensor]) -> None
 
 
 def _a_shop() -> tuple[EventLog, State, pd.Timestamp]:
-    """A log of three users and four items, a state that has learned its first two days, and a busy hour of the third."""
+    """A log of three users and four items, a state that has learned its first two days, and a busy
+    hour of the third.
+    """
     bought = [
         ("ann", "mug", "01 09:00"),
         ("bob", "bag", "01 10:00"),
@@ -184,10 +214,23 @@ def _a_shop() -> tuple[EventLog, State, pd.Timestamp]:
     ]
     events = pd.DataFrame(bought, columns=["user", "item", "time"])
     events["time"] = pd.to_datetime("2020-01-" + events["time"])
-    items = pd.DataFrame({"item": ["mug", "bag", "sign", "clock"], "colour": ["red", "blue", "red", None]})
+    items = pd.DataFrame(
+        {"item": ["mug", "bag", "sign", "clock"], "colour": ["red", "blue", "red", None]}
+    )
     users = pd.DataFrame({"user": ["ann", "bob", "cem"], "city": ["Ely", "Ayr", "Ely"]})
     log = EventLog.from_frame(events, items, users)
-    state = new_state(log, Settings(dim=4, hidden=4, batch_size=4, statistics=(2.0,), history=3, default_share=0.0, device="cpu"))
+    state = new_state(
+        log,
+        Settings(
+            dim=4,
+            hidden=4,
+            batch_size=4,
+            popularity_half_lives=(2.0,),
+            history=3,
+            field_dropout=0.0,
+            device="cpu",
+        ),
+    )
     for day in log.days[:2]:
         state = full_update(state, log, day)
     return log, state, log.days[2] + 10 * HOUR
@@ -196,26 +239,41 @@ def _a_shop() -> tuple[EventLog, State, pd.Timestamp]:
 def _values(state: State) -> dict[str, torch.Tensor]:
     """A copy of every parameter by name; of a table, the rows that the last full state has."""
     rows = [len(table) for table in (state.full or state).model.tables()]
-    fields = [f"{name} IDs" if place == 0 else name for place, name in enumerate(state.model.item_fields)]
-    fields += [f"{name} IDs" if place == 0 else name for place, name in enumerate(state.model.user_fields)]
+    fields = [
+        f"{name} IDs" if place == 0 else name for place, name in enumerate(state.model.item_fields)
+    ]
+    fields += [
+        f"{name} IDs" if place == 0 else name for place, name in enumerate(state.model.user_fields)
+    ]
     tables = zip(fields, state.model.tables(), rows, strict=True)
-    values = {f"the table of {name}": table.rows(torch.arange(size)).detach().clone() for name, table, size in tables}
-    return values | {n: p.detach().clone() for n, p in state.model.named_parameters() if "tower" in n}
+    values = {
+        f"the table of {name}": table.rows(torch.arange(size)).detach().clone()
+        for name, table, size in tables
+    }
+    return values | {
+        n: p.detach().clone() for n, p in state.model.named_parameters() if "tower" in n
+    }
 
 
 def check_frozen(update: Callable[[State, EventLog, pd.Timestamp], State]) -> None:
-    """`update(state, log, hour) -> state` must move the ID rows that the hour's events name, and nothing else."""
+    """`update(state, log, hour) -> state` must move the ID rows that the hour's events name, and
+    nothing else.
+    """
     log, state, hour = _a_shop()
     before = _values(state)
     after = _values(update(state, log, hour))
     if any(not torch.equal(values, before[name]) for name, values in _values(state).items()):
-        raise AssertionError("The state that was passed in has changed, and it is being served; work on a copy.")
+        raise AssertionError(
+            "The state that was passed in has changed, and it is being served; work on a copy."
+        )
     rows = log.rows(hour, hour + HOUR)
-    codes = {"item": log.item_codes[rows], "user": log.user_codes[rows]}
-    named = {"item": state.features.item_ids(log, codes["item"])}
+    codes = {"item": log.item_rows[rows], "user": log.user_rows[rows]}
+    named = {"item": state.features.item_indices(log, codes["item"])}
     named["user"] = state.features.users.encode(log.users.iloc[codes["user"]])["user"]
     of_ids = {f"the table of {kind} IDs": ids for kind, ids in named.items()}
-    for name, old in sorted(before.items(), key=lambda pair: pair[0] in of_ids):  # what must be frozen comes first
+    for name, old in sorted(
+        before.items(), key=lambda pair: pair[0] in of_ids
+    ):  # what must be frozen comes first
         moved, ids = after[name][: len(old)] != old, of_ids.get(name)
         if ids is None and moved.any():
             raise AssertionError(
@@ -223,7 +281,9 @@ def check_frozen(update: Callable[[State, EventLog, pd.Timestamp], State]) -> No
                 "hold a parameter: momentum and weight decay go on. Is it left out of the optimiser, or its gradient None?"
             )
         if ids is not None and not moved.any(1)[ids].all():
-            raise AssertionError(f"In {name} a row of the hour's events did not move. Does the step reach the ID tables?")
+            raise AssertionError(
+                f"In {name} a row of the hour's events did not move. Does the step reach the ID tables?"
+            )
         if ids is not None and moved.any(1).sum() > len(ids.unique()):
             raise AssertionError(
                 f"In {name} {int(moved.any(1).sum())} rows moved, and the hour's events name {len(ids.unique())}. Histories read "
@@ -237,12 +297,16 @@ def _same_values(one: State, other: State) -> bool:
 
 
 def check_full_start(night: Callable[[State, EventLog, pd.Timestamp], State]) -> None:
-    """`night(state, log, day) -> state` gets an incremental state, and must start from the full one below it."""
+    """`night(state, log, day) -> state` gets an incremental state, and must start from the full one
+    below it.
+    """
     log, state, hour = _a_shop()
     hourly, _ = incremental_update(state, log, hour)
     expected, found = full_update(state, log, hour), night(hourly, log, hour.normalize())
     if found.full is not None:
-        raise AssertionError("After the night the state is still an incremental one. Return what full_update returns.")
+        raise AssertionError(
+            "After the night the state is still an incremental one. Return what full_update returns."
+        )
     if not _same_values(found, expected):
         raise AssertionError(
             "After the night the model should be the one that the last full state and the day make, bit for bit, and it is "
@@ -251,13 +315,15 @@ def check_full_start(night: Callable[[State, EventLog, pd.Timestamp], State]) ->
 
 
 def check_discard(day: Callable[[State, EventLog, pd.Timestamp], State]) -> None:
-    """`day(state, log, day) -> state`, the hours of a day and its night, must hand nothing of the hours to the next day."""
+    """`day(state, log, day) -> state`, the hours of a day and its night, must hand nothing of the
+    hours to the next day.
+    """
     log, state, _ = _a_shop()
     expected = found = state
     for number, midnight in enumerate(log.days[2:], 1):
         expected, found = full_update(expected, log, midnight), day(found, log, midnight)
         table = found.model.item_tables[0]
-        if found.full is not None or isinstance(table, Overlay):
+        if found.full is not None or isinstance(table, DeltaTable):
             raise AssertionError(
                 f"After {number} day(s) the state that goes on is an incremental one, with {len(table.ids)} item rows of its own: "
                 "tomorrow's hours would build on today's. Return the full update's state, and drop the other."
@@ -269,7 +335,8 @@ def check_discard(day: Callable[[State, EventLog, pd.Timestamp], State]) -> None
             )
 
 
-# -- self-supervised learning -----------------------------------------------------------------------------------------
+# -- self-supervised learning
+# -----------------------------------------------------------------------------------------
 
 
 Loss = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
@@ -279,7 +346,9 @@ Draw = Callable[[torch.Tensor, int, torch.Generator], torch.Tensor]
 def check_views_differ(augment: Augmentation) -> None:
     """The two views of an item are drawn one by one: most items must not have the same view twice."""
     first, second = augment(_whole_items(500), torch.Generator().manual_seed(0))
-    same = torch.stack([(first[name] == second[name]).reshape(500, -1).all(1) for name in field_names(first)]).all(0)
+    same = torch.stack(
+        [(first[name] == second[name]).reshape(500, -1).all(1) for name in field_names(first)]
+    ).all(0)
     share = float(same.float().mean())
     if share > 0.9:
         raise AssertionError(
@@ -289,7 +358,8 @@ def check_views_differ(augment: Augmentation) -> None:
 
 
 def check_positive_counted_once(loss: Loss, draw: Draw) -> None:
-    """An item's other view is its positive, and must not be among its negatives: neither counted twice, nor as a copy.
+    """An item's other view is its positive, and must not be among its negatives: neither counted
+    twice, nor as a copy.
 
     - `loss`: (first [m, d], second [m, d], temperature) → the self-supervised loss.
     - `draw`: (item index of every event [events], m, generator) → the indices of m items.
@@ -311,8 +381,12 @@ def check_positive_counted_once(loss: Loss, draw: Draw) -> None:
 
 
 def check_uniform_draw(draw: Draw) -> None:
-    """The tail is drawn as often as the head. `draw`: (item index of every event, m, generator) → the indices of m items."""
-    events = torch.cat([torch.ones(1_000, dtype=torch.long), torch.arange(2, 21)])  # item 1 is the head, 19 were bought once
+    """The tail is drawn as often as the head. `draw`: (item index of every event, m, generator) →
+    the indices of m items.
+    """
+    events = torch.cat(
+        [torch.ones(1_000, dtype=torch.long), torch.arange(2, 21)]
+    )  # item 1 is the head, 19 were bought once
     generator = torch.Generator().manual_seed(0)
     drawn = torch.cat([draw(events, 5, generator) for _ in range(400)])
     head, tail = float((drawn == 1).float().mean()), float((drawn == 20).float().mean())
@@ -329,7 +403,9 @@ def check_complement(augment: Augmentation) -> None:
     for _ in range(20):
         views = augment(features, generator)
         for name in field_names(features):
-            views_with_it = sum((view[name] > 0).reshape(8, -1).any(1).int() for view in views)  # [8], of each item
+            views_with_it = sum(
+                (view[name] > 0).reshape(8, -1).any(1).int() for view in views
+            )  # [8], of each item
             both, neither = int((views_with_it == 2).sum()), int((views_with_it == 0).sum())
             if both or neither:
                 raise AssertionError(
@@ -339,14 +415,18 @@ def check_complement(augment: Augmentation) -> None:
 
 
 def check_past_only(measure: Callable[[EventLog, pd.Timestamp], pd.DataFrame]) -> None:
-    """Mutual information must not know the test period. `measure`: (log, first day of the test period) → k×k DataFrame.
+    """Mutual information must not know the test period. `measure`: (log, first day of the test
+    period) → k×k DataFrame.
 
-    Measured twice, on two logs that are the same up to that day: events and items after it must change nothing.
+    Measured twice, on two logs that are the same up to that day: events and items after it must
+    change nothing.
     """
     day = pd.Timestamp("2020-02-01")
     one, other = measure(_log_until(day, "A"), day), measure(_log_until(day, "B"), day)
     if one.shape != other.shape or not one.index.equals(other.index):
-        raise AssertionError("Two logs with the same fields should give tables of the same fields; they are different ones.")
+        raise AssertionError(
+            "Two logs with the same fields should give tables of the same fields; they are different ones."
+        )
     gap = float((one - other).abs().max().max())
     if not gap < 1e-9:
         raise AssertionError(
@@ -367,12 +447,21 @@ def _whole_items(n: int) -> Features:
 def _log_until(day: pd.Timestamp, future: str) -> EventLog:
     """A log whose events and new items from `day` on depend on `future`, and nothing before."""
     colours, shapes = ["red", "red", "blue", "blue"], ["bag", "mug", "mug", "bag"]
-    new = {"A": ("red", "bag"), "B": ("grey", "cup")}[future]  # item z, listed and sold after that midnight
-    items = pd.DataFrame({"item": list("pqrsz"), "colour": [*colours, new[0]], "shape": [*shapes, new[1]]})
+    new = {"A": ("red", "bag"), "B": ("grey", "cup")}[
+        future
+    ]  # item z, listed and sold after that midnight
+    items = pd.DataFrame(
+        {"item": list("pqrsz"), "colour": [*colours, new[0]], "shape": [*shapes, new[1]]}
+    )
     items["listed"] = [day - pd.Timedelta(days=20)] * 4 + [day + pd.Timedelta(hours=1)]
-    buyers = {"A": {"p": "efgh", "r": "efgh", "z": "ef"}, "B": {"q": "efgh", "s": "e", "z": "efgh"}}[future]
+    buyers = {
+        "A": {"p": "efgh", "r": "efgh", "z": "ef"},
+        "B": {"q": "efgh", "s": "e", "z": "efgh"},
+    }[future]
     past = [("a", "p"), ("a", "q"), ("a", "r"), ("b", "p"), ("b", "s"), ("c", "p"), ("d", "q")]
     later = [(user, item) for item, users in buyers.items() for user in users]
     events = pd.DataFrame(past + later, columns=["user", "item"])
-    events["time"] = [day - pd.Timedelta(minutes=1)] * len(past) + [day + pd.Timedelta(hours=2)] * len(later)
+    events["time"] = [day - pd.Timedelta(minutes=1)] * len(past) + [
+        day + pd.Timedelta(hours=2)
+    ] * len(later)
     return EventLog.from_frame(events, items, pd.DataFrame({"user": list("abcdefgh")}))

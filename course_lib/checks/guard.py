@@ -1,7 +1,9 @@
-"""Calling a learner's function, and comparing what it returns with a reference: one clear sentence whatever goes wrong.
+"""Calling a learner's function, and comparing what it returns with a reference: one clear sentence
+whatever goes wrong.
 
-Every check of an exercise does two things: `found = run(function, …)`, then `compare(found, expected, …)`. Both raise
-AssertionError with what was expected, what came, and the likely reason; the learner never sees a stack of internals.
+Every check of an exercise does two things: `found = run(function, …)`, then `compare(found,
+expected, …)`. Both raise AssertionError with what was expected, what came, and the likely reason;
+the learner never sees a stack of internals.
 """
 
 from __future__ import annotations
@@ -30,10 +32,12 @@ def run(function: Callable, *arguments: object, seconds: float = SECONDS) -> obj
     - it is not a function, or takes other arguments than these;
     - it is not written yet (NotImplementedError), raises anything else, or returns None;
     - it changes one of its arguments in place (a generator may move on);
-    - it has not returned after `seconds`. Code that never comes back to Python, such as one endless call of a compiled
-      library, can't be stopped from here, nor a loop that goes on after every exception (`except: pass`).
+    - it has not returned after `seconds`. Code that never comes back to Python, such as one endless
+      call of a compiled library, can't be stopped from here, nor a loop that goes on after every
+      exception (`except: pass`).
 
-    What it writes to stderr, warnings and progress bars included, goes to stdout: nbgrader takes stderr for a failure.
+    What it writes to stderr, warnings and progress bars included, goes to stdout: nbgrader takes
+    stderr for a failure.
     """
     name = _name(function)
     _check_signature(function, name, arguments)
@@ -46,11 +50,15 @@ def run(function: Callable, *arguments: object, seconds: float = SECONDS) -> obj
             f"{name} did not return within {seconds:g} s; is there a loop that never ends, or one over every element?"
         ) from None
     except NotImplementedError:
-        raise AssertionError(f"{name} is not written yet: replace `raise NotImplementedError` by your code.") from None
+        raise AssertionError(
+            f"{name} is not written yet: replace `raise NotImplementedError` by your code."
+        ) from None
     except (Exception, SystemExit) as error:
         if isinstance(error, AssertionError) and str(error):
             raise
-        raise AssertionError(f"{name} stopped with {type(error).__name__}: {_first_line(error)}.") from None
+        raise AssertionError(
+            f"{name} stopped with {type(error).__name__}: {_first_line(error)}."
+        ) from None
     for number, (old, new) in enumerate(zip(before, arguments, strict=True), 1):
         if not _unchanged(old, new):
             raise AssertionError(
@@ -68,14 +76,16 @@ def compare(
     mistakes: Mapping[str, object] | None = None,
     tolerance: float = 1e-5,
 ) -> None:
-    """Raise AssertionError unless `found` is `expected`: same kind, same shape, same values within `tolerance`.
+    """Raise AssertionError unless `found` is `expected`: same kind, same shape, same values within
+    `tolerance`.
 
     - `what`: what is compared, for the sentence: "the logits of three pairs".
-    - `mistakes`: reason → what a function with that mistake would have returned; if that is what came, the reason is told.
+    - `mistakes`: reason → what a function with that mistake would have returned; if that is what
+      came, the reason is told.
 
-    Tensors, arrays and lists of numbers are compared as arrays, so that torch or NumPy does not matter; bools and whole
-    numbers exactly, NaN with NaN. Dicts key by key, other lists and tuples part by part, Series and DataFrames with their labels,
-    anything else by ==.
+    Tensors, arrays and lists of numbers are compared as arrays, so that torch or NumPy does not
+    matter; bools and whole numbers exactly, NaN with NaN. Dicts key by key, other lists and tuples
+    part by part, Series and DataFrames with their labels, anything else by ==.
     """
     problem = _difference(found, expected, tolerance)
     if problem is None:
@@ -88,7 +98,9 @@ def compare(
 
 def _name(function: object) -> str:
     if not callable(function):
-        raise AssertionError(f"The check needs a function, and got {_short(function)}; pass the function itself, without ().")
+        raise AssertionError(
+            f"The check needs a function, and got {_short(function)}; pass the function itself, without ()."
+        )
     return getattr(function, "__name__", type(function).__name__)
 
 
@@ -126,7 +138,9 @@ def _in_time(function: Callable, arguments: tuple, seconds: float) -> object:
         while not settled:
             try:
                 with lock:
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, None)  # what is on its way must not hit what comes next
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                        thread, None
+                    )  # what is on its way must not hit what comes next
                     done.set()
                 settled = True
             except _TimeUp:  # it came while we waited for the lock
@@ -134,7 +148,9 @@ def _in_time(function: Callable, arguments: tuple, seconds: float) -> object:
 
 
 def _copy(value: object) -> object:
-    """A copy of what `_unchanged` can compare; anything else (a model, a log, a generator) is what it is."""
+    """A copy of what `_unchanged` can compare; anything else (a model, a log, a generator) is what
+    it is.
+    """
     if isinstance(value, torch.Tensor):
         return value.detach().clone() if value.layout == torch.strided else None
     if isinstance(value, (np.ndarray, pd.DataFrame, pd.Series, set)):
@@ -156,9 +172,17 @@ def _unchanged(old: object, new: object) -> bool:
     if isinstance(old, (pd.DataFrame, pd.Series)):
         return old.equals(new)
     if isinstance(old, dict):
-        return isinstance(new, Mapping) and list(old) == list(new) and all(_unchanged(old[key], new[key]) for key in old)
+        return (
+            isinstance(new, Mapping)
+            and list(old) == list(new)
+            and all(_unchanged(old[key], new[key]) for key in old)
+        )
     if isinstance(old, list):
-        return isinstance(new, (list, tuple)) and len(old) == len(new) and all(map(_unchanged, old, new))
+        return (
+            isinstance(new, (list, tuple))
+            and len(old) == len(new)
+            and all(map(_unchanged, old, new))
+        )
     if isinstance(old, (str, int, float, set)):
         return type(old) is type(new) and (old == new or old != old)
     return True  # a model, a log: its own module guards it
@@ -182,18 +206,33 @@ def _difference(found: object, expected: object, tolerance: float) -> str | None
     if value.shape != right.shape:
         return f"expected shape {list(right.shape)}, and got {list(value.shape)}."
     if right.dtype.kind == "b" and right.ndim and value.dtype.kind != "b":
-        return f"expected {_kind(right)}, and got {value.dtype}."  # as a mask, 0 and 1 would pick rows 0 and 1
+        # as a mask, 0 and 1 would pick rows 0 and 1
+        return f"expected {_kind(right)}, and got {value.dtype}."
     exact = right.dtype.kind in "biu" and value.dtype.kind in "biu"
-    close = value == right if exact else np.isclose(value.astype(float), right.astype(float), tolerance, tolerance, equal_nan=True)
+    close = (
+        value == right
+        if exact
+        else np.isclose(
+            value.astype(float), right.astype(float), tolerance, tolerance, equal_nan=True
+        )
+    )
     if close.all():
         return None
-    nan = " NaN comes of 0/0, of inf − inf, or of the log of something negative." if (value != value)[right == right].any() else ""
+    nan = (
+        " NaN comes of 0/0, of inf − inf, or of the log of something negative."
+        if (value != value)[right == right].any()
+        else ""
+    )
     if right.ndim == 0:
         return f"expected {_number(right)}, and got {_number(value)}.{nan}"
     place = tuple(int(i) for i in np.argwhere(~close)[0])
     where = f" at [{', '.join(map(str, place))}]"
-    several = f", and {int((~close).sum()) - 1} more of {close.size} differ" if (~close).sum() > 1 else ""
-    return f"expected {_number(right[place])}{where}, and got {_number(value[place])}{several}.{nan}"
+    several = (
+        f", and {int((~close).sum()) - 1} more of {close.size} differ" if (~close).sum() > 1 else ""
+    )
+    return (
+        f"expected {_number(right[place])}{where}, and got {_number(value[place])}{several}.{nan}"
+    )
 
 
 def _difference_in_keys(found: object, expected: Mapping, tolerance: float) -> str | None:
@@ -208,8 +247,12 @@ def _difference_in_keys(found: object, expected: Mapping, tolerance: float) -> s
     return None
 
 
-def _difference_in_parts(found: object, expected: list | tuple | np.ndarray, tolerance: float) -> str | None:
-    found, expected = (value.tolist() if isinstance(value, np.ndarray) else value for value in (found, expected))
+def _difference_in_parts(
+    found: object, expected: list | tuple | np.ndarray, tolerance: float
+) -> str | None:
+    found, expected = (
+        value.tolist() if isinstance(value, np.ndarray) else value for value in (found, expected)
+    )
     if not isinstance(found, (list, tuple, pd.Series, pd.Index)):
         return f"expected {len(expected)} things, one after the other, and got {_short(found)}."
     if len(found) != len(expected):
@@ -221,7 +264,9 @@ def _difference_in_parts(found: object, expected: list | tuple | np.ndarray, tol
     return None
 
 
-def _labelled_difference(found: object, expected: pd.DataFrame | pd.Series, tolerance: float) -> str | None:
+def _labelled_difference(
+    found: object, expected: pd.DataFrame | pd.Series, tolerance: float
+) -> str | None:
     kind = type(expected).__name__
     if not isinstance(found, type(expected)):
         return f"expected a pandas {kind}, and got {_short(found)}."
@@ -253,7 +298,11 @@ def _array(value: object) -> np.ndarray:
 
 def _kind(right: np.ndarray) -> str:
     what = "True and False (bool)" if right.dtype.kind == "b" else "numbers"
-    return f"{what} of shape {list(right.shape)}" if right.ndim else {"b": "True or False"}.get(right.dtype.kind, "a number")
+    return (
+        f"{what} of shape {list(right.shape)}"
+        if right.ndim
+        else {"b": "True or False"}.get(right.dtype.kind, "a number")
+    )
 
 
 def _number(value: np.ndarray) -> str:

@@ -17,7 +17,9 @@ from threadpoolctl import threadpool_info
 
 
 def environment() -> pd.DataFrame:
-    """One row per check of this machine: `check`, `found`, `ok`, and `advice` in plain words where it is not ok."""
+    """One row per check of this machine: `check`, `found`, `ok`, and `advice` in plain words where
+    it is not ok.
+    """
     rows = [_python(), *_packages(), _threads(), _openmp(), _together(), _gpu()]
     return pd.DataFrame(rows, columns=["check", "found", "ok", "advice"])
 
@@ -27,7 +29,12 @@ Row = tuple[str, str, bool, str]
 
 def _python() -> Row:
     ok = tuple(int(part) for part in platform.python_version_tuple()[:2]) >= (3, 10)
-    return "Python", platform.python_version(), ok, "Install Python 3.10 or newer; then run 'make clean lab'."
+    return (
+        "Python",
+        platform.python_version(),
+        ok,
+        "Install Python 3.10 or newer; then run 'make clean lab'.",
+    )
 
 
 def _packages() -> list[Row]:
@@ -39,7 +46,9 @@ def _packages() -> list[Row]:
         try:
             found = importlib.metadata.version(need.name)
         except importlib.metadata.PackageNotFoundError:
-            found = faiss.__version__ if need.name == "faiss-cpu" else "missing"  # conda's Faiss goes by another name
+            found = (
+                faiss.__version__ if need.name == "faiss-cpu" else "missing"
+            )  # conda's Faiss goes by another name
         ok = found != "missing" and need.specifier.contains(found.split("+")[0], prereleases=True)
         advice = f"The course needs {need.name}{need.specifier}: run 'make clean lab', or update the conda environment."
         rows.append((need.name, found, ok, advice))
@@ -54,8 +63,14 @@ def _threads() -> Row:
 
 
 def _openmp() -> Row:
-    libraries = sorted({Path(pool["filepath"]).name for pool in threadpool_info() if pool["user_api"] == "openmp"})
-    ok = len(libraries) < 2 or os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE" or torch.get_num_threads() == 1
+    libraries = sorted(
+        {Path(pool["filepath"]).name for pool in threadpool_info() if pool["user_api"] == "openmp"}
+    )
+    ok = (
+        len(libraries) < 2
+        or os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE"
+        or torch.get_num_threads() == 1
+    )
     advice = (
         "Two OpenMP runtimes are loaded, and their idle threads fight for the cores: import course_lib before torch and "
         "faiss, or set OMP_WAIT_POLICY=PASSIVE before you start Jupyter."
@@ -78,4 +93,9 @@ def _together() -> Row:
 
 
 def _gpu() -> Row:
-    return "GPU (not needed)", torch.cuda.get_device_name() if torch.cuda.is_available() else "none", True, ""
+    return (
+        "GPU (not needed)",
+        torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        True,
+        "",
+    )

@@ -1,4 +1,6 @@
-"""Typical wrong answers to the exercises of chapter 03, each in another exercise, and what they must cost."""
+"""Typical wrong answers to the exercises of chapter 03, each in another exercise, and what they
+must cost.
+"""
 
 WRONG = {
     "best": (
@@ -32,14 +34,14 @@ WRONG = {
         "a mean above the floor is taken for a promise, without any interval",
         """def choose_ef(search, tuning, test, floor, values):
     def recall(sample, ef):
-        queries, exact = sample
-        return np.mean([np.isin(right, found).mean() for right, found in zip(exact, search(queries, ef))])
+        queries, exact = sample return np.mean([np.isin(right, found).mean() for right, found in
+        zip(exact, search(queries, ef))])
 
     for ef in values:
         if recall(tuning, ef) > floor:
             return ef, recall(test, ef)
     raise ValueError("no value is good enough")
-""",
-        ["choose-ef-check", "choose-ef-hidden"],
+
+        """["choose-ef-check", "choose-ef-hidden"],
     ),
 }

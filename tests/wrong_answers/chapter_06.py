@@ -1,4 +1,6 @@
-"""Typical wrong answers to the exercises of chapter 06, each in another exercise, and what they must cost."""
+"""Typical wrong answers to the exercises of chapter 06, each in another exercise, and what they
+must cost.
+"""
 
 WRONG = {
     "conflict": (

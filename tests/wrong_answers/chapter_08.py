@@ -1,4 +1,6 @@
-"""Typical wrong answers to the exercises of chapter 08, each in another exercise, and what they must cost."""
+"""Typical wrong answers to the exercises of chapter 08, each in another exercise, and what they
+must cost.
+"""
 
 WRONG = {
     "share-chance": (
@@ -22,8 +24,9 @@ WRONG = {
     "weighted-mask": (
         "masks the words of a bag one by one, which is dropout, and checks nothing",
         """def weighted_mask(features, chances, generator):
-    return {n: v * (torch.rand(v.shape, generator=generator) >= chances.get(n, 0)) for n, v in features.items()}
-""",
-        ["weighted-mask-check", "weighted-mask-hidden"],
+    return {n: v * (torch.rand(v.shape, generator=generator) >= chances.get(n, 0)) for n, v in
+    features.items()}
+
+        """["weighted-mask-check", "weighted-mask-hidden"],
     ),
 }

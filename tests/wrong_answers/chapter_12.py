@@ -1,7 +1,9 @@
-"""Typical wrong answers to the exercises of chapter 12, each in another exercise, and what they must cost."""
+"""Typical wrong answers to the exercises of chapter 12, each in another exercise, and what they
+must cost.
+"""
 
 WRONG = {
-    "within": (
+    "within_auc": (
         "leaves the item itself among those that it is compared with, where it ties",
         """def within(scores, slices, candidates, bought):
     others = candidates & (slices == slices[bought])
