@@ -49,7 +49,7 @@ def secrets(
                 hidden.setdefault((path, kind), []).extend(body.split("\n"))
     known = bare("\n".join(public))
     for key, lines in hidden.items():
-        code = [re.sub(r"(^|  )# .*", "", line).strip() for line in lines]
+        code = [re.sub(r"(^|  )# .*", "", line).strip().rstrip(",") for line in lines]
         hidden[key] = [
             line for line in code if len(bare(line)) >= ENOUGH and bare(line) not in known
         ]
