@@ -2,6 +2,8 @@
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch and Faiss each bring an OpenMP runtime; idle threads must not spin
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # torch and Faiss each bring an OpenMP runtime; idle threads must not spin
 
 __version__ = "0.1.0"

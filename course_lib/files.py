@@ -10,8 +10,9 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
-    """A new file beside `path` to write to; once the block is left it takes the place of `path`, in one step.
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """A new file beside `path` to write to; once the block is left it takes the place of `path`, in
+    one step.
 
     If the block raises, or the process is killed, what was at `path` before is still there.
     """

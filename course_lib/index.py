@@ -1,7 +1,8 @@
 """Vector indexes: where item vectors are kept, and searched by user vectors.
 
-`VectorIndex` is the interface; behind it `FaissIndex` (in this process: exact, IVF, HNSW, IVF-PQ), `HnswlibIndex` (in this
-process: HNSW, small and fast) and `MilvusIndex` (a database: embedded in this process, or a server or cluster).
+`VectorIndex` is the interface; behind it `FaissIndex` (in this process: exact, IVF, HNSW, IVF-PQ),
+`HnswlibIndex` (in this process: HNSW, small and fast) and `MilvusIndex` (a database: embedded in
+this process, or a server or cluster).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import faiss
 import numpy as np
 import torch
 
-from course_lib.files import whole_file
+from course_lib.files import atomic_write
 
 Vectors = np.ndarray | torch.Tensor
 Found = tuple[np.ndarray, np.ndarray]  # scores [n, k], falling, and ids [n, k]
@@ -31,11 +32,13 @@ Found = tuple[np.ndarray, np.ndarray]  # scores [n, k], falling, and ids [n, k]
 class VectorIndex(ABC):
     """Item vectors by id, searched by inner product; on unit vectors that is the cosine.
 
-    Ids are whole numbers from 0 on, each once. All checks are here, before an engine sees anything: what is refused has
-    changed nothing. To add an engine, write the methods that start with an underscore, and `__len__`.
+    Ids are whole numbers from 0 on, each once. All checks are here, before an engine sees anything:
+    what is refused has changed nothing. To add an engine, write the methods that start with an
+    underscore, and `__len__`.
 
     - `dim`: columns of the vectors, None before the first `build`.
-    - `version`: of the model that made the vectors. Set it to have `save` keep it and `load` compare it.
+    - `version`: of the model that made the vectors. Set it to have `save` keep it and `load`
+      compare it.
     """
 
     dim: int | None = None
@@ -44,7 +47,8 @@ class VectorIndex(ABC):
     def build(self, vectors: Vectors, ids: np.ndarray) -> None:
         """Hold these vectors [m, d] under these ids [m], and nothing else.
 
-        Raises ValueError for NaN, infinity, or ids that are not as many different whole numbers as there are vectors.
+        Raises ValueError for NaN, infinity, or ids that are not as many different whole numbers as
+        there are vectors.
         """
         vectors, ids = _pairs(vectors, ids)
         self._build(vectors, ids)
@@ -53,8 +57,9 @@ class VectorIndex(ABC):
     def search(self, queries: Vectors, k: int) -> Found:
         """The k best of every query [n, d]: scores [n, k], falling, and ids [n, k].
 
-        With k beyond `len`, as many as there are, never fewer: an approximate engine that finds too few looks again, wider.
-        Raises ValueError for k < 1, an empty index, NaN, or other than d columns.
+        With k beyond `len`, as many as there are, never fewer: an approximate engine that finds too
+        few looks again, wider. Raises ValueError for k < 1, an empty index, NaN, or other than d
+        columns.
         """
         if k < 1:
             raise ValueError(f"k is {k}; ask for at least 1 item.")
@@ -62,10 +67,16 @@ class VectorIndex(ABC):
         if count == 0:
             raise ValueError("the index is empty; build it with item vectors first.")
         queries, k = self._columns(_matrix(queries, "queries"), "queries"), min(k, count)
-        return self._search(queries, k) if len(queries) else (np.zeros((0, k), np.float32), np.zeros((0, k), np.int64))
+        return (
+            self._search(queries, k)
+            if len(queries)
+            else (np.zeros((0, k), np.float32), np.zeros((0, k), np.int64))
+        )
 
     def upsert(self, vectors: Vectors, ids: np.ndarray) -> None:
-        """Add the vectors [m, d] with new ids, and replace those whose ids [m] are known. Raises ValueError as `build` does."""
+        """Add the vectors [m, d] with new ids, and replace those whose ids [m] are known. Raises
+        ValueError as `build` does.
+        """
         vectors, ids = _pairs(vectors, ids)
         self._columns(vectors, "vectors")
         if len(ids) == 0:
@@ -76,36 +87,52 @@ class VectorIndex(ABC):
             self._upsert(vectors, ids)
 
     def delete(self, ids: np.ndarray) -> None:
-        """Forget these ids [m]. Raises ValueError if one is unknown or there twice; then nothing is deleted."""
+        """Forget these ids [m]. Raises ValueError if one is unknown or there twice; then nothing is
+        deleted.
+        """
         ids = _whole(ids)
         known = self._known(ids) if len(self) and len(ids) else np.zeros(len(ids), bool)
         if not known.all():
-            raise ValueError(f"{(~known).sum()} of {len(ids)} ids are not in the index, the first is {ids[~known][0]}.")
+            raise ValueError(
+                f"{(~known).sum()} of {len(ids)} ids are not in the index, the first is {ids[~known][0]}."
+            )
         if len(np.unique(ids)) != len(ids):
-            raise ValueError(f"{len(ids)} ids to delete, {len(np.unique(ids))} of them different; name each once.")
+            raise ValueError(
+                f"{len(ids)} ids to delete, {len(np.unique(ids))} of them different; name each once."
+            )
         if len(ids):
             self._delete(ids)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the index to one file, which is there whole or not at all. Raises ValueError if the index is empty."""
+        """Write the index to one file, which is there whole or not at all. Raises ValueError if the
+        index is empty.
+        """
         if len(self) == 0:
             raise ValueError("the index is empty; build it with item vectors first.")
-        meta = {"class": type(self).__name__, "settings": self._settings(), "version": self.version, "dim": self.dim}
+        meta = {
+            "class": type(self).__name__,
+            "settings": self._settings(),
+            "version": self.version,
+            "dim": self.dim,
+        }
         arrays = self._arrays()
-        with whole_file(path) as new, open(new, "wb") as file:
+        with atomic_write(path) as new, open(new, "wb") as file:
             np.savez(file, meta=np.array(json.dumps(meta)), **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike, version: str | None = None) -> VectorIndex:
         """The index that `save` wrote to this file; `VectorIndex.load` takes every engine's.
 
-        With `version`, the model's whose user vectors will be the queries: raises ValueError if the index is of another one.
-        Raises ValueError too for a file that is damaged or cut short, or another class's.
+        With `version`, the model's whose user vectors will be the queries: raises ValueError if the
+        index is of another one. Raises ValueError too for a file that is damaged or cut short, or
+        another class's.
         """
         meta, arrays = _read(path)
         engines = {engine.__name__: engine for engine in (cls, *cls.__subclasses__())}
         if meta["class"] not in engines:
-            raise ValueError(f"{path} holds a {meta['class']}, not a {cls.__name__}; load it with VectorIndex.load.")
+            raise ValueError(
+                f"{path} holds a {meta['class']}, not a {cls.__name__}; load it with VectorIndex.load."
+            )
         if version is not None and version != meta["version"]:
             raise ValueError(
                 f"{path} holds vectors of model version {meta['version']!r}, and {version!r} is wanted; vectors of two versions "
@@ -115,7 +142,9 @@ class VectorIndex(ABC):
         try:
             index._restore(arrays, meta["dim"])
         except (KeyError, RuntimeError) as error:
-            raise ValueError(f"{path} is damaged, or of another release of its engine; save the index again.") from error
+            raise ValueError(
+                f"{path} is damaged, or of another release of its engine; save the index again."
+            ) from error
         index.dim, index.version = meta["dim"], meta["version"]
         return index
 
@@ -153,16 +182,21 @@ class VectorIndex(ABC):
         """Take over what `_arrays` gave."""
 
     def _count(self, k: int) -> int:
-        """`len`, or an older one that was at least k, where asking at every search would cost too much."""
+        """`len`, or an older one that was at least k, where asking at every search would cost too
+        much.
+        """
         return len(self)
 
     def _columns(self, vectors: np.ndarray, name: str) -> np.ndarray:
         if self.dim is not None and vectors.shape[1] != self.dim:
-            raise ValueError(f"{name} have {vectors.shape[1]} columns, the index has {self.dim}; use vectors of one model.")
+            raise ValueError(
+                f"{name} have {vectors.shape[1]} columns, the index has {self.dim}; use vectors of one model."
+            )
         return vectors
 
 
-# -- engines in this process, which number the rows that hold vectors ----------------------------------------------------
+# -- engines in this process, which number the rows that hold vectors
+# ----------------------------------------------------
 
 
 class _Rows:
@@ -210,7 +244,9 @@ class _Rows:
 
 
 class _InRows:
-    """What the engines in this process share: they number the rows that hold vectors, and `_Rows` knows whose they are."""
+    """What the engines in this process share: they number the rows that hold vectors, and `_Rows`
+    knows whose they are.
+    """
 
     _rows: _Rows
 
@@ -221,23 +257,27 @@ class _InRows:
         return self._rows.of(ids) >= 0
 
 
-# -- Faiss ------------------------------------------------------------------------------------------------------------
+# -- Faiss -----------------------------------------------------------------------------------------
+# -------------------
 
 
 class FaissIndex(_InRows, VectorIndex):
     """Faiss (Douze et al., 2024), in this process. `kind` is one of
 
-    - "flat": compares the query with every vector; exact, and the yardstick. Replaces and deletes in place.
-    - "ivf": k-means puts the vectors into `nlist` lists (by default √m), a query looks into the `nprobe` nearest. Replaces and
-      deletes in place. `build` learns the lists; after most items have changed, build again.
-    - "ivfpq": the same, with each vector cut into `pq_m` parts of one byte each (Jégou et al., 2011), 16 times smaller by
-      default; scores are approximate, too.
-    - "hnsw": a graph in layers, walked greedily (Malkov and Yashunin, 2018): `M` neighbours a vector, candidate lists of
-      `ef_construction` and `ef_search`. Can't delete or replace: such rows stay in the graph, hidden from answers, and when
-      they are over a quarter of it, it is rebuilt.
+    - "flat": compares the query with every vector; exact, and the yardstick. Replaces and deletes
+      in place.
+    - "ivf": k-means puts the vectors into `nlist` lists (by default √m), a query looks into the
+      `nprobe` nearest. Replaces and deletes in place. `build` learns the lists; after most items
+      have changed, build again.
+    - "ivfpq": the same, with each vector cut into `pq_m` parts of one byte each (Jégou et al.,
+      2011), 16 times smaller by default; scores are approximate, too.
+    - "hnsw": a graph in layers, walked greedily (Malkov and Yashunin, 2018): `M` neighbours a
+      vector, candidate lists of `ef_construction` and `ef_search`. Can't delete or replace: such
+      rows stay in the graph, hidden from answers, and when they are over a quarter of it, it is
+      rebuilt.
 
-    `nprobe` and `ef_search` may be moved at any time: higher is nearer to exact, and slower. A query that finds fewer than k
-    is searched again exactly ("ivfpq": in all lists).
+    `nprobe` and `ef_search` may be moved at any time: higher is nearer to exact, and slower. A
+    query that finds fewer than k is searched again exactly ("ivfpq": in all lists).
     """
 
     KINDS = ("flat", "ivf", "hnsw", "ivfpq")
@@ -281,12 +321,20 @@ class FaissIndex(_InRows, VectorIndex):
         else:
             parts = self.pq_m or max(part for part in range(1, max(d // 4, 1) + 1) if d % part == 0)
             if d % parts:
-                raise ValueError(f"vectors have {d} columns, which can't be cut into pq_m = {parts} equal parts.")
-            index = faiss.IndexIVFPQ(faiss.IndexFlatIP(d), d, lists, parts, 8, faiss.METRIC_INNER_PRODUCT)
+                raise ValueError(
+                    f"vectors have {d} columns, which can't be cut into pq_m = {parts} equal parts."
+                )
+            index = faiss.IndexIVFPQ(
+                faiss.IndexFlatIP(d), d, lists, parts, 8, faiss.METRIC_INNER_PRODUCT
+            )
             index.pq.cp.min_points_per_centroid = 1
         index.cp.min_points_per_centroid = 1  # or Faiss warns on stderr when items are few
-        index.train(np.resize(vectors, (max(m, 256), d)))  # a byte stands for 256 centroids: repeat if items are fewer
-        index.set_direct_map_type(faiss.DirectMap.Hashtable)  # finds a row's list, so that it can be removed
+        index.train(
+            np.resize(vectors, (max(m, 256), d))
+        )  # a byte stands for 256 centroids: repeat if items are fewer
+        index.set_direct_map_type(
+            faiss.DirectMap.Hashtable
+        )  # finds a row's list, so that it can be removed
         return index
 
     def _add(self, vectors: np.ndarray, ids: np.ndarray) -> None:
@@ -299,9 +347,13 @@ class FaissIndex(_InRows, VectorIndex):
     def _search(self, queries: np.ndarray, k: int) -> Found:
         parameters = None
         if self.kind in ("ivf", "ivfpq"):
-            parameters = faiss.SearchParametersIVF(nprobe=max(1, min(self.nprobe, self._index.nlist)))
+            parameters = faiss.SearchParametersIVF(
+                nprobe=max(1, min(self.nprobe, self._index.nlist))
+            )
         elif self.kind == "hnsw":
-            parameters = faiss.SearchParametersHNSW(efSearch=max(self.ef_search, k), sel=self._living)
+            parameters = faiss.SearchParametersHNSW(
+                efSearch=max(self.ef_search, k), sel=self._living
+            )
         scores, rows = self._index.search(queries, k, params=parameters)
         short = rows[:, -1] < 0  # Faiss fills up with −1
         if short.any():
@@ -310,8 +362,12 @@ class FaissIndex(_InRows, VectorIndex):
 
     def _search_everywhere(self, queries: np.ndarray, k: int) -> Found:
         if self.kind == "hnsw":
-            return self._index.storage.search(queries, k, params=faiss.SearchParameters(sel=self._living))
-        return self._index.search(queries, k, params=faiss.SearchParametersIVF(nprobe=self._index.nlist))
+            return self._index.storage.search(
+                queries, k, params=faiss.SearchParameters(sel=self._living)
+            )
+        return self._index.search(
+            queries, k, params=faiss.SearchParametersIVF(nprobe=self._index.nlist)
+        )
 
     def _upsert(self, vectors: np.ndarray, ids: np.ndarray) -> None:
         rows = self._rows.of(ids)
@@ -350,7 +406,9 @@ class FaissIndex(_InRows, VectorIndex):
                 self._living = faiss.IDSelectorBitmap(np.packbits(living, bitorder="little"))
 
     def _stored(self) -> np.ndarray:
-        """[rows, d] the vectors that a flat index or a graph holds: a window on Faiss's memory, not a copy."""
+        """[rows, d] the vectors that a flat index or a graph holds: a window on Faiss's memory, not
+        a copy.
+        """
         flat = self._index if self.kind == "flat" else faiss.downcast_index(self._index.storage)
         return faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
 
@@ -362,18 +420,21 @@ class FaissIndex(_InRows, VectorIndex):
         self._tidy()
 
 
-# -- hnswlib ----------------------------------------------------------------------------------------------------------
+# -- hnswlib ---------------------------------------------------------------------------------------
+# -------------------
 
 
 class HnswlibIndex(_InRows, VectorIndex):
-    """hnswlib (Malkov and Yashunin, 2018), in this process: the graph of `FaissIndex("hnsw")` by the authors of the method.
+    """hnswlib (Malkov and Yashunin, 2018), in this process: the graph of `FaissIndex("hnsw")` by
+    the authors of the method.
 
-    hnswlib can replace a vector in place and reuse a deleted one's row, but both repair the graph around the old place: 5 to 7
-    times the cost of an insertion, and recall goes down with every round. So here a replaced or deleted row is marked as deleted
-    and the new vector is inserted; when such rows are over a quarter of the graph, it is rebuilt.
+    hnswlib can replace a vector in place and reuse a deleted one's row, but both repair the graph
+    around the old place: 5 to 7 times the cost of an insertion, and recall goes down with every
+    round. So here a replaced or deleted row is marked as deleted and the new vector is inserted;
+    when such rows are over a quarter of the graph, it is rebuilt.
 
-    `ef_search` may be moved at any time: higher is nearer to exact, and slower. A query that finds fewer than k is searched
-    again exactly.
+    `ef_search` may be moved at any time: higher is nearer to exact, and slower. A query that finds
+    fewer than k is searched again exactly.
     """
 
     def __init__(self, *, M: int = 16, ef_construction: int = 100, ef_search: int = 150) -> None:
@@ -399,12 +460,16 @@ class HnswlibIndex(_InRows, VectorIndex):
         self._index.set_ef(max(self.ef_search, k))
         try:
             rows, distances = self._index.knn_query(queries, k)
-        except RuntimeError:  # for one of the queries the walk found fewer than k; it does not say for which
+        except (
+            RuntimeError
+        ):  # for one of the queries the walk found fewer than k; it does not say for which
             if len(queries) == 1:
                 return self._search_everywhere(queries, k)
             middle = len(queries) // 2
             halves = self._search(queries[:middle], k), self._search(queries[middle:], k)
-            return np.concatenate([half[0] for half in halves]), np.concatenate([half[1] for half in halves])
+            return np.concatenate([half[0] for half in halves]), np.concatenate(
+                [half[1] for half in halves]
+            )
         return 1 - distances, self._rows.ids[rows.astype(np.int64)]
 
     def _search_everywhere(self, query: np.ndarray, k: int) -> Found:
@@ -459,7 +524,8 @@ def _hnswlib():
     return hnswlib
 
 
-# -- Milvus -----------------------------------------------------------------------------------------------------------
+# -- Milvus ----------------------------------------------------------------------------------------
+# -------------------
 
 
 class MilvusIndex(VectorIndex):
@@ -467,16 +533,18 @@ class MilvusIndex(VectorIndex):
 
     - None: embedded in this process (Milvus Lite), in a temporary folder that goes with the index.
     - a path that ends in ".db": the same, and it stays. One process at a time can have it open.
-    - "http://…", "https://…": a server or a cluster, with nothing else to change. The environment's MILVUS_TOKEN ("user:password"
-      or a key) is sent along.
+    - "http://…", "https://…": a server or a cluster, with nothing else to change. The environment's
+      MILVUS_TOKEN ("user:password" or a key) is sent along.
 
-    The vectors live in the collection of that name: a new MilvusIndex finds what an earlier one built there, `build` replaces
-    it, and `save` writes a card (where it is, which version) instead of vectors. Publish each model version to a collection of
-    its own, or a user vector of one version meets item vectors of another.
+    The vectors live in the collection of that name: a new MilvusIndex finds what an earlier one
+    built there, `build` replaces it, and `save` writes a card (where it is, which version) instead
+    of vectors. Publish each model version to a collection of its own, or a user vector of one
+    version meets item vectors of another.
 
-    `kind`: "FLAT" (exact), "HNSW" or "IVF_FLAT", with the parameters of `FaissIndex`. Replaces and deletes in place; a search sees
-    it at once (strong consistency). A query that finds fewer than k is searched again, as wide as possible.
-    Raises ConnectionError if Milvus does not answer, within 5 s when it is constructed, later after `timeout` s.
+    `kind`: "FLAT" (exact), "HNSW" or "IVF_FLAT", with the parameters of `FaissIndex`. Replaces and
+    deletes in place; a search sees it at once (strong consistency). A query that finds fewer than k
+    is searched again, as wide as possible. Raises ConnectionError if Milvus does not answer, within
+    5 s when it is constructed, later after `timeout` s.
     """
 
     KINDS = ("FLAT", "HNSW", "IVF_FLAT")
@@ -499,25 +567,36 @@ class MilvusIndex(VectorIndex):
         if kind not in self.KINDS:
             raise ValueError(f"kind is '{kind}'; there are {', '.join(self.KINDS)}.")
         self.collection, self.kind, self.nlist, self.nprobe = collection, kind, nlist, nprobe
-        self.M, self.ef_construction, self.ef_search, self.timeout = M, ef_construction, ef_search, timeout
+        self.M, self.ef_construction, self.ef_search, self.timeout = (
+            M,
+            ef_construction,
+            ef_search,
+            timeout,
+        )
         self._milvus = _pymilvus()
         self._temporary = uri is None
         self.uri = _milvus_uri(uri)
         self._size = 0  # as of the last time that Milvus was asked
         token = os.environ.get("MILVUS_TOKEN", "")
         with self._talk():
-            self._client = self._milvus.MilvusClient(self.uri, token=token, timeout=self.CONNECT, dedicated=True)
+            self._client = self._milvus.MilvusClient(
+                self.uri, token=token, timeout=self.CONNECT, dedicated=True
+            )
         if self._temporary:
             weakref.finalize(self, _forget, self._client, self.uri)
         if self._ask("has_collection"):
             fields = self._ask("describe_collection")["fields"]
-            self.dim = next(int(field["params"]["dim"]) for field in fields if field["name"] == "vector")
+            self.dim = next(
+                int(field["params"]["dim"]) for field in fields if field["name"] == "vector"
+            )
             self._ask("load_collection")
             len(self)
 
     def __len__(self) -> int:
         if self.dim is not None:
-            counted = self._ask("query", filter="", output_fields=["count(*)"], consistency_level="Strong")
+            counted = self._ask(
+                "query", filter="", output_fields=["count(*)"], consistency_level="Strong"
+            )
             self._size = int(counted[0]["count(*)"])
         return self._size
 
@@ -525,21 +604,31 @@ class MilvusIndex(VectorIndex):
         return self._size if self._size >= k else len(self)
 
     def _build(self, vectors: np.ndarray, ids: np.ndarray) -> None:
-        lists = min(self.nlist or round(len(ids) ** 0.5), len(ids) // 39)  # fewer vectors a list are too few for k-means
+        lists = min(
+            self.nlist or round(len(ids) ** 0.5), len(ids) // 39
+        )  # fewer vectors a list are too few for k-means
         kind = self.kind if self.kind != "IVF_FLAT" or lists else "FLAT"
-        building = {"FLAT": {}, "HNSW": {"M": self.M, "efConstruction": self.ef_construction}, "IVF_FLAT": {"nlist": lists}}[kind]
+        building = {
+            "FLAT": {},
+            "HNSW": {"M": self.M, "efConstruction": self.ef_construction},
+            "IVF_FLAT": {"nlist": lists},
+        }[kind]
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("id", self._milvus.DataType.INT64, is_primary=True)
         schema.add_field("vector", self._milvus.DataType.FLOAT_VECTOR, dim=vectors.shape[1])
         indexes = self._client.prepare_index_params()
-        nested = {"params": building}  # the form that both a server and Milvus Lite read; Lite ignores the flat one
+        nested = {
+            "params": building
+        }  # the form that both a server and Milvus Lite read; Lite ignores the flat one
         indexes.add_index("vector", index_type=kind, metric_type="IP", params=nested)
         self._ask("drop_collection")
         self._size = 0
         self._ask("create_collection", schema=schema, consistency_level="Strong")
         self._write("insert", vectors, ids)
         self._ask("flush")
-        self._ask("create_index", index_params=indexes)  # last: so it is there when we return, not some time later
+        self._ask(
+            "create_index", index_params=indexes
+        )  # last: so it is there when we return, not some time later
         self._ask("load_collection")
         self._size = len(ids)
 
@@ -553,10 +642,16 @@ class MilvusIndex(VectorIndex):
         short = [i for i, (_, ids) in enumerate(found) if len(ids) < k]
         if short:
             k = min(k, len(self))  # somebody else may have deleted some
-            wider = self._hits(queries[short], k, {"ef": min(max(self._size, k), 32_768), "nprobe": 65_536})  # Milvus's limits
+            wider = self._hits(
+                queries[short], k, {"ef": min(max(self._size, k), 32_768), "nprobe": 65_536}
+            )  # Milvus's limits
             for i, (scores, ids) in zip(short, wider, strict=True):
-                found[i] = (scores, ids) if len(ids) >= k else self._search_everywhere(queries[i], k)
-        return np.array([scores[:k] for scores, _ in found], np.float32), np.array([ids[:k] for _, ids in found], np.int64)
+                found[i] = (
+                    (scores, ids) if len(ids) >= k else self._search_everywhere(queries[i], k)
+                )
+        return np.array([scores[:k] for scores, _ in found], np.float32), np.array(
+            [ids[:k] for _, ids in found], np.int64
+        )
 
     def _hits(self, queries: np.ndarray, k: int, effort: dict[str, int]) -> list[Found]:
         used = {"FLAT": (), "HNSW": ("ef",), "IVF_FLAT": ("nprobe",)}[self.kind]
@@ -571,14 +666,21 @@ class MilvusIndex(VectorIndex):
         return [(row.distances, row.ids) for row in hits]
 
     def _search_everywhere(self, query: np.ndarray, k: int) -> Found:
-        """Fetch all vectors and compare: the last resort where a graph has corners that no path leads to."""
+        """Fetch all vectors and compare: the last resort where a graph has corners that no path
+        leads to.
+        """
         rows = []
         with self._talk():
-            pages = self._client.query_iterator(self.collection, batch_size=self.ROWS, output_fields=["id", "vector"])
+            pages = self._client.query_iterator(
+                self.collection, batch_size=self.ROWS, output_fields=["id", "vector"]
+            )
             while page := pages.next():
                 rows += page
             pages.close()
-        scores, ids = np.array([row["vector"] for row in rows], np.float32) @ query, np.array([row["id"] for row in rows])
+        scores, ids = (
+            np.array([row["vector"] for row in rows], np.float32) @ query,
+            np.array([row["id"] for row in rows]),
+        )
         best = np.argsort(-scores)[:k]
         return scores[best], ids[best]
 
@@ -592,7 +694,9 @@ class MilvusIndex(VectorIndex):
 
     def _known(self, ids: np.ndarray) -> np.ndarray:
         asked = [
-            self._ask("query", ids=ids[part].tolist(), output_fields=["id"], consistency_level="Strong")
+            self._ask(
+                "query", ids=ids[part].tolist(), output_fields=["id"], consistency_level="Strong"
+            )
             for part in self._parts(ids)
         ]
         return np.isin(ids, [row["id"] for rows in asked for row in rows])
@@ -611,7 +715,9 @@ class MilvusIndex(VectorIndex):
 
     def _restore(self, arrays: dict[str, np.ndarray], dim: int) -> None:
         if self.dim != dim:  # the constructor has looked
-            raise ValueError(f"Milvus at {self.uri} has no collection '{self.collection}' of {dim} columns; build the index again.")
+            raise ValueError(
+                f"Milvus at {self.uri} has no collection '{self.collection}' of {dim} columns; build the index again."
+            )
 
     def _ask(self, method: str, **arguments):
         with self._talk():
@@ -626,34 +732,48 @@ class MilvusIndex(VectorIndex):
             yield
         except (self._milvus.MilvusException, grpc.RpcError) as error:
             message = str(getattr(error, "message", "") or error)
-            if isinstance(error, grpc.RpcError) or "connecting to server" in message or "Retry timeout" in message:
+            if (
+                isinstance(error, grpc.RpcError)
+                or "connecting to server" in message
+                or "Retry timeout" in message
+            ):
                 raise ConnectionError(
                     f"Milvus does not answer at {self.uri}; is it running, is that its address, and is the timeout long enough?"
                 ) from error
             if "Open local milvus failed" in message:
                 reasons = "its folder is missing, another process has it open, or it is damaged"
                 raise ValueError(f"{self.uri} can't be opened: {reasons}.") from error
-            raise ValueError(f"Milvus at {self.uri} refuses: {message.splitlines()[0].rstrip('.')}.") from error
+            raise ValueError(
+                f"Milvus at {self.uri} refuses: {message.splitlines()[0].rstrip('.')}."
+            ) from error
 
 
 def _milvus_uri(uri: str | os.PathLike | None) -> str:
     uri = str(Path(tempfile.mkdtemp(prefix="milvus-"), "index.db")) if uri is None else str(uri)
     if "@" in uri and "://" in uri:
-        raise ValueError("a saved index shows its uri to everybody; put user:password into the environment's MILVUS_TOKEN instead.")
+        raise ValueError(
+            "a saved index shows its uri to everybody; put user:password into the environment's MILVUS_TOKEN instead."
+        )
     if uri.startswith(("http://", "https://")):
         return uri
     if uri.endswith(".db"):
         return os.path.abspath(uri)
-    raise ValueError(f"uri is '{uri}'; name a file that ends in .db (Milvus Lite), or a server as http://host:19530.")
+    raise ValueError(
+        f"uri is '{uri}'; name a file that ends in .db (Milvus Lite), or a server as http://host:19530."
+    )
 
 
 def _pymilvus():
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read when grpc is imported; errors arrive as exceptions all the same
+    os.environ.setdefault(
+        "GRPC_VERBOSITY", "NONE"
+    )  # read when grpc is imported; errors arrive as exceptions all the same
     try:
         import milvus_lite  # noqa: F401 (pymilvus finds it by itself)
         import pymilvus
     except ImportError as error:
-        raise ImportError("MilvusIndex needs pymilvus and milvus-lite: pip install pymilvus milvus-lite.") from error
+        raise ImportError(
+            "MilvusIndex needs pymilvus and milvus-lite: pip install pymilvus milvus-lite."
+        ) from error
     for name in ("pymilvus", "milvus_lite", "grpc._server"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return pymilvus
@@ -668,7 +788,8 @@ def _forget(client, uri: str) -> None:
     shutil.rmtree(Path(uri).parent, ignore_errors=True)
 
 
-# -- shared -----------------------------------------------------------------------------------------------------------
+# -- shared ----------------------------------------------------------------------------------------
+# -------------------
 
 
 def _read(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
@@ -679,14 +800,18 @@ def _read(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except Exception as error:  # zipfile and NumPy meet damage with a dozen kinds of exceptions
-        raise ValueError(f"{path} is no saved index, or it is damaged or cut short; save the index again.") from error
+        raise ValueError(
+            f"{path} is no saved index, or it is damaged or cut short; save the index again."
+        ) from error
 
 
 def _pairs(vectors: Vectors, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     vectors, ids = _matrix(vectors, "vectors"), _whole(ids)
     if len(ids) != len(vectors) or len(np.unique(ids)) != len(ids):
         different = len(np.unique(ids))
-        raise ValueError(f"{len(vectors)} vectors came with {len(ids)} ids, {different} of them different; each needs its own.")
+        raise ValueError(
+            f"{len(vectors)} vectors came with {len(ids)} ids, {different} of them different; each needs its own."
+        )
     return vectors, ids
 
 
@@ -705,5 +830,7 @@ def _matrix(vectors: Vectors, name: str) -> np.ndarray:
         raise ValueError(f"{name} have {vectors.ndim} dimension(s); they need two, [n, d].")
     broken = ~np.isfinite(vectors).all(1)
     if broken.any():
-        raise ValueError(f"{name} hold NaN or infinity in row {int(broken.argmax())}; the model that made them diverged.")
+        raise ValueError(
+            f"{name} hold NaN or infinity in row {int(broken.argmax())}; the model that made them diverged."
+        )
     return vectors

@@ -11,14 +11,13 @@ from torch.nn import functional
 from course_lib import checks
 from course_lib.checks import machine
 from course_lib.evaluation import ranks
+from course_lib.full_update import Examples, full_update, make_examples
+from course_lib.incremental_update import DeltaTable, incremental_update, unfrozen_update
 from course_lib.index import VectorIndex
 from course_lib.log import DAY, HOUR
 from course_lib.losses import in_batch_logits, in_batch_softmax
 from course_lib.tfrecord import shuffle_order
-from course_lib.incremental_update import DeltaTable
 from course_lib.towers import RowwiseAdagrad
-from course_lib.full_update import Examples, full_update, make_examples
-from course_lib.incremental_update import incremental_update, unfrozen_update
 
 
 def test_a_claim_ticks_or_fails(capsys: pytest.CaptureFixture):

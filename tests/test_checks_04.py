@@ -7,16 +7,16 @@ import torch
 
 from course_lib.checks.chapter_04 import Disk
 from course_lib.features import drop_fields
-from course_lib.log import DAY
-from course_lib.tfrecord import shuffle_order
-from course_lib.towers import RowwiseAdagrad
 from course_lib.full_update import (
     full_update,
     make_examples,
-    one_thread,
     minibatches,
+    one_thread,
     training_step,
 )
+from course_lib.log import DAY
+from course_lib.tfrecord import shuffle_order
+from course_lib.towers import RowwiseAdagrad
 
 
 def shuffled(n, generator):

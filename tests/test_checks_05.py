@@ -5,10 +5,10 @@ from functools import partial
 import pandas as pd
 import torch
 
-from course_lib.log import DAY, HOUR
-from course_lib.towers import RowwiseAdagrad, EmbeddingTable
 from course_lib.full_update import full_update
 from course_lib.incremental_update import incremental_update
+from course_lib.log import DAY, HOUR
+from course_lib.towers import EmbeddingTable, RowwiseAdagrad
 
 
 def written_through(base, ids, own, asked):

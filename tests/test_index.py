@@ -1,4 +1,6 @@
-"""The vector indexes against brute force in NumPy, and against files and servers that are not as they should be."""
+"""The vector indexes against brute force in NumPy, and against files and servers that are not as
+they should be.
+"""
 
 import gc
 import importlib.util
@@ -20,12 +22,23 @@ from helpers import refusal, unit_vectors
 from course_lib import index as module
 from course_lib.index import FaissIndex, HnswlibIndex, MilvusIndex, VectorIndex
 
-needs_hnswlib = pytest.mark.skipif(importlib.util.find_spec("hnswlib") is None, reason="hnswlib is not installed: no C++ compiler?")
+needs_hnswlib = pytest.mark.skipif(
+    importlib.util.find_spec("hnswlib") is None, reason="hnswlib is not installed: no C++ compiler?"
+)
 LOCAL = [
-    *(pytest.param(lambda kind=kind: FaissIndex(kind), id=f"Faiss-{kind}") for kind in FaissIndex.KINDS),
+    *(
+        pytest.param(lambda kind=kind: FaissIndex(kind), id=f"Faiss-{kind}")
+        for kind in FaissIndex.KINDS
+    ),
     pytest.param(HnswlibIndex, id="hnswlib", marks=needs_hnswlib),
 ]
-ENGINES = [*LOCAL, *(pytest.param(lambda kind=kind: MilvusIndex(kind=kind), id=f"Milvus-{kind}") for kind in MilvusIndex.KINDS)]
+ENGINES = [
+    *LOCAL,
+    *(
+        pytest.param(lambda kind=kind: MilvusIndex(kind=kind), id=f"Milvus-{kind}")
+        for kind in MilvusIndex.KINDS
+    ),
+]
 EXACT = ("flat", "FLAT")
 Make = Callable[[], VectorIndex]
 
@@ -50,7 +63,9 @@ def test_flat_search_is_exact(index: FaissIndex, k: int):
 
 
 def test_inner_product_and_not_distance(index: FaissIndex):
-    """A long vector that points the right way beats a short one nearby: what an L2 index would get wrong."""
+    """A long vector that points the right way beats a short one nearby: what an L2 index would get
+    wrong.
+    """
     index.build(np.array([[10.0, 0.0], [0.9, 0.1]]), np.array([1, 2]))
     assert index.search(np.array([[1.0, 0.0]]), 2)[1].tolist() == [[1, 2]]
 
@@ -69,7 +84,12 @@ def test_building_again_replaces_everything(index: FaissIndex):
 def test_tensors_and_arrays_are_alike(index: FaissIndex):
     queries = unit_vectors(2, 12, seed=3)
     array = queries.numpy()
-    for other in (array, array.astype(float), np.asfortranarray(array), torch.cat([queries, queries])[::2][:1]):
+    for other in (
+        array,
+        array.astype(float),
+        np.asfortranarray(array),
+        torch.cat([queries, queries])[::2][:1],
+    ):
         scores, ids = index.search(other, 3)
         expected = index.search(queries[: len(ids)], 3)
         assert (ids == expected[1]).all() and (scores == expected[0]).all()
@@ -117,7 +137,9 @@ def test_bad_queries(index: FaissIndex, queries: np.ndarray, sentence: str):
         (np.array([[0.0, 0.0], [0.0, np.nan]]), [1, 2], "vectors hold NaN or infinity in row 1"),
     ],
 )
-def test_bad_vectors_leave_the_index_as_it_was(index: FaissIndex, vectors: np.ndarray, ids: list[int], sentence: str):
+def test_bad_vectors_leave_the_index_as_it_was(
+    index: FaissIndex, vectors: np.ndarray, ids: list[int], sentence: str
+):
     assert refusal(index.build, vectors, np.array(ids)).startswith(sentence)
     assert len(index) == 300
 
@@ -126,7 +148,8 @@ def test_an_unknown_kind():
     assert refusal(FaissIndex, "cloud").startswith("kind is 'cloud'")
 
 
-# -- every engine -----------------------------------------------------------------------------------------------------
+# -- every engine ----------------------------------------------------------------------------------
+# -------------------
 
 
 class Reference:
@@ -149,19 +172,28 @@ class Reference:
         cosines = queries.double().numpy() @ np.stack(list(self.vectors.values())).T
         best = np.argsort(-cosines, axis=1)[:, :k]
         assert len(index) == len(self.vectors)
-        assert scores.shape == ids.shape == (len(queries), k) and ids.dtype == np.int64 and scores.dtype == np.float32
+        assert (
+            scores.shape == ids.shape == (len(queries), k)
+            and ids.dtype == np.int64
+            and scores.dtype == np.float32
+        )
         assert all(len(set(row)) == k for row in ids.tolist()), "an item twice"
         assert set(ids.flatten().tolist()) <= set(self.vectors), "an id that is not there"
         assert (np.diff(scores, axis=1) <= 1e-6).all(), "not falling"
         kind = getattr(index, "kind", "hnsw")
         if kind != "ivfpq":  # whose scores are approximate
             own = np.array(
-                [[self.vectors[id] @ query for id in row] for row, query in zip(ids, queries.double().numpy(), strict=True)]
+                [
+                    [self.vectors[id] @ query for id in row]
+                    for row, query in zip(ids, queries.double().numpy(), strict=True)
+                ]
             )
             np.testing.assert_allclose(scores, own, atol=1e-5)
         if kind in EXACT:
             assert (ids == known[best]).all()
-        return np.mean([len(set(found) & set(true)) / k for found, true in zip(ids, known[best], strict=True)])
+        return np.mean(
+            [len(set(found) & set(true)) / k for found, true in zip(ids, known[best], strict=True)]
+        )
 
 
 @pytest.mark.parametrize("make", ENGINES)
@@ -174,7 +206,13 @@ def test_a_life_of_upserts_and_deletes(make: Make):
     for change in ("none", "upsert", "delete", "upsert", "delete", "delete"):
         present = np.array(list(reference.vectors))
         if change == "upsert":
-            ids = np.concatenate([rng.permutation(present)[:60], 10_000 + 100 * len(recalls) + np.arange(5), gone[:10]]).astype(int)
+            ids = np.concatenate(
+                [
+                    rng.permutation(present)[:60],
+                    10_000 + 100 * len(recalls) + np.arange(5),
+                    gone[:10],
+                ]
+            ).astype(int)
             vectors = unit_vectors(len(ids), 12, next(seeds))
             index.upsert(vectors, ids)
             reference.upsert(vectors, ids)
@@ -183,7 +221,10 @@ def test_a_life_of_upserts_and_deletes(make: Make):
             index.delete(gone)
             reference.delete(gone)
         queries = unit_vectors(20, 12, next(seeds))
-        recalls += [reference.compare(index, queries, 10), reference.compare(index, queries[:3], 10**6)]
+        recalls += [
+            reference.compare(index, queries, 10),
+            reference.compare(index, queries[:3], 10**6),
+        ]
     assert min(recalls[1::2]) == 1, "with k beyond the size, everything is there"
     assert min(recalls[::2]) > (0.4 if getattr(index, "kind", "") == "ivfpq" else 0.9)
 
@@ -197,7 +238,9 @@ def test_few_items(make: Make, items: int, capfd: pytest.CaptureFixture):
     index.upsert(vectors[:0], np.array([], int))
     index.delete(np.array([], int))
     assert len(index) == max(items + 1, 2)
-    if getattr(index, "kind", "") != "ivfpq":  # it has learned what it can tell apart, from other vectors
+    if (
+        getattr(index, "kind", "") != "ivfpq"
+    ):  # it has learned what it can tell apart, from other vectors
         assert index.search(vectors[3:], 1)[1].flatten().tolist() == [0, 7]
     assert index.search(vectors[:0], 1)[1].shape == (0, 1)
     index.delete(np.array([0, 7]))
@@ -212,7 +255,9 @@ def test_everything_deleted_then_something_new(make: Make):
     index.delete(np.arange(40))
     assert len(index) == 0
     assert refusal(index.search, np.zeros((1, 8)), 1).startswith("the index is empty")
-    assert refusal(index.upsert, np.zeros((1, 9)), [1]).startswith("vectors have 9 columns, the index has 8")
+    assert refusal(index.upsert, np.zeros((1, 9)), [1]).startswith(
+        "vectors have 9 columns, the index has 8"
+    )
     index.upsert(unit_vectors(3, 8, seed=2), np.array([5, 6, 7]))
     assert sorted(index.search(unit_vectors(1, 8, seed=2), 9)[1][0]) == [5, 6, 7]
 
@@ -223,13 +268,23 @@ def test_refused_changes_change_nothing(make: Make):
     index.build(vectors, np.arange(30))
     before = index.search(vectors, 30)
     nan = np.where(np.arange(16).reshape(2, 8) == 11, np.nan, 1)
-    assert refusal(index.upsert, np.zeros((2, 7)), [1, 2]).startswith("vectors have 7 columns, the index has 8")
+    assert refusal(index.upsert, np.zeros((2, 7)), [1, 2]).startswith(
+        "vectors have 7 columns, the index has 8"
+    )
     assert refusal(index.upsert, nan, [1, 99]).startswith("vectors hold NaN or infinity in row 1")
-    assert refusal(index.upsert, np.zeros((2, 8)), [1, 1]).startswith("2 vectors came with 2 ids, 1 of them different")
+    assert refusal(index.upsert, np.zeros((2, 8)), [1, 1]).startswith(
+        "2 vectors came with 2 ids, 1 of them different"
+    )
     assert refusal(index.upsert, np.zeros((2, 8)), [1, -1]).startswith("ids must be whole numbers")
-    assert refusal(index.upsert, np.zeros((2, 8)), [1.0, 2.5]).startswith("ids must be whole numbers")
-    assert refusal(index.upsert, np.zeros((2, 8)), ["a", "b"]).startswith("ids must be whole numbers")
-    assert refusal(index.delete, [1, 77, 2, 99]).startswith("2 of 4 ids are not in the index, the first is 77.")
+    assert refusal(index.upsert, np.zeros((2, 8)), [1.0, 2.5]).startswith(
+        "ids must be whole numbers"
+    )
+    assert refusal(index.upsert, np.zeros((2, 8)), ["a", "b"]).startswith(
+        "ids must be whole numbers"
+    )
+    assert refusal(index.delete, [1, 77, 2, 99]).startswith(
+        "2 of 4 ids are not in the index, the first is 77."
+    )
     assert refusal(index.delete, [1, 2, 1]).startswith("3 ids to delete, 2 of them different")
     assert refusal(index.search, nan, 3).startswith("queries hold NaN or infinity in row 1")
     after = index.search(vectors, 30)
@@ -237,17 +292,22 @@ def test_refused_changes_change_nothing(make: Make):
 
 
 def test_deleting_from_nothing():
-    assert refusal(FaissIndex().delete, [3]).startswith("1 of 1 ids are not in the index, the first is 3.")
+    assert refusal(FaissIndex().delete, [3]).startswith(
+        "1 of 1 ids are not in the index, the first is 3."
+    )
 
 
-# -- approximate engines ----------------------------------------------------------------------------------------------
+# -- approximate engines
+# ----------------------------------------------------------------------------------------------
 
 GRAPHS = [pytest.param(lambda: FaissIndex("hnsw"), id="Faiss-hnsw"), LOCAL[-1]]
 
 
 def rows(index: VectorIndex) -> int:
     """How many vectors the graph holds, dead ones included."""
-    return index._index.ntotal if isinstance(index, FaissIndex) else index._index.get_current_count()
+    return (
+        index._index.ntotal if isinstance(index, FaissIndex) else index._index.get_current_count()
+    )
 
 
 @pytest.mark.parametrize("make", GRAPHS)
@@ -270,19 +330,30 @@ def test_a_graph_does_not_wear_out(make: Make):
         vectors = unit_vectors(2_000, 16, seed=2 + round // 10)
         some = np.arange(2_000)[round % 10 :: 10]
         index.upsert(vectors[some], some)
-    assert Reference(vectors, np.arange(2_000)).compare(index, unit_vectors(100, 16, seed=50), 10) > 0.95
+    assert (
+        Reference(vectors, np.arange(2_000)).compare(index, unit_vectors(100, 16, seed=50), 10)
+        > 0.95
+    )
 
 
 @pytest.mark.parametrize("make", GRAPHS)
-def test_a_query_that_a_graph_answers_short_is_searched_exactly(make: Make, monkeypatch: pytest.MonkeyPatch):
-    """200 items of one direction fill everybody's neighbour lists: walks do not reach all the others."""
+def test_a_query_that_a_graph_answers_short_is_searched_exactly(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+):
+    """200 items of one direction fill everybody's neighbour lists: walks do not reach all the
+    others.
+    """
     index = make()
     index.M = 2
     vectors = torch.cat([unit_vectors(200, 8, seed=1), unit_vectors(1, 8, seed=2).repeat(200, 1)])
     index.build(vectors, np.arange(400))
     index.delete(np.arange(0, 80, 2))
     searched, exactly = [], index._search_everywhere
-    monkeypatch.setattr(index, "_search_everywhere", lambda queries, k: searched.append(len(queries)) or exactly(queries, k))
+    monkeypatch.setattr(
+        index,
+        "_search_everywhere",
+        lambda queries, k: searched.append(len(queries)) or exactly(queries, k),
+    )
     reference = Reference(vectors, np.arange(400))
     reference.delete(np.arange(0, 80, 2))
     assert reference.compare(index, unit_vectors(9, 8, seed=3), 360) == 1
@@ -291,7 +362,11 @@ def test_a_query_that_a_graph_answers_short_is_searched_exactly(make: Make, monk
 
 def test_lists_and_parts_are_learned_from_what_build_gets(capfd: pytest.CaptureFixture):
     vectors = unit_vectors(400, 12, seed=1)
-    for index, lists in ((FaissIndex("ivf"), 20), (FaissIndex("ivf", nlist=7), 7), (FaissIndex("ivf", nlist=999), 400)):
+    for index, lists in (
+        (FaissIndex("ivf"), 20),
+        (FaissIndex("ivf", nlist=7), 7),
+        (FaissIndex("ivf", nlist=999), 400),
+    ):
         index.build(vectors, np.arange(400))
         assert index._index.nlist == lists
     index = FaissIndex("ivf")
@@ -321,7 +396,10 @@ def test_more_probes_are_nearer_to_exact_and_all_of_them_are():
 
 def test_a_longer_candidate_list_is_nearer_to_exact():
     vectors, queries = unit_vectors(3_000, 32, seed=1), unit_vectors(50, 32, seed=2)
-    index, reference = FaissIndex("hnsw", M=8, ef_construction=20), Reference(vectors, np.arange(3_000))
+    index, reference = (
+        FaissIndex("hnsw", M=8, ef_construction=20),
+        Reference(vectors, np.arange(3_000)),
+    )
     index.build(vectors, np.arange(3_000))
     recalls = []
     for index.ef_search in (10, 400):
@@ -331,17 +409,22 @@ def test_a_longer_candidate_list_is_nearer_to_exact():
 
 def test_without_hnswlib_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "hnswlib", None)
-    with pytest.raises(ImportError, match="HnswlibIndex needs hnswlib.*pip install hnswlib.*conda install"):
+    with pytest.raises(
+        ImportError, match="HnswlibIndex needs hnswlib.*pip install hnswlib.*conda install"
+    ):
         HnswlibIndex()
 
 
 def test_without_pymilvus_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "milvus_lite", None)
-    with pytest.raises(ImportError, match="MilvusIndex needs pymilvus and milvus-lite: pip install"):
+    with pytest.raises(
+        ImportError, match="MilvusIndex needs pymilvus and milvus-lite: pip install"
+    ):
         MilvusIndex()
 
 
-# -- files ------------------------------------------------------------------------------------------------------------
+# -- files -----------------------------------------------------------------------------------------
+# -------------------
 
 
 @pytest.fixture
@@ -372,17 +455,23 @@ def test_a_saved_index_answers_as_before_and_goes_on(make: Make, tmp_path: Path)
         one.upsert(queries, np.arange(9))
         one.delete(IDS[30:60])
         one.upsert(vectors[:1], IDS[:1])
-    assert reference.compare(loaded, unit_vectors(20, 12, seed=3), 10) > (0.4 if getattr(index, "kind", "") == "ivfpq" else 0.9)
+    assert reference.compare(loaded, unit_vectors(20, 12, seed=3), 10) > (
+        0.4 if getattr(index, "kind", "") == "ivfpq" else 0.9
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["items.index"]
 
 
 def test_an_index_of_another_model_version_is_refused(file: Path):
     assert len(FaissIndex.load(file)) == 300
-    assert "holds vectors of model version 'v7', and 'v8' is wanted" in refusal(FaissIndex.load, file, version="v8")
+    assert "holds vectors of model version 'v7', and 'v8' is wanted" in refusal(
+        FaissIndex.load, file, version="v8"
+    )
     index = FaissIndex.load(file)
     index.version = None
     index.save(file)
-    assert "holds vectors of model version None, and 'v7' is wanted" in refusal(FaissIndex.load, file, version="v7")
+    assert "holds vectors of model version None, and 'v7' is wanted" in refusal(
+        FaissIndex.load, file, version="v7"
+    )
 
 
 def test_another_engines_file_is_refused(file: Path):
@@ -397,7 +486,9 @@ def test_a_truncated_file_is_refused(file: Path):
 
 
 def test_a_damaged_file_is_refused_or_harmless(file: Path, index: FaissIndex):
-    """One bit flips, anywhere: the file is refused, or it is one of the few bits (a date, say) that no answer depends on."""
+    """One bit flips, anywhere: the file is refused, or it is one of the few bits (a date, say) that
+    no answer depends on.
+    """
     whole, queries, refused = file.read_bytes(), unit_vectors(3, 12, seed=2), 0
     places = [*range(0, len(whole), 61), *range(len(whole) - 400, len(whole))]
     for place in places:
@@ -426,7 +517,9 @@ def test_an_array_or_a_pickle_is_no_index(tmp_path: Path):
         VectorIndex.load(tmp_path / "z.npz")
 
 
-def test_a_save_that_fails_leaves_the_old_file(file: Path, index: FaissIndex, monkeypatch: pytest.MonkeyPatch):
+def test_a_save_that_fails_leaves_the_old_file(
+    file: Path, index: FaissIndex, monkeypatch: pytest.MonkeyPatch
+):
     before = file.read_bytes()
     index.upsert(unit_vectors(5, 12, seed=9), np.arange(5))
 
@@ -437,7 +530,9 @@ def test_a_save_that_fails_leaves_the_old_file(file: Path, index: FaissIndex, mo
     monkeypatch.setattr(module.np, "savez", full_disk)
     with pytest.raises(OSError, match="no space left"):
         index.save(file)
-    assert file.read_bytes() == before and [path.name for path in file.parent.iterdir()] == [file.name]
+    assert file.read_bytes() == before and [path.name for path in file.parent.iterdir()] == [
+        file.name
+    ]
 
 
 def test_an_empty_index_is_not_saved(tmp_path: Path):
@@ -445,7 +540,8 @@ def test_an_empty_index_is_not_saved(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
-# -- Milvus: embedded, and the same on a server -----------------------------------------------------------------------
+# -- Milvus: embedded, and the same on a server
+# -----------------------------------------------------------------------
 
 
 def free_port() -> int:
@@ -458,7 +554,18 @@ def free_port() -> int:
 def server(tmp_path: Path):
     """A Milvus server in another process, on 127.0.0.1: its address, the process, its data."""
     port, data = free_port(), tmp_path / "server.db"
-    command = [sys.executable, "-m", "milvus_lite", "server", "--host", "127.0.0.1", "--port", str(port), "--data-dir", str(data)]
+    command = [
+        sys.executable,
+        "-m",
+        "milvus_lite",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--data-dir",
+        str(data),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(300):
@@ -476,7 +583,9 @@ def test_a_server_is_only_another_uri(server, tmp_path: Path):
     uri, process, data = server
     vectors = unit_vectors(300, 12, seed=1)
     index, reference = MilvusIndex(uri, collection="items_v7"), Reference(vectors, IDS)
-    assert len(index) == 0 and refusal(index.search, vectors[:1], 1).startswith("the index is empty")
+    assert len(index) == 0 and refusal(index.search, vectors[:1], 1).startswith(
+        "the index is empty"
+    )
     index.build(vectors, IDS)
     index.version = "v7"
     index.save(tmp_path / "card")
@@ -490,14 +599,24 @@ def test_a_server_is_only_another_uri(server, tmp_path: Path):
     index.search(vectors[:1], 300)
     other.delete(IDS[10:20])
     reference.delete(IDS[10:20])
-    assert index.search(vectors[:2], 300)[1].shape == (2, 289), "what another deletes is not made up for"
-    assert refusal(index.delete, [IDS[30], 77]).startswith("1 of 2 ids are not in the index, the first is 77.")
+    assert index.search(vectors[:2], 300)[1].shape == (2, 289), (
+        "what another deletes is not made up for"
+    )
+    assert refusal(index.delete, [IDS[30], 77]).startswith(
+        "1 of 2 ids are not in the index, the first is 77."
+    )
     other.upsert(vectors[:2], IDS[10:12])
     assert index.search(vectors[:2], 300)[1].shape == (2, 291), "nor is what another adds left out"
-    assert "model version 'v7', and 'v8' is wanted" in refusal(VectorIndex.load, tmp_path / "card", version="v8")
-    assert "can't be opened: its folder is missing, another process has it open" in refusal(MilvusIndex, data)
+    assert "model version 'v7', and 'v8' is wanted" in refusal(
+        VectorIndex.load, tmp_path / "card", version="v8"
+    )
+    assert "can't be opened: its folder is missing, another process has it open" in refusal(
+        MilvusIndex, data
+    )
     MilvusIndex(uri, collection="items_v7").build(unit_vectors(3, 4, seed=1), np.arange(3))
-    assert "has no collection 'items_v7' of 12 columns" in refusal(VectorIndex.load, tmp_path / "card")
+    assert "has no collection 'items_v7' of 12 columns" in refusal(
+        VectorIndex.load, tmp_path / "card"
+    )
     index.timeout = other.timeout = 1
     if hasattr(signal, "SIGSTOP"):  # not on Windows
         os.kill(process.pid, signal.SIGSTOP)
@@ -505,26 +624,42 @@ def test_a_server_is_only_another_uri(server, tmp_path: Path):
             index.search(vectors[:1], 1)
     process.kill()
     process.wait()
-    for call in (lambda: index.search(vectors[:1], 1), lambda: len(index), lambda: VectorIndex.load(tmp_path / "card")):
-        with pytest.raises(ConnectionError, match="^Milvus does not answer at http://127.0.0.1:[0-9]+; is it running"):
+    for call in (
+        lambda: index.search(vectors[:1], 1),
+        lambda: len(index),
+        lambda: VectorIndex.load(tmp_path / "card"),
+    ):
+        with pytest.raises(
+            ConnectionError,
+            match="^Milvus does not answer at http://127.0.0.1:[0-9]+; is it running",
+        ):
             call()
 
 
-@pytest.mark.parametrize("listens", [False, True], ids=["nobody listens", "accepts and never answers"])
-def test_an_unreachable_server_is_named_within_5_seconds(listens: bool, capfd: pytest.CaptureFixture):
+@pytest.mark.parametrize(
+    "listens", [False, True], ids=["nobody listens", "accepts and never answers"]
+)
+def test_an_unreachable_server_is_named_within_5_seconds(
+    listens: bool, capfd: pytest.CaptureFixture
+):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         if listens:
             silent.listen()
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         started = time.monotonic()
-        with pytest.raises(ConnectionError, match=f"^Milvus does not answer at {uri}; is it running, is that its address"):
+        with pytest.raises(
+            ConnectionError,
+            match=f"^Milvus does not answer at {uri}; is it running, is that its address",
+        ):
             MilvusIndex(uri)
         assert time.monotonic() - started < 5
     assert capfd.readouterr().err == ""
 
 
-def test_a_database_file_outlives_its_process_and_a_notebook_sees_no_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_database_file_outlives_its_process_and_a_notebook_sees_no_noise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     script = """
 import numpy as np
 from course_lib.index import MilvusIndex
@@ -544,10 +679,14 @@ except ValueError as error:
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     monkeypatch.setenv("PYTHONPATH", str(Path(module.__file__).parent.parent))
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
     assert (done.returncode, done.stdout.splitlines()[0], done.stderr) == (0, "[[3]]", "")
     assert re.fullmatch(r"Milvus at .*items.db refuses: .*nowhere.*\.", done.stdout.splitlines()[1])
-    assert not list((tmp_path / "temporary").iterdir()), "a temporary database goes with its process"
+    assert not list((tmp_path / "temporary").iterdir()), (
+        "a temporary database goes with its process"
+    )
     index = MilvusIndex.load(tmp_path / "card", version="v7")  # from another folder
     assert index.uri == str(tmp_path / "items.db") and index.kind == "HNSW" and index.M == 8
     assert len(index) == 60 and index.search(np.eye(1, 8), 1)[1].tolist() == [[3]]
@@ -566,7 +705,10 @@ def test_a_temporary_database_is_not_saved_and_not_shared(tmp_path: Path):
 
 
 def test_few_probes_in_milvus_are_widened():
-    vectors, reference = unit_vectors(900, 8, seed=1), Reference(unit_vectors(900, 8, seed=1), np.arange(900))
+    vectors, reference = (
+        unit_vectors(900, 8, seed=1),
+        Reference(unit_vectors(900, 8, seed=1), np.arange(900)),
+    )
     index = MilvusIndex(kind="IVF_FLAT", nprobe=1)
     index.build(vectors, np.arange(900))
     queries = unit_vectors(30, 8, seed=2)
@@ -580,7 +722,10 @@ def test_few_probes_in_milvus_are_widened():
     "uri, sentence",
     [
         ("somewhere", "uri is 'somewhere'; name a file that ends in .db"),
-        ("/no/such/folder/items.db", "/no/such/folder/items.db can't be opened: its folder is missing"),
+        (
+            "/no/such/folder/items.db",
+            "/no/such/folder/items.db can't be opened: its folder is missing",
+        ),
         ("http://ann:secret@127.0.0.1:19530", "a saved index shows its uri to everybody"),
     ],
 )
@@ -590,4 +735,6 @@ def test_a_bad_uri(uri: str, sentence: str):
 
 
 def test_an_unknown_kind_of_milvus():
-    assert refusal(MilvusIndex, kind="flat").startswith("kind is 'flat'; there are FLAT, HNSW, IVF_FLAT.")
+    assert refusal(MilvusIndex, kind="flat").startswith(
+        "kind is 'flat'; there are FLAT, HNSW, IVF_FLAT."
+    )

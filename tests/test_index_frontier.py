@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 import pytest
 
-from course_lib import experiments
+from course_lib import experiments, results
 from course_lib.experiments import frontier, index_recall, one_core, synthetic_vectors
 
 
@@ -29,7 +29,9 @@ def test_synthetic_vectors_have_the_shape_they_say_and_queries_share_it():
     np.testing.assert_allclose(queries.mean(0), mean, atol=0.01)
 
 
-@pytest.mark.parametrize(("name", "parameter"), [("flat", ""), ("ivf", "nprobe"), ("hnsw", "ef_search")])
+@pytest.mark.parametrize(
+    ("name", "parameter"), [("flat", ""), ("ivf", "nprobe"), ("hnsw", "ef_search")]
+)
 def test_a_frontier_rises_to_the_exact_answer(name: str, parameter: str):
     vectors, queries = synthetic_vectors(2_000), synthetic_vectors(50, seed=1)
     exact = np.argsort(-(queries.astype(float) @ vectors.astype(float).T), axis=1)[:, :10]
@@ -42,7 +44,10 @@ def test_a_frontier_rises_to_the_exact_answer(name: str, parameter: str):
 
 
 def test_one_core_gives_everything_back():
-    threads, cores = faiss.omp_get_max_threads(), getattr(os, "sched_getaffinity", lambda process: None)(0)
+    threads, cores = (
+        faiss.omp_get_max_threads(),
+        getattr(os, "sched_getaffinity", lambda process: None)(0),
+    )
     with pytest.raises(RuntimeError), one_core():
         assert faiss.omp_get_max_threads() == 1
         raise RuntimeError
@@ -51,11 +56,16 @@ def test_one_core_gives_everything_back():
 
 
 def test_the_committed_table_is_what_the_experiment_makes():
-    table = experiments.load("index_frontier")
-    for data, names in (("course", experiments.SMALL_INDEXES), ("million", experiments.LARGE_INDEXES)):
+    table = results.load("index_frontier")
+    for data, names in (
+        ("course", experiments.SMALL_INDEXES),
+        ("million", experiments.LARGE_INDEXES),
+    ):
         part = table[table["vectors"] == data]
         assert tuple(dict.fromkeys(part["index"])) == names
         assert (part.loc[part["index"] == "flat", "recall"] == 1).all()
-        assert part["recall"].between(0, 1).all() and (part[["ms", "queries_per_s"]] > 0).all(axis=None)
+        assert part["recall"].between(0, 1).all() and (part[["ms", "queries_per_s"]] > 0).all(
+            axis=None
+        )
     assert (table.loc[table["vectors"] == "million", "rows"] == 1_000_000).all()
     assert table[["version", "faiss", "date"]].notna().all(axis=None)

@@ -7,10 +7,10 @@ from scipy import stats
 
 from course_lib.augment import mutual_information, shuffled_columns
 from course_lib.evaluation import paired_difference
-from course_lib.results import against
-from course_lib.log import DAY
 from course_lib.full_update import full_update
 from course_lib.incremental_update import incremental_update
+from course_lib.log import DAY
+from course_lib.results import against
 
 
 def head_share(counts, share):

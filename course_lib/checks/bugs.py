@@ -16,13 +16,12 @@ import torch
 
 from course_lib.augment import Augmentation, field_names
 from course_lib.features import Features
+from course_lib.full_update import Examples, full_update
+from course_lib.incremental_update import DeltaTable, incremental_update
 from course_lib.index import FaissIndex, VectorIndex
 from course_lib.log import HOUR, EventLog
-from course_lib.incremental_update import DeltaTable
-from course_lib.towers import TwoTower
-from course_lib.full_update import Examples, full_update
 from course_lib.state import Settings, State, new_state
-from course_lib.incremental_update import incremental_update
+from course_lib.towers import TwoTower
 
 Logits = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
 

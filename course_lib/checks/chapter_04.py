@@ -11,9 +11,9 @@ import torch
 
 from course_lib.checks.bugs import check_shuffle
 from course_lib.checks.guard import case, compare, exercise, mistakes, parts, run
+from course_lib.full_update import full_update
 from course_lib.log import EventLog
 from course_lib.state import Settings, State, new_state
-from course_lib.full_update import full_update
 
 
 @exercise("what TensorFlow reads")

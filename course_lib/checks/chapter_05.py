@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 
 from course_lib.checks.guard import case, exercise, mistakes, parts, refused
-from course_lib.log import DAY, EventLog
-from course_lib.state import Settings, State, new_state
 from course_lib.full_update import full_update
 from course_lib.incremental_update import incremental_update
+from course_lib.log import DAY, EventLog
+from course_lib.state import Settings, State, new_state
 
 
 @exercise("own rows above, the base below, the default for whom neither knows")
