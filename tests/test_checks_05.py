@@ -49,7 +49,7 @@ def day_of(state, log, day, send, skip=0, back="night"):
     for hour in log.events["time"][log.rows(day, day + DAY)].dt.floor("h").unique():
         rows = log.rows(hour, hour + HOUR)
         if rows.stop - rows.start > skip:
-            hourly, touched = incremental_update(hourly, log, hour)
+            hourly, touched = incremental_update(hourly, log, hour, turn="skip")
             send(touched.items[::-1].copy(), hourly.item_vectors(log, touched.items[::-1], hour))
     return {"night": full_update(state, log, day), "hours": hourly, "nothing": 0}[back]
 

@@ -44,7 +44,7 @@ def with_one_world(*given):
 
 
 OWN = {
-    "within_auc": [(within, None)],
+    "within": [(within, None)],
     "clear_by_chance": [
         (clear_by_chance, None),
         ((clear_by_chance, "two"), "`prediction` a number"),

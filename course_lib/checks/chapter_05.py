@@ -170,7 +170,7 @@ def check_a_day(a_day: Callable[[State, EventLog, pd.Timestamp, Send], State]) -
             hourly = state
             for hour in log.events["time"][log.rows(day, day + DAY)].dt.floor("h").unique():
                 before = state if morning else hourly
-                hourly, touched = incremental_update(before, log, hour)
+                hourly, touched = incremental_update(before, log, hour, turn="skip")
                 send(
                     touched.items,
                     (before if old else hourly).item_vectors(log, touched.items, hour),
