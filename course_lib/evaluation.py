@@ -117,15 +117,13 @@ class TwoTowerServed:
             self.publish(log, np.arange(len(self.vectors)), hour)
 
     def learn(self, log: EventLog, day: pd.Timestamp) -> None:
-        learned = (self.state.full or self.state).features.counts.time
-        if learned is not None and day <= learned:
+        full = self.state.full or self.state
+        if full.learned_until is not None and day < full.learned_until:
             return
         self.first = self.first or day
         days = (day - self.first).days + 1
         if self.full_every is not None and days >= self.full_every:
-            self.state = full_update(
-                self.state.full or self.state, log, self.first, days, self.shuffle
-            )
+            self.state = full_update(full, log, self.first, days=days, shuffle=self.shuffle)
             self.first, self.vectors = None, self.vectors[:0]
 
 

@@ -153,7 +153,7 @@ class Nominator:
             users = {
                 name: torch.cat([values[:-1], new[name]]) for name, values in version.users.items()
             }
-            item_ids = torch.cat([version.item_ids, state.features.item_ids(log, items)])
+            item_ids = torch.cat([version.item_ids, state.features.item_indices(log, items)])
             words = self._words() if len(items) else version.words
             version = replace(version, users=users, item_ids=item_ids, before=len(log), words=words)
         if len(touched.items):
@@ -163,7 +163,7 @@ class Nominator:
             )
         id = state.features.users.id
         version.users[id][torch.from_numpy(touched.users)] = self._encoded(state, touched.users)[id]
-        version.item_ids[torch.from_numpy(touched.items)] = state.features.item_ids(
+        version.item_ids[torch.from_numpy(touched.items)] = state.features.item_indices(
             self.log, touched.items
         )
         self.version = replace(version, state=state)
@@ -236,7 +236,7 @@ class Nominator:
 
     def _version(self, name: str, state: State, index: VectorIndex, time: pd.Timestamp) -> Version:
         users = np.append(np.arange(len(self.log.users)), -1)
-        item_ids = state.features.item_ids(self.log, np.arange(len(self.log.items)))
+        item_ids = state.features.item_indices(self.log, np.arange(len(self.log.items)))
         before = self.log.rows(time).start
         return Version(
             name, state, index, time, before, self._encoded(state, users), item_ids, self._words()

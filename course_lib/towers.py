@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +11,30 @@ from torch.nn import functional
 from course_lib.features import Features
 
 
+def pool(look_up: Callable[[Tensor], Tensor], indices: Tensor) -> Tensor:
+    """[n] → the rows, [n, dim]; [n, L] → each bag's sum over its k filled places / √k, or the
+    default row.
+
+    Divided by k, thirty rows that point anywhere would be √30 times shorter than one; divided by √k
+    they are not. `look_up`: [rows] → [rows, dim].
+    """
+    if indices.dim() == 1:
+        return look_up(indices)
+    filled = indices > 0  # [n, L]
+    filled[:, 0] |= ~filled.any(1)  # an empty bag is the default: one place, index 0
+    k = filled.sum(1)  # [n]
+    named, places = indices[filled].unique(return_inverse=True)  # bags share rows: read each once
+    rows = look_up(named)  # [rows named, dim]
+    return functional.embedding_bag(places, rows, k.cumsum(0) - k, mode="sum") / k.sqrt()[:, None]
+
+
 class EmbeddingTable(nn.Module):
     """The embedding table of one field: a row per value; row 0, the field's default, is trained
     like any other.
 
     Rows can be added, and gradients are sparse: a step reads and writes the rows that its batch
-    names and no others. `squares` is the state of `RowwiseAdagrad`, one number per row; it lives
-    here so that it grows with the table.
+    names and no others. `accumulator` is the state of `RowwiseAdagrad`, one number per row; it
+    lives here so that it grows with the table.
     """
 
     def __init__(self, dim: int, scale: float = 0.05) -> None:
@@ -34,32 +51,14 @@ class EmbeddingTable(nn.Module):
         their state.
         """
         old = self.weight.data
-        new = (
-            torch.randn(max(rows - len(old), 0), old.shape[1], generator=generator).to(old)
-            * self.scale
-        )
+        missing = max(rows - len(old), 0)
+        new = torch.randn(missing, old.shape[1], generator=generator).to(old) * self.scale
         self.weight = nn.Parameter(torch.cat([old, new]))
-        self.accumulator = torch.cat([self.accumulator, self.accumulator.new_zeros(len(new))])
+        self.accumulator = torch.cat([self.accumulator, self.accumulator.new_zeros(missing)])
 
     def forward(self, indices: Tensor) -> Tensor:
-        """[n] → the rows, [n, dim]; [n, L] → each bag's sum over its k filled places / √k, or the
-        default row.
-
-        Divided by k, thirty rows that point anywhere would be √30 times shorter than one; divided
-        by √k they are not.
-        """
-        if indices.dim() == 1:
-            return self.rows(indices)
-        filled = indices > 0  # [n, L]
-        filled[:, 0] |= ~filled.any(1)  # an empty bag is the default: one place, index 0
-        k = filled.sum(1)  # [n]
-        named, places = indices[filled].unique(
-            return_inverse=True
-        )  # bags share rows: read each row once
-        rows = self.rows(named)  # [rows named, dim]
-        return (
-            functional.embedding_bag(places, rows, k.cumsum(0) - k, mode="sum") / k.sqrt()[:, None]
-        )
+        """[n] or bags [n, L] of indices → [n, dim], see `pool`."""
+        return pool(self.rows, indices)
 
     def rows(self, indices: Tensor) -> Tensor:
         """[n] → [n, dim]"""
@@ -73,16 +72,16 @@ class Tower(nn.Module):
     knows nothing yet.
     """
 
-    def __init__(self, statistics: int, dim: int, hidden: int) -> None:
+    def __init__(self, popularity: int, dim: int, hidden: int) -> None:
         super().__init__()
-        self.statistics = nn.Linear(statistics, dim) if statistics else None
+        self.popularity = nn.Linear(popularity, dim) if popularity else None
         self.shortcut = nn.Linear(dim, dim)
         self.network = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
 
-    def forward(self, embeddings: list[Tensor], statistics: Tensor | None) -> Tensor:
+    def forward(self, embeddings: list[Tensor], popularity: Tensor | None) -> Tensor:
         x = torch.stack(embeddings).sum(0)  # fields × [n, dim] → [n, dim]
-        if self.statistics is not None:
-            x = x + self.statistics(statistics)  # [n, h] → [n, dim]
+        if self.popularity is not None:
+            x = x + self.popularity(popularity)  # [n, h] → [n, dim]
         return functional.normalize(self.shortcut(x) + self.network(x), dim=1)
 
 
@@ -101,7 +100,7 @@ class TwoTower(nn.Module):
         self,
         item_fields: list[str],
         user_fields: list[str],
-        statistics: int = 0,
+        popularity: int = 0,
         dim: int = 64,
         hidden: int = 128,
     ) -> None:
@@ -109,18 +108,20 @@ class TwoTower(nn.Module):
         self.item_fields, self.user_fields, self.dim = list(item_fields), list(user_fields), dim
         self.item_tables = nn.ModuleList(EmbeddingTable(dim) for _ in item_fields)
         self.user_tables = nn.ModuleList(EmbeddingTable(dim) for _ in user_fields)
-        self.item_tower = Tower(statistics, dim, hidden)
+        self.item_tower = Tower(popularity, dim, hidden)
         self.user_tower = Tower(0, dim, hidden)
 
     def tables(self) -> list[EmbeddingTable]:
         return [*self.item_tables, *self.user_tables]
 
-    def with_ids(self, items: EmbeddingTable, users: EmbeddingTable) -> TwoTower:
+    def with_ids(self, items: nn.Module, users: nn.Module) -> TwoTower:
         """The same model with other ID tables; everything else is shared, not copied."""
-        twin = copy.copy(self)
-        twin._modules = dict(self._modules)
+        twin = TwoTower.__new__(TwoTower)
+        nn.Module.__init__(twin)
+        twin.item_fields, twin.user_fields, twin.dim = self.item_fields, self.user_fields, self.dim
         twin.item_tables = nn.ModuleList([items, *self.item_tables[1:]])
         twin.user_tables = nn.ModuleList([users, *self.user_tables[1:]])
+        twin.item_tower, twin.user_tower = self.item_tower, self.user_tower
         return twin
 
     def dense_parameters(self) -> list[nn.Parameter]:
@@ -183,10 +184,6 @@ class RowwiseAdagrad:
             gradient = gradient.coalesce()
             rows, values = gradient.indices()[0], gradient.values()  # [r], [r, dim]
             table.accumulator.index_add_(0, rows, values.square().mean(1))
-            table.weight.index_add_(
-                0,
-                rows,
-                values / (table.accumulator[rows].sqrt() + 1e-8)[:, None],
-                alpha=-self.learning_rate,
-            )
+            scaled = values / (table.accumulator[rows].sqrt() + 1e-8)[:, None]
+            table.weight.index_add_(0, rows, scaled, alpha=-self.learning_rate)
             table.weight.grad = None

@@ -345,7 +345,15 @@ def test_replay_by_hand(tiny: EventLog):
     ]
     shown = result.assign(day=result["day"].dt.day, within_auc=result["within_auc"].fillna(-1))
     assert list(shown.itertuples(index=False, name=None)) == expected
-    assert result.columns.tolist() == ["day", "user", "item", "rank", "within_auc", "bought", "history"]
+    assert result.columns.tolist() == [
+        "day",
+        "user",
+        "item",
+        "rank",
+        "within_auc",
+        "bought",
+        "history",
+    ]
 
 
 def test_replay_from_to(tiny: EventLog):

@@ -16,7 +16,6 @@ from course_lib.features import (
     FeatureStore,
     as_new_items,
     drop_fields,
-    first_seen,
     index_rows,
 )
 from course_lib.log import DAY, EventLog
@@ -29,7 +28,7 @@ def store(tiny: EventLog) -> FeatureStore:
     """Vocabularies and counts of the tiny log's first two days: ann bought mug and bag, bob bag,
     cid mug.
     """
-    store = FeatureStore(Encoder(tiny.items), Encoder(tiny.users), (1.0, 2.0), history=2)
+    store = FeatureStore.of(tiny, (1.0, 2.0), history=2)
     for day in tiny.days[:2]:
         store.learn(tiny, tiny.rows(day, day + DAY))
         store.count(tiny, tiny.rows(day, day + DAY), day)
@@ -159,7 +158,7 @@ def test_a_truncated_log_gives_the_same_features(retail: EventLog):
     short = until(retail, time)
     stores = []
     for log in (short, retail):
-        store = FeatureStore(Encoder(log.items), Encoder(log.users), (7.0, 2.0), history=30)
+        store = FeatureStore.of(log, (7.0, 2.0), history=30)
         for day in short.days:
             rows = log.rows(day, day + DAY)
             store.learn(log, rows)
@@ -280,7 +279,7 @@ def test_counts_that_go_back():
 
 
 def test_a_fork_learns_ids_and_counts_without_changing_what_it_came_from(tiny: EventLog):
-    store = FeatureStore(Encoder(tiny.items), Encoder(tiny.users), (7.0, 2.0), 3)
+    store = FeatureStore.of(tiny, (7.0, 2.0), history=3)
     store.learn(tiny, tiny.rows(None, START + 2 * DAY))
     known = {name: dict(vocabulary) for name, vocabulary in store.items.vocabularies.items()}
     fork, rows = store.fork(), tiny.rows()
@@ -294,10 +293,10 @@ def test_a_fork_learns_ids_and_counts_without_changing_what_it_came_from(tiny: E
     assert (
         store.counts.time is None and len(fork.counts.added) == 1 and len(again.counts.added) == 2
     )
-    full = FeatureStore(Encoder(tiny.items), Encoder(tiny.users), (7.0, 2.0), 3)
+    full = FeatureStore.of(tiny, (7.0, 2.0), history=3)
     full.learn(tiny, rows)
     everyone = np.arange(len(tiny.items))
-    assert same(fork.item_ids(tiny, everyone), full.item_ids(tiny, everyone))
+    assert same(fork.item_indices(tiny, everyone), full.item_indices(tiny, everyone))
     assert fork.items.sizes["item"] == full.items.sizes["item"] == len(fork.items)
     assert {n: s for n, s in fork.items.sizes.items() if n != "item"} == {
         n: len(v) + 1 for n, v in known.items() if n != "item"
@@ -321,7 +320,7 @@ def test_item_features_by_hand(tiny: EventLog, store: FeatureStore):
 
 
 def test_without_statistics_there_are_none(tiny: EventLog):
-    store = FeatureStore(Encoder(tiny.items), Encoder(tiny.users), (1.0,), 2)
+    store = FeatureStore.of(tiny, (1.0,), history=2)
     assert "popularity" not in store.item_features(tiny, np.arange(4), START)
 
 
@@ -367,7 +366,7 @@ def test_histories_against_brute_force(retail: EventLog, length: int):
     `length`.
     """
     day = retail.days[20]
-    store = FeatureStore(Encoder(retail.items), Encoder(retail.users), (7.0,), length)
+    store = FeatureStore.of(retail, (7.0,), history=length)
     store.learn(retail, retail.rows(end=day))
     buyers = np.unique(retail.user_rows[retail.rows(day, day + DAY)])
     history = store.user_features(retail, buyers, retail.rows(day).start)["history"]
@@ -384,12 +383,8 @@ def test_histories_against_brute_force(retail: EventLog, length: int):
 
 
 def test_item_ids_of_any_shape(tiny: EventLog, store: FeatureStore):
-    assert store.item_ids(tiny, np.array([[0, -1], [1, 3]])).tolist() == [[1, 0], [2, 0]]
-    assert store.item_ids(tiny, np.array([], dtype=int)).tolist() == []
-
-
-def test_first_seen():
-    assert first_seen(np.array([5, 2, 5, 9, 2])).tolist() == [5, 2, 9]
+    assert store.item_indices(tiny, np.array([[0, -1], [1, 3]])).tolist() == [[1, 0], [2, 0]]
+    assert store.item_indices(tiny, np.array([], dtype=int)).tolist() == []
 
 
 # -- defaults in training

@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers import SMALL, Sizes, contents, refusal, same, trained
 
-from course_lib.full_update import full_update, make_batch
+from course_lib.full_update import full_update, make_examples
 from course_lib.incremental_update import (
     DeltaTable,
     delta_table,
@@ -28,9 +28,8 @@ FIFTH, SIXTH = pd.Timestamp("2020-01-05"), pd.Timestamp("2020-01-06")
 
 @pytest.fixture(scope="module")
 def morning(retail: EventLog, retail_state: State) -> pd.Timestamp:
-    """The busiest hour of the day after the last that the state has learned."""
-    times = retail.events["time"][retail.rows(retail.days[3], retail.days[3] + DAY)].dt.floor("h")
-    return times.value_counts().index[0]
+    """The first hour after the last day that the state has learned."""
+    return retail.events["time"][retail.rows(retail.days[3]).start].floor("h")
 
 
 def hour_rows(log: EventLog, hour: pd.Timestamp) -> slice:
@@ -95,7 +94,7 @@ def test_one_step_against_dense_autograd_in_float64(
     rows = hour_rows(retail, morning)
     features.learn(retail, rows, ids_only=True)
     frozen = replace(state, features=features, updates=state.updates + 1)
-    batch = make_batch(frozen, retail, rows, morning, frozen.generator())
+    batch = make_examples(frozen, retail, rows, morning, frozen.generator())
     model = copy.deepcopy(state.model).double()
     squares = {}
     for name, table, size in (
@@ -144,12 +143,14 @@ def test_hours_build_on_each_other_and_leave_each_other_alone(tiny: EventLog):
         first.model.item_tables[0].weight.detach(), weight
     )
     assert second.full is state and second.updates == first.updates + 1
-    lamp = second.features.item_ids(tiny, np.array([2]))
+    lamp = second.features.item_indices(tiny, np.array([2]))
     assert same(
         second.model.item_tables[0].rows(lamp), first.model.item_tables[0].rows(lamp)
     )  # kept from the first hour
     at = pd.Timestamp("2020-01-06")
-    counts = second.features.counts.at(at, second.features.item_ids(tiny, np.array([2, 1])))[:, 1]
+    counts = second.features.counts.at(at, second.features.item_indices(tiny, np.array([2, 1])))[
+        :, 1
+    ]
     expected = [
         0.5 ** (16 / 24 / 2),
         0.5 ** (1 / 24 / 2) + 0.5 ** (5 / 2) + 0.5 ** (4 / 2),
@@ -164,7 +165,7 @@ def test_an_hour_without_events(tiny: EventLog, tiny_state: State):
 
 def test_a_rate_of_0_counts_and_moves_nothing(tiny: EventLog):
     state = trained(tiny, SMALL, tiny.days[:3])
-    new, _ = incremental_update(state, tiny, "2020-01-05 23:00", rate=0.0)
+    new, _ = incremental_update(state, tiny, FIFTH, FIFTH + DAY, rate=0.0)
     known = torch.arange(len(state.features.items))
     assert same(
         new.model.item_tables[0].rows(known).detach(), state.model.item_tables[0].weight.detach()
@@ -180,7 +181,7 @@ def test_the_full_update_goes_back_to_the_full_state(tiny: EventLog):
         "this state comes from an incremental update"
     )
     assert contents(full_update(new.full, tiny, FIFTH)) == expected
-    everything = unfrozen_update(state, tiny, "2020-01-05 23:00")
+    everything = unfrozen_update(state, tiny, FIFTH, FIFTH + DAY)
     assert everything.full is state and refusal(full_update, everything, tiny, FIFTH).startswith(
         "this state comes from"
     )

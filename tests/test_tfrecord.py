@@ -362,7 +362,9 @@ def test_tensors_of_the_real_log(retail: EventLog, retail_state: State, two_week
     """The state has learned three days: what came later is 0."""
     n = retail.rows(end="2010-12-15").stop
     ((users, items),) = read_tensors(retail_state.features, *two_weeks, buffer=n)
-    assert torch.equal(items["item"], retail_state.features.item_ids(retail, retail.item_rows[:n]))
+    assert torch.equal(
+        items["item"], retail_state.features.item_indices(retail, retail.item_rows[:n])
+    )
     for encoder, table, codes, got in (
         (retail_state.features.items, retail.items, retail.item_rows, items),
         (retail_state.features.users, retail.users, retail.user_rows, users),

@@ -28,7 +28,7 @@ def model() -> TwoTower:
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = TwoTower(["item", "words"], ["user", "city"], statistics=2, dim=6, hidden=5)
+        model = TwoTower(["item", "words"], ["user", "city"], popularity=2, dim=6, hidden=5)
     model.grow({"item": 9, "words": 5}, {"user": 7, "city": 3}, torch.Generator().manual_seed(0))
     return model
 
@@ -88,7 +88,7 @@ def test_item_vectors_against_numpy(model: TwoTower, items: Features):
     x = tables[0][items["item"]] + np.stack(
         [pooled(tables[1], bag) for bag in items["words"].tolist()]
     )
-    x += linear(model.item_tower.statistics, items["popularity"].numpy().astype(np.float64))
+    x += linear(model.item_tower.popularity, items["popularity"].numpy().astype(np.float64))
     vectors = model.item_vectors(items).detach().numpy()
     np.testing.assert_allclose(vectors, tower(model.item_tower, x), atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)

@@ -21,12 +21,11 @@ from course_lib.augment import (
 from course_lib.evaluation import TwoTowerNightly, recall, replay
 from course_lib.features import session_prefix_histories
 from course_lib.full_update import (
-    Batch,
+    Examples,
     full_update,
-    index_batch,
     joint_step,
     known_items,
-    make_batch,
+    make_examples,
     training_step,
 )
 from course_lib.log import DAY, EventLog
@@ -92,7 +91,7 @@ def test_make_batch_by_hand(tiny: EventLog):
     state = trained(tiny, SMALL, tiny.days[:3])
     rows = tiny.rows(FIFTH, SIXTH)
     state.features.learn(tiny, rows)
-    batch = make_batch(state, tiny, rows, FIFTH, state.generator())
+    batch = make_examples(state, tiny, rows, FIFTH, state.generator())
     assert batch.ids.tolist() == batch.items["item"].tolist() == [3, 2]  # mug 1, bag 2, lamp 3
     bags = 0.5 ** (4 / 2) + 0.5 ** (3 / 2)  # bought on the first and the second, half-life 2 days
     np.testing.assert_allclose(
@@ -105,7 +104,7 @@ def test_make_batch_by_hand(tiny: EventLog):
     )  # of the events so far, by age in days
     share = np.array([weight[5], weight[[1, 2, 6]].sum()]) / weight.sum()
     np.testing.assert_allclose(batch.log_q.exp().numpy(), share, rtol=1e-6)
-    taken = index_batch(batch, torch.tensor([1]))
+    taken = batch[torch.tensor([1])]
     assert (
         taken.users["history"].tolist() == [[1, 0, 0]]
         and taken.ids.tolist() == [2]
@@ -150,7 +149,7 @@ def test_half_the_events_are_trained_in_the_middle_of_a_visit(
         state = copy.deepcopy(retail_state)
         state.settings = replace(state.settings, session_prefix_share=share)
         state.features.learn(retail, rows)
-        batches[share] = make_batch(state, retail, rows, day, torch.Generator().manual_seed(0))
+        batches[share] = make_examples(state, retail, rows, day, torch.Generator().manual_seed(0))
     expected = state.features.user_features(retail, retail.user_rows[rows], morning)["history"]
     assert same(batches[0.0].users["history"], expected)
     grown = batches[1.0].users["history"]
@@ -259,12 +258,12 @@ def test_shuffle_is_a_switch(tiny: EventLog):
     rows = log.rows(day, day + DAY)
     steps.features.learn(log, rows)
     steps.model.grow(steps.features.items.sizes, steps.features.users.sizes, generator)
-    batch = make_batch(steps, log, rows, day, generator)
+    batch = make_examples(steps, log, rows, day, generator)
     for events in ([0, 1, 2], [3, 4, 5], [6, 7, 8]):
         training_step(
             steps,
             RowwiseAdagrad(steps.model.tables(), SMALL.embedding_lr),
-            index_batch(batch, torch.tensor(events)),
+            batch[torch.tensor(events)],
         )
     steps.features.counts.flush(day, len(steps.features.items))
     assert contents(steps) == contents(ordered)
@@ -481,7 +480,7 @@ def test_a_term_is_left_out_while_there_is_no_second_item(tiny: EventLog):
 # ------------------------------------------------------------------------------------------------
 
 
-def a_step(rows: int) -> tuple[State, Batch]:
+def a_step(rows: int) -> tuple[State, Examples]:
     """A state whose tables have `rows` rows, and a batch that names rows 1 to 39 and leaves no
     place empty.
     """
@@ -506,10 +505,10 @@ def a_step(rows: int) -> tuple[State, Batch]:
         "popularity": torch.rand(16, 1, generator=generator),
     }
     users = {"user": draw(16), "city": draw(16), "history": draw(16, 4)}
-    return state, Batch(users, items, torch.rand(16, generator=generator).log(), ids)
+    return state, Examples(users, items, torch.rand(16, generator=generator).log(), ids)
 
 
-def named_rows(batch: Batch) -> list[set[int]]:
+def named_rows(batch: Examples) -> list[set[int]]:
     """Rows that a batch names, table by table; histories go through the table of item IDs."""
     items = torch.cat([batch.items["item"], batch.users["history"].flatten()])
     named = [
@@ -591,7 +590,7 @@ def test_a_step_against_a_dense_model_in_float64():
             total += (gradient**2).mean(1)
             table.weight.data -= 0.1 * gradient / (total.sqrt() + 1e-8)[:, None]
             table.weight.grad = None
-        single = Batch(
+        single = Examples(
             batch.users,
             batch.items | {"popularity": batch.items["popularity"].float()},
             batch.log_q,

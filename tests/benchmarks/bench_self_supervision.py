@@ -30,10 +30,9 @@ from course_lib.augment import (
 from course_lib.features import index_rows
 from course_lib.full_update import (
     full_update,
-    index_batch,
     joint_step,
     known_items,
-    make_batch,
+    make_examples,
     one_thread,
     training_step,
 )
@@ -82,11 +81,8 @@ def main() -> int:
         list(state.features.items.vocabularies["item"])
     )  # [known] codes; row i has index i + 1
     weights = np.bincount(log.item_rows[log.rows(None, day)], minlength=len(log.items))[known]
-    data = make_batch(state, log, rows, pd.Timestamp(day), generator)
-    batches = [
-        index_batch(data, part)
-        for part in torch.randperm(len(data.ids)).split(settings.batch_size)[:-1]
-    ]
+    data = make_examples(state, log, rows, pd.Timestamp(day), generator)
+    batches = [data[part] for part in torch.randperm(len(data.ids)).split(settings.batch_size)[:-1]]
     tables = RowwiseAdagrad(state.model.tables(), settings.embedding_lr)
     augmentations = {
         "random mask": RandomMask(0.5),

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from course_lib.full_update import Batch, training_step
+from course_lib.full_update import Examples, training_step
 from course_lib.log import EventLog
 from course_lib.state import Settings, State, new_state
 from course_lib.towers import RowwiseAdagrad
@@ -42,7 +42,7 @@ def a_state(items: int) -> State:
     return state
 
 
-def a_batch(items: int, law: str, settings: Settings, seed: int) -> Batch:
+def a_batch(items: int, law: str, settings: Settings, seed: int) -> Examples:
     rng = np.random.default_rng(seed)
     share = 1 / np.arange(1, items) if law == "zipf" else np.ones(items - 1)
     borders, scattered = (
@@ -60,7 +60,7 @@ def a_batch(items: int, law: str, settings: Settings, seed: int) -> Batch:
 
     n, ids = settings.batch_size, draw(settings.batch_size)
     counts = torch.rand(n, len(settings.popularity_half_lives), device=settings.device)
-    return Batch(
+    return Examples(
         users={"user": other(5_000, n), "city": other(40, n), "history": draw(n, settings.history)},
         items={
             "item": ids,
