@@ -19,7 +19,9 @@ class RemoveWorkedSolutions(NbGraderPreprocessor):
 
     def preprocess(self, nb, resources):
         nb.cells = [
-            cell for cell in nb.cells if "worked-solution" not in cell.metadata.get("tags", [])
+            cell
+            for cell in nb.cells
+            if "worked-solution" not in cell.metadata.get("tags", [])
         ]
         return nb, resources
 
@@ -36,7 +38,9 @@ class RestoreCells(NbGraderPreprocessor):
         with Gradebook(where["db_url"]) as gradebook:
             notebook = gradebook.find_notebook(where["notebook"], where["assignment"])
             points = {cell.name: cell.max_score for cell in notebook.grade_cells}
-            released = {cell.name: as_released(cell, points) for cell in notebook.source_cells}
+            released = {
+                cell.name: as_released(cell, points) for cell in notebook.source_cells
+            }
         there = {}
         for cell in nb.cells:
             found = cell.metadata.pop("nbgrader", None)
@@ -52,10 +56,19 @@ class RestoreCells(NbGraderPreprocessor):
 def as_released(cell, points):
     """A cell of nbgrader's database as one of a notebook. `points`: of the tests, by their ids."""
     test = cell.name in points
-    marks = {"schema_version": 3, "grade_id": cell.name, "grade": test, "solution": not cell.locked}
+    marks = {
+        "schema_version": 3,
+        "grade_id": cell.name,
+        "grade": test,
+        "solution": not cell.locked,
+    }
     marks |= {"locked": cell.locked, "task": False, "checksum": cell.checksum}
     marks |= {"points": points[cell.name]} if test else {}
-    new = {"cell_type": cell.cell_type, "metadata": {"nbgrader": marks}, "source": cell.source}
+    new = {
+        "cell_type": cell.cell_type,
+        "metadata": {"nbgrader": marks},
+        "source": cell.source,
+    }
     return nbformat.from_dict(new | {"outputs": [], "execution_count": None})
 
 
@@ -81,7 +94,10 @@ def with_tests(cells, there, released):
         if before in there:
             at = place(before) + 1
         else:
-            at = next((place(later) for later in names[number + 1 :] if later in there), len(cells))
+            at = next(
+                (place(later) for later in names[number + 1 :] if later in there),
+                len(cells),
+            )
         cells.insert(at, there.setdefault(name, released[name]))
     return cells
 
@@ -89,7 +105,9 @@ def with_tests(cells, there, released):
 c = get_config()  # noqa: F821 (nbgrader runs this file with it)
 
 # nbgrader starts `alembic` by its bare name: this finds it without an activated environment.
-os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+os.environ["PATH"] = os.pathsep.join(
+    [sysconfig.get_path("scripts"), os.environ.get("PATH", "")]
+)
 
 c.CourseDirectory.root = str(Path(__file__).resolve().parent)
 
