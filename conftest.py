@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-# Before PyTorch and Faiss are imported, here or in a notebook's kernel: their idle threads must not spin against each other.
+# Before PyTorch and Faiss are imported, here or in a notebook's kernel: their idle threads must not
+# spin against each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
@@ -12,6 +13,8 @@ def pytest_configure(config):
 
 
 def pytest_collectstart(collector):
-    """Never compare what depends on the machine: warnings, and the bytes of an SVG. (PNG is left out by nbval itself.)"""
+    """Never compare what depends on the machine: warnings, and the bytes of an SVG. (PNG is left
+    out by nbval itself.)
+    """
     if hasattr(collector, "skip_compare"):  # a notebook
         collector.skip_compare += ("stderr", "image/svg+xml")

@@ -1,14 +1,15 @@
 """From raw fields to tensors of indices, with vocabularies that know no future.
 
-`Features` is a dict from field name to a LongTensor: `[n]` for a categorical field, `[n, L]` for a list-valued one
-(a bag; 0 is an empty place). Index 0 of every field is its *default*: an unknown value, a missing value, a masked
-field and a brand-new item's ID are all the same index, whose embedding is trained like any other.
+`Features` is a dict from field name to a LongTensor: `[n]` for a categorical field, `[n, L]` for a
+list-valued one (a bag; 0 is an empty place). Index 0 of every field is its *default*: an unknown
+value, a missing value, a masked field and a brand-new item's ID are all the same index, whose
+embedding is trained like any other. Items and users are named by their rows in the log's tables.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections import ChainMap
 
 import numpy as np
 import pandas as pd
@@ -20,55 +21,43 @@ from course_lib.log import DAY, NOT_A_FIELD, EventLog
 Features = dict[str, torch.Tensor]
 
 
-class Fork:
-    """A vocabulary (value → index) that shares another's values, never writes to it, and adds its own above them."""
-
-    def __init__(self, base: dict) -> None:
-        self.base, self.own = base, {}
-
-    def __copy__(self) -> Fork:
-        twin = Fork(self.base)
-        twin.own = dict(self.own)
-        return twin
+class Fork(ChainMap):
+    """A vocabulary that shares another's values, never writes to it, and adds its own above them."""
 
     def __len__(self) -> int:
-        return len(self.base) + len(self.own)
-
-    def __iter__(self) -> Iterator:
-        yield from self.base
-        yield from self.own
-
-    def get(self, value: object, default: int = 0) -> int:
-        return self.own.get(value) or self.base.get(value, default)
-
-    def setdefault(self, value: object, index: int) -> int:
-        return self.base.get(value) or self.own.setdefault(value, index)
+        return sum(map(len, self.maps))  # no value is in both; ChainMap would go through them all
 
 
 class Encoder:
-    """Turns the fields of a table (items or users) into indices, and learns new values as days go by.
+    """Turns the fields of a table (items or users) into indices, and learns new values as days go
+    by.
 
-    The table's index is a field too, by its name ("item" or "user"): the ID. A value gets the next free index when
-    `learn` first meets it, so the indices that an encoder gives on day t depend on nothing after day t.
+    The table's index is a field too, by its name ("item" or "user"): the ID. A value gets the next
+    free index when `learn` first meets it, so the indices that an encoder gives on day t depend on
+    nothing after day t.
     """
 
     def __init__(self, table: pd.DataFrame) -> None:
-        """Take the field names from `table`, and no value. A field is a bag if its values are lists."""
+        """Take the field names from `table`, and no value. A field is a bag if its values are
+        lists.
+        """
         self.id = table.index.name
         names = [name for name in table.columns if name not in NOT_A_FIELD]
         self.bags = [name for name in names if table[name].map(_is_list).any()]
         self.vocabularies = {self.id: {}, **{name: {} for name in names}}
 
     def __deepcopy__(self, memo: dict) -> Encoder:
-        twin = copy.copy(self)  # values are immutable, so the dicts need no deep copy, which would take most of a night
-        twin.vocabularies = {name: copy.copy(vocabulary) for name, vocabulary in self.vocabularies.items()}
+        twin = copy.copy(self)  # values are immutable: the dicts need no deep copy, which is slow
+        twin.vocabularies = {name: copy.copy(known) for name, known in self.vocabularies.items()}
         return twin
 
     def fork(self) -> Encoder:
-        """An encoder that shares this one's values and can learn IDs of its own; costs the same for any number of values."""
-        twin = copy.copy(self)
-        ids = self.vocabularies[self.id]
-        twin.vocabularies = self.vocabularies | {self.id: copy.copy(ids) if isinstance(ids, Fork) else Fork(ids)}
+        """An encoder that shares this one's values and can learn IDs of its own; costs the same for
+        any number of values.
+        """
+        twin, ids = copy.copy(self), self.vocabularies[self.id]
+        own = ids.copy() if isinstance(ids, Fork) else Fork({}, ids)
+        twin.vocabularies = self.vocabularies | {self.id: own}
         return twin
 
     def __len__(self) -> int:
@@ -77,20 +66,23 @@ class Encoder:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Rows that each field's embedding table needs: the values known so far and the default."""
+        """Rows that each field's embedding table needs: the values known so far, and the default."""
         return {name: len(vocabulary) + 1 for name, vocabulary in self.vocabularies.items()}
 
-    def contents(self) -> dict:
-        """All that the encoder knows, as plain values that can be written to a file; `Encoder.of` reads them."""
-        values = {name: [getattr(v, "item", lambda v=v: v)() for v in known] for name, known in self.vocabularies.items()}
+    def state_dict(self) -> dict:
+        """All that the encoder knows, as plain values that can be written to a file."""
+        values = {name: list(known) for name, known in self.vocabularies.items()}
         return {"id": self.id, "bags": self.bags, "values": values}
 
     @classmethod
-    def of(cls, contents: dict) -> Encoder:
-        """The encoder whose `contents` these are."""
+    def from_state_dict(cls, contents: dict) -> Encoder:
+        """The encoder whose `state_dict` this is."""
         encoder = cls.__new__(cls)
         encoder.id, encoder.bags = contents["id"], contents["bags"]
-        encoder.vocabularies = {name: {v: i + 1 for i, v in enumerate(known)} for name, known in contents["values"].items()}
+        encoder.vocabularies = {
+            name: {value: index for index, value in enumerate(known, 1)}
+            for name, known in contents["values"].items()
+        }
         return encoder
 
     def learn(self, table: pd.DataFrame, ids_only: bool = False) -> None:
@@ -99,7 +91,9 @@ class Encoder:
             if ids_only and name != self.id:
                 continue
             values = self._column(table, name)
-            for value in _flatten(values) if name in self.bags else dict.fromkeys(values):
+            if name in self.bags:
+                values = [value for bag in values for value in _as_list(name, bag)]
+            for value in dict.fromkeys(values):
                 if not _is_missing(value):
                     vocabulary.setdefault(value, len(vocabulary) + 1)
 
@@ -109,63 +103,87 @@ class Encoder:
         for name, vocabulary in self.vocabularies.items():
             values = self._column(table, name)
             if name in self.bags:
-                features[name] = _pad([[vocabulary.get(v, 0) for v in _as_list(value)] for value in values])
+                bags = [[vocabulary.get(v, 0) for v in _as_list(name, bag)] for bag in values]
+                features[name] = _pad(bags)
             else:
-                features[name] = torch.from_numpy(np.array([vocabulary.get(value, 0) for value in values], dtype=np.int64))
+                indices = np.array([vocabulary.get(value, 0) for value in values], dtype=np.int64)
+                features[name] = torch.from_numpy(indices)
         return features
 
     def decode(self, features: Features) -> pd.DataFrame:
-        """The values behind the indices, a column per field that `features` holds: None for a default, lists for bags."""
+        """The values behind the indices, a column per field that `features` holds: None for a
+        default, lists for bags.
+        """
         columns = {}
-        for name, vocabulary in self.vocabularies.items():
-            if name in features:
-                values = [None, *vocabulary]
-                rows = features[name].tolist()
-                columns[name] = [[values[i] for i in row if i] for row in rows] if name in self.bags else [values[i] for i in rows]
-        return pd.DataFrame(columns, dtype=object)
+        for name in self.vocabularies.keys() & features.keys():
+            values, rows = [None, *self.vocabularies[name]], features[name].tolist()
+            if name in self.bags:
+                columns[name] = [[values[i] for i in row if i] for row in rows]
+            else:
+                columns[name] = [values[i] for i in rows]
+        order = [name for name in self.vocabularies if name in columns]
+        return pd.DataFrame(columns, columns=order, dtype=object)
 
     def _column(self, table: pd.DataFrame, name: str) -> list:
         return (table.index if name == self.id else table[name]).tolist()
 
 
-class ForgettingCounts:
+class DecayedCounts:
     """How often each item was bought lately: counts that halve every `half_lives` days.
 
-    Streams: `add` a batch's items, ask `at` any later time. One of the half-lives is the estimate of q in the logQ
-    correction (Yi et al., 2019, section 4, estimate q from a stream too); the others are inputs of the item tower.
-
-    What was added stands in a list until `settle` adds it up: adding and asking cost what the batch names, settling
-    costs a pass over all items. A full update settles, an incremental one does not.
+    Streams: `add` a batch's items, ask `at` any later time. One of the half-lives is the estimate
+    of q in the logQ correction (Yi et al., 2019, section 4, estimate q from a stream too); the
+    others are inputs of the item tower. What was added stands in a list until `flush` adds it up:
+    adding and asking cost what the batch names, flushing costs a pass over all items. A full update
+    flushes, an incremental one does not.
     """
 
     def __init__(self, half_lives: tuple[float, ...]) -> None:
         self.half_lives = torch.tensor(half_lives, dtype=torch.float64)  # [h] days
-        self.settled = torch.zeros(1, len(half_lives), dtype=torch.float64)  # [size, h] counts at `time`
+        self.settled = torch.zeros(1, len(half_lives), dtype=torch.float64)  # [size, h]
         self.sum = torch.zeros(len(half_lives), dtype=torch.float64)  # [h] of all of them
-        self.time: pd.Timestamp | None = None  # of the latest `add` or `settle`
-        self.settled_at: pd.Timestamp | None = None
+        self.time: pd.Timestamp | None = None  # of the latest `add` or `flush`
+        self.flushed: pd.Timestamp | None = None  # when `settled` and `sum` were as they are
         self.added: list[tuple[torch.Tensor, pd.Timestamp]] = []
 
-    def __copy__(self) -> ForgettingCounts:
-        twin = object.__new__(ForgettingCounts)
-        twin.__dict__ = self.__dict__ | {"added": list(self.added)}  # `settled` is shared: it is replaced, never written
+    def __copy__(self) -> DecayedCounts:
+        twin = object.__new__(DecayedCounts)
+        twin.__dict__ = self.__dict__ | {"added": list(self.added)}  # tensors are never written to
         return twin
 
+    def state_dict(self) -> dict:
+        """The counts as plain values; raises ValueError if something was added since `flush`."""
+        if self.added:
+            raise ValueError("some counts are not added up yet; call flush(time, size) first.")
+        time = self.time and self.time.isoformat()
+        half_lives = tuple(self.half_lives.tolist())
+        return {"half_lives": half_lives, "settled": self.settled, "sum": self.sum, "time": time}
+
+    @classmethod
+    def from_state_dict(cls, contents: dict) -> DecayedCounts:
+        """The counts whose `state_dict` this is."""
+        counts = cls(contents["half_lives"])
+        counts.settled, counts.sum = contents["settled"], contents["sum"]
+        counts.time = counts.flushed = contents["time"] and pd.Timestamp(contents["time"])
+        return counts
+
     def at(self, time: pd.Timestamp, indices: torch.Tensor) -> torch.Tensor:
-        """[n, h] counts of the items with these indices [n] as they stand at `time`; an index never added counts 0.
+        """[n, h] counts of the items with these indices [n] as they stand at `time`; an index never
+        added counts 0.
 
         Raises ValueError for a time before the latest `add`: counts forget, and cannot go back.
         """
         self._check(time)
         counts = torch.zeros(len(indices), len(self.half_lives), dtype=torch.float64)
         known = indices < len(self.settled)
-        counts[known] = self.settled[indices[known]] * self._decay(self.settled_at, time)
+        counts[known] = self.settled[indices[known]] * self._decay(self.flushed, time)
         if self.added:
             asked, rows = indices.unique(return_inverse=True)
             recent = torch.zeros(len(asked), len(self.half_lives), dtype=torch.float64)
             for ids, when in self.added:
                 place = torch.searchsorted(asked, ids).clamp(max=len(asked) - 1)
-                recent.index_add_(0, place, (asked[place] == ids)[:, None] * self._decay(when, time))
+                counted = (asked[place] == ids)[:, None] * self._decay(when, time)
+                recent.index_add_(0, place, counted)
             counts += recent[rows]
         return counts
 
@@ -173,7 +191,7 @@ class ForgettingCounts:
         """[h] the counts of all items together at `time`."""
         self._check(time)
         recent = [len(ids) * self._decay(when, time) for ids, when in self.added]
-        return self.sum * self._decay(self.settled_at, time) + sum(recent)
+        return self.sum * self._decay(self.flushed, time) + sum(recent)
 
     def add(self, indices: torch.Tensor, time: pd.Timestamp) -> None:
         """Count each of `indices` [n] once at `time`."""
@@ -181,131 +199,176 @@ class ForgettingCounts:
         self.added.append((indices, time))
         self.time = time
 
-    def settle(self, time: pd.Timestamp, size: int) -> None:
-        """Add up all that was added, as it stands at `time`, for the items with an index below `size`."""
+    def flush(self, time: pd.Timestamp, size: int) -> None:
+        """Add up all that was added, as it stands at `time`, for the items with an index below
+        `size`.
+        """
         self.settled, self.sum = self.at(time, torch.arange(size)), self.total(time)
-        self.time = self.settled_at = time
+        self.time = self.flushed = time
         self.added = []
 
     def _decay(self, since: pd.Timestamp | None, time: pd.Timestamp) -> torch.Tensor:
-        return 0.5 ** ((time - since) / DAY / self.half_lives) if since is not None else torch.ones_like(self.half_lives)
+        if since is None:
+            return torch.ones_like(self.half_lives)
+        return 0.5 ** ((time - since) / DAY / self.half_lives)
 
     def _check(self, time: pd.Timestamp) -> None:
         if self.time is not None and time < self.time:
-            raise ValueError(f"the counts stand at {self.time:%Y-%m-%d %H:%M}; they can't go back to {time:%Y-%m-%d %H:%M}.")
+            raise ValueError(
+                f"the counts stand at {self.time:%Y-%m-%d %H:%M}; they can't go back to "
+                f"{time:%Y-%m-%d %H:%M}."
+            )
 
 
 class FeatureStore:
-    """Everything between the raw log and the towers: vocabularies, purchase counts, histories.
+    """Everything between the raw log and the towers: vocabularies, decayed counts, histories.
 
-    The same methods serve training and nomination, so that the model meets online what it met in training.
+    The same methods serve training and nomination, so that the model meets online what it met in
+    training.
 
-    - `half_lives`: in days; the first is for q, the others make the item tower's `statistics`.
+    - `counts`: the first half-life is for q, the others make the item tower's popularity features.
     - `history`: how many of a user's latest purchases make the bag.
     """
 
-    def __init__(self, items: Encoder, users: Encoder, half_lives: tuple[float, ...], history: int) -> None:
-        self.items, self.users = items, users
-        self.counts = ForgettingCounts(half_lives)
-        self.history = history
+    def __init__(self, items: Encoder, users: Encoder, counts: DecayedCounts, history: int) -> None:
+        self.items, self.users, self.counts, self.history = items, users, counts, history
+
+    @classmethod
+    def of(cls, log: EventLog, half_lives: tuple[float, ...], history: int) -> FeatureStore:
+        """A store that knows the names of the log's fields and none of its values."""
+        return cls(Encoder(log.items), Encoder(log.users), DecayedCounts(half_lives), history)
+
+    def state_dict(self) -> dict:
+        """All that the store knows, as plain values that can be written to a file."""
+        parts = {"items": self.items, "users": self.users, "counts": self.counts}
+        return {name: part.state_dict() for name, part in parts.items()} | {"history": self.history}
+
+    @classmethod
+    def from_state_dict(cls, contents: dict) -> FeatureStore:
+        """The store whose `state_dict` this is."""
+        items, users = (Encoder.from_state_dict(contents[name]) for name in ("items", "users"))
+        counts = DecayedCounts.from_state_dict(contents["counts"])
+        return cls(items, users, counts, contents["history"])
 
     def fork(self) -> FeatureStore:
-        """A store that shares all that this one knows, and can learn IDs and count events without changing it."""
-        twin = copy.copy(self)
-        twin.items, twin.users, twin.counts = self.items.fork(), self.users.fork(), copy.copy(self.counts)
-        return twin
+        """A store that shares all that this one knows, and can learn IDs and count events without
+        changing it.
+        """
+        items, users = self.items.fork(), self.users.fork()
+        return FeatureStore(items, users, copy.copy(self.counts), self.history)
 
     def learn(self, log: EventLog, rows: slice, ids_only: bool = False) -> None:
-        """Let the vocabularies (or those of the two IDs only) grow by the items and users of these event rows."""
-        self.items.learn(log.items.iloc[first_seen(log.item_codes[rows])], ids_only)
-        self.users.learn(log.users.iloc[first_seen(log.user_codes[rows])], ids_only)
+        """Let the vocabularies (or those of the two IDs only) grow by the items and users of these
+        event rows.
+        """
+        self.items.learn(log.items.iloc[pd.unique(log.item_rows[rows])], ids_only)
+        self.users.learn(log.users.iloc[pd.unique(log.user_rows[rows])], ids_only)
 
     def count(self, log: EventLog, rows: slice, time: pd.Timestamp) -> None:
-        """Add the items of these event rows to the purchase counts."""
-        self.counts.add(self.item_ids(log, log.item_codes[rows]), time)
+        """Add the items of these event rows to the decayed counts."""
+        self.counts.add(self.item_indices(log, log.item_rows[rows]), time)
 
-    def item_ids(self, log: EventLog, items: np.ndarray) -> torch.Tensor:
-        """Item indices (0: not learned yet) of item codes of any shape; code −1 is no item, 0."""
+    def item_indices(self, log: EventLog, items: np.ndarray) -> torch.Tensor:
+        """ID indices (0: not learned yet) of items (rows) of any shape; row −1 is no item, 0."""
         known = self.items.vocabularies[self.items.id]
-        codes, inverse = np.unique(items, return_inverse=True)
-        ids = [known.get(item, 0) for item in log.items.index[codes].tolist()]
-        ids = torch.tensor(ids, dtype=torch.long).masked_fill(torch.from_numpy(codes < 0), 0)
-        return ids[torch.from_numpy(inverse.reshape(items.shape))]
+        rows, inverse = np.unique(items, return_inverse=True)
+        indices = [known.get(item, 0) for item in log.items.index[rows].tolist()]
+        indices = torch.tensor(indices, dtype=torch.long)
+        indices = indices.masked_fill(torch.from_numpy(rows < 0), 0)
+        return indices[torch.from_numpy(inverse.reshape(items.shape))]
 
     def item_features(self, log: EventLog, items: np.ndarray, time: pd.Timestamp) -> Features:
-        """Features of m items (codes) as they stand at `time`: index fields, and `statistics`, [m, h − 1] log(1 + count)."""
+        """Features of m items (rows) as they stand at `time`: every field, and `popularity`,
+        [m, h − 1] log(1 + count).
+        """
         features = self.items.encode(log.items.iloc[items])
         counts = self.counts.at(time, features[self.items.id])[:, 1:]
-        return features | ({"statistics": counts.log1p().float()} if counts.shape[1] else {})
+        return features | ({"popularity": counts.log1p().float()} if counts.shape[1] else {})
 
     def user_features(self, log: EventLog, users: np.ndarray, before: int) -> Features:
-        """Features of n users (codes; −1 is a new user, all default) from the event rows < `before` alone.
+        """Features of n users (rows; −1 is a new user, all default) from the event rows < `before`
+        alone.
 
-        A history that contains the day itself contains the answer: pass the day's first row as `before`.
+        A history that contains the day itself contains the answer: pass the day's first row.
         """
         return self.features_of(log, users, [log.bought(user, before) for user in users])
 
     def features_of(self, log: EventLog, users: np.ndarray, bought: list[np.ndarray]) -> Features:
-        """Features of n users (codes; −1 is a new user) who have bought these items (n arrays of codes, the latest last)."""
+        """Features of n users (rows; −1 is a new user) who have bought these items (n arrays of
+        rows, the latest last).
+        """
         bags = np.full((len(users), self.history), -1)
-        for bag, codes in zip(bags, bought, strict=True):
-            latest = codes[::-1][: self.history]
+        for bag, items in zip(bags, bought, strict=True):
+            latest = items[::-1][: self.history]
             bag[: len(latest)] = latest
         known = torch.from_numpy(users >= 0)
         features = self.users.encode(log.users.iloc[users])
-        return {name: keep_rows(values, known) for name, values in features.items()} | {"history": self.item_ids(log, bags)}
+        features = {name: keep_rows(values, known) for name, values in features.items()}
+        return features | {"history": self.item_indices(log, bags)}
 
     def log_q(self, ids: torch.Tensor, time: pd.Timestamp) -> torch.Tensor:
-        """[n] log of each item's share of the recent events."""
+        """[n] log of each item's share of the recent events, by item index [n]."""
         return (self.counts.at(time, ids)[:, 0] / self.counts.total(time)[0]).log().float()
 
 
-def take(features: Features, rows: torch.Tensor) -> Features:
+def index_rows(features: Features, rows: torch.Tensor) -> Features:
     """The given rows of every field."""
     return {name: values[rows] for name, values in features.items()}
 
 
-def stack(parts: list[Features]) -> Features:
-    """The rows of all parts, one after the other, in the fields of the first; bags are made as wide as the widest."""
-    stacked = {}
+def concat_features(parts: list[Features]) -> Features:
+    """The rows of all parts, one after the other, in the fields of the first; bags are made as wide
+    as the widest.
+    """
+    joined = {}
     for name in parts[0]:
         values = [part[name] for part in parts]
         if values[0].dim() > 1:
             width = max(value.shape[1] for value in values)
             values = [functional.pad(value, (0, width - value.shape[1])) for value in values]
-        stacked[name] = torch.cat(values)
-    return stacked
+        joined[name] = torch.cat(values)
+    return joined
 
 
 def drop_fields(features: Features, share: float, generator: torch.Generator) -> Features:
-    """Each field of each row set to its default with chance `share`, so that training meets every default.
+    """Each field of each row set to its default with chance `share` (field dropout), so that
+    training meets every default.
 
-    Without it nothing would ever train the default of a field that is always known, such as the ID.
+    Without it nothing would ever train the default of a field that is always known, as the ID is.
     """
     dropped = {}
     for name, values in features.items():
         keep = torch.rand(len(values), generator=generator) >= share  # [n]
-        dropped[name] = values if name == "statistics" else keep_rows(values, keep.to(values.device))
+        dropped[name] = (
+            values if name == "popularity" else keep_rows(values, keep.to(values.device))
+        )
     return dropped
 
 
-def as_new_items(features: Features, id_name: str, share: float, generator: torch.Generator) -> Features:
-    """Items with chance `share` as if they were new: the ID its default, the purchase counts 0; what they are stays.
+def as_new_items(
+    features: Features, id_name: str, share: float, generator: torch.Generator
+) -> Features:
+    """Items with chance `share` as if they were new (cold-start dropout): the ID its default, the
+    popularity features 0; what they are stays.
 
-    So the main loss meets the default ID among positives and negatives alike, and learns how much a new item is
-    worth (Volkovs et al., 2017, train for cold start like this).
+    So the main loss meets the default ID among positives and negatives alike, and learns how much a
+    new item is worth (Volkovs et al., 2017, train for cold start like this).
     """
     keep = torch.rand(len(features[id_name]), generator=generator) >= share  # [n]
     keep = keep.to(features[id_name].device)
-    new = {name: keep_rows(features[name], keep) for name in (id_name, "statistics") if name in features}
-    return features | new
+    names = [name for name in (id_name, "popularity") if name in features]
+    return features | {name: keep_rows(features[name], keep) for name in names}
 
 
-def growing_histories(history: torch.Tensor, rows: torch.Tensor, ids: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """[n, L] histories of a day's n events, each as if the user's visit were taken item by item, in random order.
+def session_prefix_histories(
+    history: torch.Tensor, rows: torch.Tensor, ids: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    """[n, L] histories of a day's n events, each as if the user's visit were taken item by item, in
+    random order.
 
-    The event's history is what the user had that morning and the items of the visit that came before it, the latest
-    first; never the item itself. That is what the user tower meets online, in the middle of a visit.
+    The event's history is what the user had that morning and the items of the visit that came
+    before it, the latest first; never the item itself. That is what the user tower meets online, in
+    the middle of a visit.
 
     - `history`: [users, L] item indices that morning, the latest first, then 0.
     - `rows`: [n] the event's user, a row of `history`; `ids`: [n] the event's item index.
@@ -313,8 +376,9 @@ def growing_histories(history: torch.Tensor, rows: torch.Tensor, ids: torch.Tens
     users, length = history.shape
     order = torch.randperm(len(ids), generator=generator)
     owners, by_user = rows[order].sort(stable=True)
+    starts = torch.searchsorted(owners, torch.arange(users))
     position = torch.empty_like(ids)  # [n] of the event within its visit
-    position[order[by_user]] = torch.arange(len(ids)) - torch.searchsorted(owners, torch.arange(users))[owners]
+    position[order[by_user]] = torch.arange(len(ids)) - starts[owners]
     timeline = torch.zeros(users, length + int(position.max()) + 1, dtype=ids.dtype)  # oldest first
     timeline[:, :length] = history.flip(1)
     timeline[rows, length + position] = ids
@@ -326,11 +390,6 @@ def keep_rows(values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     return values * (keep if values.dim() == 1 else keep[:, None])
 
 
-def first_seen(codes: np.ndarray) -> np.ndarray:
-    """Each code once, in order of first appearance."""
-    return pd.unique(codes)
-
-
 def _is_list(value: object) -> bool:
     return isinstance(value, (list, tuple, set, np.ndarray))
 
@@ -339,16 +398,17 @@ def _is_missing(value: object) -> bool:
     return value is None or value is pd.NA or value != value
 
 
-def _as_list(value: object) -> list:
-    return sorted(value, key=str) if isinstance(value, set) else list(value) if _is_list(value) else []
-
-
-def _flatten(values: list) -> list:
-    return [v for value in values for v in _as_list(value)]
+def _as_list(name: str, value: object) -> list:
+    if _is_list(value):
+        return sorted(value, key=str) if isinstance(value, set) else list(value)
+    if not _is_missing(value):
+        raise ValueError(f"field '{name}' holds lists, and {value!r} is none; make a list of it.")
+    return []
 
 
 def _pad(bags: list[list[int]]) -> torch.Tensor:
     lengths = np.array([len(bag) for bag in bags], dtype=np.int64)
     padded = np.zeros((len(bags), max(lengths.max(initial=0), 1)), dtype=np.int64)
-    padded[np.arange(padded.shape[1]) < lengths[:, None]] = [index for bag in bags for index in bag]
+    filled = np.arange(padded.shape[1]) < lengths[:, None]
+    padded[filled] = [index for bag in bags for index in bag]
     return torch.from_numpy(padded)

@@ -1,4 +1,6 @@
-"""Every figure of the course: one function each, in colours that survive colour blindness and greyscale."""
+"""Every figure of the course: one function each, in colours that survive colour blindness and
+greyscale.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from matplotlib.patches import FancyBboxPatch
 
 from course_lib.log import EventLog
 
-BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"  # Okabe and Ito, 2008
+BLUE, ORANGE, GREEN, RED, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#777777",
+)  # Okabe and Ito, 2008
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -30,11 +38,19 @@ def show(figure: Figure, alt: str) -> None:
     """Display the figure as a PNG with `alt` as its text for readers who cannot see it."""
     png = io.BytesIO()
     figure.savefig(png, format="png", bbox_inches="tight")
-    display({"image/png": png.getvalue(), "text/plain": alt}, metadata={"image/png": {"alt": alt}}, raw=True)
+    display(
+        {"image/png": png.getvalue(), "text/plain": alt},
+        metadata={"image/png": {"alt": alt}},
+        raw=True,
+    )
 
 
-def panels(columns: int = 1, height: float = 3.2, width: float = 9.0, rows: int = 1, **options) -> tuple[Figure, np.ndarray]:
-    """An empty figure with `columns` axes side by side, in as many `rows`, without pyplot's global state; all axes in one array."""
+def panels(
+    columns: int = 1, height: float = 3.2, width: float = 9.0, rows: int = 1, **options
+) -> tuple[Figure, np.ndarray]:
+    """An empty figure with `columns` axes side by side, in as many `rows`, without pyplot's global
+    state; all axes in one array.
+    """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         return figure, figure.subplots(rows, columns, squeeze=False, **options).ravel()
@@ -53,7 +69,17 @@ def pipeline() -> Figure:
         (80, 12, "NOMINATIONS\nthe k items that point\nwhere the user points", GREEN),
     ]
     for x, y, text, colour in boxes:
-        axes.add_patch(FancyBboxPatch((x, y), 20, 10, boxstyle="round,pad=0.3", facecolor=colour, alpha=0.18, edgecolor=colour))
+        axes.add_patch(
+            FancyBboxPatch(
+                (x, y),
+                20,
+                10,
+                boxstyle="round,pad=0.3",
+                facecolor=colour,
+                alpha=0.18,
+                edgecolor=colour,
+            )
+        )
         axes.text(x + 10, y + 5, text, ha="center", va="center", fontsize=9)
     arrows = [
         ((20.6, 19), (25.5, 27), "every night", (18, 25.5)),
@@ -63,7 +89,9 @@ def pipeline() -> Figure:
         ((74.6, 17), (79.5, 17), "the k\nnearest", (77, 18.5)),
     ]
     for start, end, text, place in arrows:
-        axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "lw": 1.4, "color": "#333333"})
+        axes.annotate(
+            "", end, start, arrowprops={"arrowstyle": "->", "lw": 1.4, "color": "#333333"}
+        )
         axes.text(*place, text, fontsize=8.5, ha="center", style="italic")
     return figure
 
@@ -74,21 +102,38 @@ def head_effect(times_bought: np.ndarray) -> Figure:
     rank = np.arange(1, len(counts) + 1)
     figure, (left, right) = panels(2)
     left.plot(rank, counts, color=BLUE, lw=2)
-    left.set(xscale="log", yscale="log", xlabel="item, by rank", ylabel="buyers of the item", title="Buyers per item, by rank")
+    left.set(
+        xscale="log",
+        yscale="log",
+        xlabel="item, by rank",
+        ylabel="buyers of the item",
+        title="Buyers per item, by rank",
+    )
     right.plot(100 * rank / len(rank), 100 * counts.cumsum() / counts.sum(), color=BLUE, lw=2)
     right.plot([0, 100], [0, 100], color=GREY, ls="--", lw=1, label="if all were alike")
-    right.set(xlabel="top items (% of catalogue)", ylabel="share of events (%)", title="What the top items take")
+    right.set(
+        xlabel="top items (% of catalogue)",
+        ylabel="share of events (%)",
+        title="What the top items take",
+    )
     right.legend(frameon=False)
     return figure
 
 
 def hours_against_day(observed: np.ndarray, shuffled: np.ndarray) -> Figure:
-    """How far an hour's goods are from its day's, and how far a random hour of the same size would be."""
+    """How far an hour's goods are from its day's, and how far a random hour of the same size would
+    be.
+    """
     figure, (axes,) = panels(height=3)
     bins = np.linspace(0, 1, 41)
-    axes.hist(shuffled, bins, color=GREY, alpha=0.55, label="same size, drawn at random from the day")
+    axes.hist(
+        shuffled, bins, color=GREY, alpha=0.55, label="same size, drawn at random from the day"
+    )
     axes.hist(observed, bins, histtype="step", lw=2, color=RED, label="a real hour")
-    axes.set(xlabel="distance from the whole day's mix of goods (total variation: 0 same, 1 disjoint)", ylabel="hours")
+    axes.set(
+        xlabel="distance from the whole day's mix of goods (total variation: 0 same, 1 disjoint)",
+        ylabel="hours",
+    )
     axes.set_title("An hour is not a small day")
     axes.legend(frameon=False)
     return figure
@@ -101,7 +146,11 @@ def newcomers(log: EventLog, start: str) -> Figure:
         first = log.events.drop_duplicates(column)
         weekly = first[first["time"] >= start].resample("W", on="time").size()
         ax.bar(weekly.index, weekly, width=5, color=colour)
-        ax.set(ylabel=f"{column}s seen for the first time", xlabel="week", title=f"New {column}s every week")
+        ax.set(
+            ylabel=f"{column}s seen for the first time",
+            xlabel="week",
+            title=f"New {column}s every week",
+        )
         ax.xaxis.set_major_locator(MonthLocator(interval=2))
         ax.tick_params(axis="x", rotation=30)
     return figure
@@ -110,7 +159,9 @@ def newcomers(log: EventLog, start: str) -> Figure:
 def curves(lines: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str) -> Figure:
     """A few labelled lines over their own positions, each with its own dash pattern."""
     figure, (axes,) = panels(height=3)
-    styles = zip(lines.items(), (BLUE, ORANGE, GREEN, RED, GREY), ("-", "--", "-.", ":", "-"), strict=False)
+    styles = zip(
+        lines.items(), (BLUE, ORANGE, GREEN, RED, GREY), ("-", "--", "-.", ":", "-"), strict=False
+    )
     for (name, values), colour, dashes in styles:
         axes.plot(np.arange(1, len(values) + 1), values, color=colour, ls=dashes, lw=2, label=name)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
@@ -126,7 +177,14 @@ def heat(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> Figure:
     finite = values[np.isfinite(values)]
     middle = (finite.min() + finite.max()) / 2
     for (i, j), value in np.ndenumerate(values):
-        axes.text(j, i, f"{value:.2f}", ha="center", va="center", color="white" if value < middle else "black")
+        axes.text(
+            j,
+            i,
+            f"{value:.2f}",
+            ha="center",
+            va="center",
+            color="white" if value < middle else "black",
+        )
     axes.set_xticks(range(table.shape[1]), table.columns)
     axes.set_yticks(range(len(table)), table.index)
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
@@ -149,15 +207,27 @@ def arms(table: pd.DataFrame, column: str, title: str) -> Figure:
 
 
 def slices(
-    table: pd.DataFrame, title: str, ylabel: str = "R@100", xlabel: str = "how often the item had been bought before that day"
+    table: pd.DataFrame,
+    title: str,
+    ylabel: str = "R@100",
+    xlabel: str = "how often the item had been bought before that day",
 ) -> Figure:
-    """R@100, or something else, by slice: one group of bars per slice, one bar per arm; `table` is arms × slices."""
+    """R@100, or something else, by slice: one group of bars per slice, one bar per arm; `table` is
+    arms × slices.
+    """
     figure, (axes,) = panels(height=3)
     width = 0.8 / len(table)
-    looks = zip(table.iterrows(), (BLUE, ORANGE, GREEN, RED, GREY), ("", "//", "..", "xx", "\\\\"), strict=False)
+    looks = zip(
+        table.iterrows(),
+        (BLUE, ORANGE, GREEN, RED, GREY),
+        ("", "//", "..", "xx", "\\\\"),
+        strict=False,
+    )
     for row, ((name, values), colour, hatch) in enumerate(looks):
         where = np.arange(len(values)) + (row - (len(table) - 1) / 2) * width
-        axes.bar(where, values, width * 0.92, color=colour, hatch=hatch, edgecolor="white", label=name)
+        axes.bar(
+            where, values, width * 0.92, color=colour, hatch=hatch, edgecolor="white", label=name
+        )
     axes.set_xticks(range(table.shape[1]), table.columns)
     axes.set(ylabel=ylabel, xlabel=xlabel, title=title)
     axes.legend(frameon=False)
@@ -165,18 +235,26 @@ def slices(
 
 
 def paths(values: dict[str, np.ndarray], left: str, right: str, xlabel: str) -> Figure:
-    """Two quantities, [n + 1, 2] for each name, side by side, over the number of purchases from 0 to n."""
+    """Two quantities, [n + 1, 2] for each name, side by side, over the number of purchases from 0
+    to n.
+    """
     figure, axes = panels(2, height=2.8)
     for ax, column, title in zip(axes, (0, 1), (left, right), strict=True):
-        for (name, steps), colour, line in zip(values.items(), (BLUE, ORANGE), ("o-", "s--"), strict=True):
+        for (name, steps), colour, line in zip(
+            values.items(), (BLUE, ORANGE), ("o-", "s--"), strict=True
+        ):
             ax.plot(np.arange(len(steps)), steps[:, column], line, color=colour, label=name)
         ax.set(xlabel=xlabel, title=title)
     axes[0].legend(frameon=False)
     return figure
 
 
-def lines(sheets: dict[str, dict[str, np.ndarray]], x: np.ndarray, xlabel: str, ylabel: str) -> Figure:
-    """One panel per sheet, all axes logarithmic, labelled lines over `x`, each with its own dash pattern."""
+def lines(
+    sheets: dict[str, dict[str, np.ndarray]], x: np.ndarray, xlabel: str, ylabel: str
+) -> Figure:
+    """One panel per sheet, all axes logarithmic, labelled lines over `x`, each with its own dash
+    pattern.
+    """
     figure, axes = panels(len(sheets), height=3.2, sharex=True)
     for ax, (title, named) in zip(axes, sheets.items(), strict=True):
         looks = zip(named.items(), (RED, BLUE, GREEN, ORANGE), ("-", "--", "-.", ":"), strict=False)
@@ -188,11 +266,19 @@ def lines(sheets: dict[str, dict[str, np.ndarray]], x: np.ndarray, xlabel: str, 
     return figure
 
 
-def circle(degrees: np.ndarray, query: float, groups: np.ndarray, found: list[int], title: str, arrows: list = ()) -> Figure:
+def circle(
+    degrees: np.ndarray,
+    query: float,
+    groups: np.ndarray,
+    found: list[int],
+    title: str,
+    arrows: list = (),
+) -> Figure:
     """Unit vectors of two entries on their circle.
 
     - `degrees`: [m] where they point; `query`: where the query points.
-    - `groups`: [m] 0, 1 or 2: each has a colour and a marker; `found`: those with a ring around them.
+    - `groups`: [m] 0, 1 or 2: each has a colour and a marker; `found`: those with a ring around
+      them.
     - `arrows`: pairs (from, to) of a walk.
     """
     figure, (axes,) = panels(height=3.9, width=4.6)
@@ -208,7 +294,14 @@ def circle(degrees: np.ndarray, query: float, groups: np.ndarray, found: list[in
     for number, (x, y) in enumerate(where):
         axes.text(1.17 * x, 1.17 * y, number, ha="center", va="center", fontsize=9)
     for start, end in arrows:
-        bow = {"arrowstyle": "->", "color": "#333333", "lw": 1.5, "connectionstyle": "arc3,rad=0.25", "shrinkA": 6, "shrinkB": 6}
+        bow = {
+            "arrowstyle": "->",
+            "color": "#333333",
+            "lw": 1.5,
+            "connectionstyle": "arc3,rad=0.25",
+            "shrinkA": 6,
+            "shrinkB": 6,
+        }
         axes.annotate("", where[end], where[start], arrowprops=bow)
     axes.set(aspect="equal", title=title, xlim=(-1.3, 1.3), ylim=(-1.3, 1.3))
     axes.axis("off")
@@ -216,9 +309,11 @@ def circle(degrees: np.ndarray, query: float, groups: np.ndarray, found: list[in
 
 
 def dials(table: pd.DataFrame, chosen: int | None = None) -> Figure:
-    """Recall over vectors compared: left IVF with a dot per nprobe, right HNSW with a line per M and a dot per efSearch.
+    """Recall over vectors compared: left IVF with a dot per nprobe, right HNSW with a line per M
+    and a dot per efSearch.
 
-    - `table`: `index` ("ivf" or "hnsw"), `M`, `value` (nprobe or efSearch), `recall`, `compared` (share of the vectors).
+    - `table`: `index` ("ivf" or "hnsw"), `M`, `value` (nprobe or efSearch), `recall`, `compared`
+      (share of the vectors).
     - `chosen`: a row of it, to be ringed.
     """
     figure, axes = panels(2, height=3.4, sharey=True, sharex=True)
@@ -226,11 +321,24 @@ def dials(table: pd.DataFrame, chosen: int | None = None) -> Figure:
     for ax, kind, name in zip(axes, ("ivf", "hnsw"), ("nprobe", "efSearch"), strict=True):
         for M, part in table[table["index"] == kind].groupby("M", dropna=False):
             colour, line = next(looks)
-            ax.plot(100 * part["compared"], part["recall"], line, color=colour, ms=5, label=None if np.isnan(M) else f"M = {M:.0f}")
+            ax.plot(
+                100 * part["compared"],
+                part["recall"],
+                line,
+                color=colour,
+                ms=5,
+                label=None if np.isnan(M) else f"M = {M:.0f}",
+            )
         for _, row in part.iterrows():  # of the last line
             place = (100 * row["compared"], row["recall"])
-            ax.annotate(f"{row['value']}", place, xytext=(3, -11), textcoords="offset points", fontsize=8)
-        ax.set(xscale="log", xlabel="vectors compared (% of all, log scale)", title=f"{kind.upper()}: numbers are {name}")
+            ax.annotate(
+                f"{row['value']}", place, xytext=(3, -11), textcoords="offset points", fontsize=8
+            )
+        ax.set(
+            xscale="log",
+            xlabel="vectors compared (% of all, log scale)",
+            title=f"{kind.upper()}: numbers are {name}",
+        )
         ax.set_xticks([2, 5, 10, 20, 50], [2, 5, 10, 20, 50])
         ax.minorticks_off()
     if chosen is not None:
@@ -243,15 +351,29 @@ def dials(table: pd.DataFrame, chosen: int | None = None) -> Figure:
 
 
 def frontier(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
-    """CPU milliseconds per query over recall, a line per index and a dot per setting; a panel for each `vectors` in `titles`."""
+    """CPU milliseconds per query over recall, a line per index and a dot per setting; a panel for
+    each `vectors` in `titles`.
+    """
     figure, axes = panels(len(titles), height=4.2, sharey=True)
     names = list(dict.fromkeys(table["index"]))
-    looks = list(zip((GREY, BLUE, ORANGE, GREEN, RED, "black", "#CC79A7", "#56B4E9"), "*os^Dvph", strict=True))
+    looks = list(
+        zip(
+            (GREY, BLUE, ORANGE, GREEN, RED, "black", "#CC79A7", "#56B4E9"), "*os^Dvph", strict=True
+        )
+    )
     for ax, (data, title) in zip(axes, titles.items(), strict=True):
         for name, part in table[table["vectors"] == data].groupby("index", sort=False):
             colour, marker = looks[names.index(name)]
             size, face = (12, colour) if marker == "*" else (6, "none")
-            ax.plot(part["recall"], part["ms"], marker=marker, color=colour, mfc=face, ms=size, label=name)
+            ax.plot(
+                part["recall"],
+                part["ms"],
+                marker=marker,
+                color=colour,
+                mfc=face,
+                ms=size,
+                label=name,
+            )
         ax.set(yscale="log", xlabel="recall@100", title=title)
     axes[0].set_ylabel("CPU ms per query, one thread")
     axes[0].legend(frameon=False, fontsize=8)
@@ -259,12 +381,19 @@ def frontier(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
 
 
 def losses_by_age(arms: dict[str, list], ages: list[int], title: str) -> Figure:
-    """Mean paired differences with their 95 % intervals over the age in nights; `arms` has a `Difference` per age."""
+    """Mean paired differences with their 95 % intervals over the age in nights; `arms` has a
+    `Difference` per age.
+    """
     figure, (axes,) = panels(height=3.2)
     places = np.arange(len(ages))
-    for (name, found), colour, line, shift in zip(arms.items(), (RED, BLUE), ("s-", "o--"), (0.04, -0.04), strict=False):
+    for (name, found), colour, line, shift in zip(
+        arms.items(), (RED, BLUE), ("s-", "o--"), (0.04, -0.04), strict=False
+    ):
         mean = np.array([difference.mean for difference in found])
-        error = [mean - [difference.low for difference in found], [difference.high for difference in found] - mean]
+        error = [
+            mean - [difference.low for difference in found],
+            [difference.high for difference in found] - mean,
+        ]
         axes.errorbar(places + shift, mean, error, fmt=line, color=colour, capsize=4, label=name)
     axes.axhline(0, color=GREY, lw=1)
     axes.set_xticks(places, ages)
@@ -279,7 +408,15 @@ def stacked(table: pd.DataFrame, xlabel: str, title: str) -> Figure:
     left = np.zeros(len(table))
     looks = zip(table.columns, (BLUE, ORANGE, GREEN, GREY), ("", "//", "..", "xx"), strict=False)
     for column, colour, hatch in looks:
-        axes.barh(table.index, table[column], left=left, color=colour, hatch=hatch, edgecolor="white", label=column)
+        axes.barh(
+            table.index,
+            table[column],
+            left=left,
+            color=colour,
+            hatch=hatch,
+            edgecolor="white",
+            label=column,
+        )
         left += table[column].to_numpy(dtype=float)
     for row, total in enumerate(left):
         axes.text(total, row, f" {total:,.0f}", va="center")
@@ -290,22 +427,42 @@ def stacked(table: pd.DataFrame, xlabel: str, title: str) -> Figure:
 
 
 def vector_map(items: np.ndarray, path: np.ndarray, nominated: np.ndarray) -> Figure:
-    """All item vectors [m, 2] in a plane, the nominated ones among them [k, 2], and the path of the user's vector [n + 1, 2]."""
+    """All item vectors [m, 2] in a plane, the nominated ones among them [k, 2], and the path of the
+    user's vector [n + 1, 2].
+    """
     figure, (axes,) = panels(height=3.6, width=4.6)
     _draw_map(axes, items, path, nominated)
     return figure
 
 
 def before_after(
-    items: np.ndarray, path: np.ndarray, nominated: np.ndarray, before: list[str], after: list[str], titles: tuple[str, str]
+    items: np.ndarray,
+    path: np.ndarray,
+    nominated: np.ndarray,
+    before: list[str],
+    after: list[str],
+    titles: tuple[str, str],
 ) -> Figure:
-    """Left `vector_map`; right the lists of nominations before and after, with a line from each item's old place to its new."""
+    """Left `vector_map`; right the lists of nominations before and after, with a line from each
+    item's old place to its new.
+    """
     figure, (left, right) = panels(2, height=4, width=10.5, width_ratios=(1, 1.5))
     _draw_map(left, items, path, nominated)
-    for x, align, names, title in ((0.42, "right", before, titles[0]), (0.58, "left", after, titles[1])):
+    for x, align, names, title in (
+        (0.42, "right", before, titles[0]),
+        (0.58, "left", after, titles[1]),
+    ):
         right.text(x, -1.2, title, ha=align, weight="bold", fontsize=9)
         for row, name in enumerate(names):
-            right.text(x, row, name, ha=align, va="center", fontsize=7.5, color="black" if name in before else RED)
+            right.text(
+                x,
+                row,
+                name,
+                ha=align,
+                va="center",
+                fontsize=7.5,
+                color="black" if name in before else RED,
+            )
     for row, name in enumerate(before):
         if name in after:
             right.plot([0.43, 0.57], [row, after.index(name)], color=GREY, lw=1)
@@ -325,7 +482,9 @@ def _draw_map(axes, items: np.ndarray, path: np.ndarray, nominated: np.ndarray) 
 
 
 def histograms(values: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str) -> Figure:
-    """Two or three sets of values over the same bins; the first filled, the others as outlines with their own dashes."""
+    """Two or three sets of values over the same bins; the first filled, the others as outlines with
+    their own dashes.
+    """
     figure, (axes,) = panels(height=3)
     bins = np.linspace(min(0, *map(np.min, values.values())), max(map(np.max, values.values())), 41)
     looks = zip(values.items(), (BLUE, RED, "black"), ("-", "--", ":"), strict=False)
@@ -338,7 +497,9 @@ def histograms(values: dict[str, np.ndarray], xlabel: str, ylabel: str, title: s
 
 
 def places(orders: dict[str, np.ndarray]) -> Figure:
-    """Place in the day over place out of the buffer, a panel for each order; `orders` [n]: which event comes first, second, …"""
+    """Place in the day over place out of the buffer, a panel for each order; `orders` [n]: which
+    event comes first, second, …
+    """
     figure, axes = panels(len(orders), height=3.1, sharex=True, sharey=True)
     for ax, (title, order) in zip(axes, orders.items(), strict=True):
         ax.plot(np.arange(len(order)), order, ".", color=BLUE, ms=2, alpha=0.6)
@@ -347,31 +508,54 @@ def places(orders: dict[str, np.ndarray]) -> Figure:
     return figure
 
 
-def moves(plane: np.ndarray, start: np.ndarray, end: np.ndarray, angles: dict[str, np.ndarray]) -> Figure:
-    """Left: all items in a plane [m, 2], and arrows from `start` [t, 2] to `end` [t, 2]; right: by what angle items moved."""
+def moves(
+    plane: np.ndarray, start: np.ndarray, end: np.ndarray, angles: dict[str, np.ndarray]
+) -> Figure:
+    """Left: all items in a plane [m, 2], and arrows from `start` [t, 2] to `end` [t, 2]; right: by
+    what angle items moved.
+    """
     figure, (left, right) = panels(2, height=3.8)
     left.plot(*plane.T, ".", color=GREY, ms=2, alpha=0.4)
-    left.quiver(*start.T, *(end - start).T, angles="xy", scale_units="xy", scale=1, width=0.004, color=RED)
-    left.set(title="All items (grey) in two of 64 dimensions,\nwhere the touched ones went (arrows)")
-    left.set(xticklabels=[], yticklabels=[], xlabel="1st principal axis", ylabel="2nd principal axis")
+    left.quiver(
+        *start.T, *(end - start).T, angles="xy", scale_units="xy", scale=1, width=0.004, color=RED
+    )
+    left.set(
+        title="All items (grey) in two of 64 dimensions,\nwhere the touched ones went (arrows)"
+    )
+    left.set(
+        xticklabels=[], yticklabels=[], xlabel="1st principal axis", ylabel="2nd principal axis"
+    )
     bins = np.linspace(0, max(map(np.max, angles.values())) * 1.02, 31)
     looks = zip(angles.items(), (BLUE, RED, "black"), ("-", "--", ":"), strict=False)
     for row, ((name, values), colour, dashes) in enumerate(looks):
         filled = {"alpha": 0.45} if row == 0 else {"histtype": "step", "lw": 2, "ls": dashes}
         right.hist(values, bins, color=colour, label=f"{name} ({len(values):,})", **filled)
-    right.set(yscale="log", xlabel="angle that the item's vector moved (degrees)", ylabel="items (log scale)", title="By how much")
+    right.set(
+        yscale="log",
+        xlabel="angle that the item's vector moved (degrees)",
+        ylabel="items (log scale)",
+        title="By how much",
+    )
     right.legend(frameon=False, fontsize=8)
     return figure
 
 
 def differences(found: dict[str, object], xlabel: str, title: str) -> Figure:
-    """Mean paired differences with their 95 % intervals, one row each; `found` has a `Difference` by name."""
+    """Mean paired differences with their 95 % intervals, one row each; `found` has a `Difference`
+    by name.
+    """
     figure, (axes,) = panels(height=0.34 * len(found) + 1.1)
     for row, difference in enumerate(found.values()):
         clear = difference.low > 0 or difference.high < 0
         colour = GREY if not clear else BLUE if difference.mean > 0 else RED
         axes.plot([difference.low, difference.high], [row, row], color=colour, lw=2)
-        axes.plot(difference.mean, row, "o" if clear else "s", color=colour, mfc=colour if clear else "white")
+        axes.plot(
+            difference.mean,
+            row,
+            "o" if clear else "s",
+            color=colour,
+            mfc=colour if clear else "white",
+        )
     axes.axvline(0, color=GREY, lw=1)
     axes.set_yticks(range(len(found)), found)
     axes.set(xlabel=xlabel, title=title)
@@ -379,10 +563,17 @@ def differences(found: dict[str, object], xlabel: str, title: str) -> Figure:
     return figure
 
 
-def over(x: np.ndarray, values: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str) -> Figure:
+def over(
+    x: np.ndarray, values: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str
+) -> Figure:
     """A few labelled lines over the same positions, with markers."""
     figure, (axes,) = panels(height=3)
-    looks = zip(values.items(), (BLUE, ORANGE, GREEN, RED, GREY), ("o-", "s--", "^-.", "v:", "x-"), strict=False)
+    looks = zip(
+        values.items(),
+        (BLUE, ORANGE, GREEN, RED, GREY),
+        ("o-", "s--", "^-.", "v:", "x-"),
+        strict=False,
+    )
     for (name, line), colour, look in looks:
         axes.plot(x, line, look, color=colour, ms=5, label=name)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
@@ -391,7 +582,9 @@ def over(x: np.ndarray, values: dict[str, np.ndarray], xlabel: str, ylabel: str,
 
 
 def views_map(plane: np.ndarray, vectors: np.ndarray) -> Figure:
-    """All items [m, 2] in grey; arrows from the whole item to its two views, `vectors` [3, 2]: whole, first, second."""
+    """All items [m, 2] in grey; arrows from the whole item to its two views, `vectors` [3, 2]:
+    whole, first, second.
+    """
     figure, (axes,) = panels(height=3.8, width=5.0)
     axes.plot(*plane.T, ".", color=GREY, ms=2, alpha=0.4)
     _views(axes, vectors)
@@ -416,7 +609,9 @@ def views_of(plane: np.ndarray, items: dict[str, np.ndarray], title: str) -> Fig
 def _views(axes, vectors: np.ndarray) -> None:
     whole = vectors[0]
     axes.plot(*whole, "*", color="black", ms=11, label="whole item")
-    for place, colour, marker, name in zip(vectors[1:], (BLUE, RED), "os", ("first view", "second view"), strict=True):
+    for place, colour, marker, name in zip(
+        vectors[1:], (BLUE, RED), "os", ("first view", "second view"), strict=True
+    ):
         axes.annotate("", place, whole, arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.4})
         axes.plot(*place, marker, color=colour, ms=7, label=name)
 
@@ -430,11 +625,20 @@ def bars(values: pd.Series, xlabel: str, ylabel: str, title: str) -> Figure:
     return figure
 
 
-def multiples(sheets: dict[str, dict[str, np.ndarray]], x: list, xlabel: str, base: dict[str, float]) -> Figure:
-    """Small multiples, two to a row: a panel per sheet, a line per name over a few values of x; `base` is a dotted level."""
+def multiples(
+    sheets: dict[str, dict[str, np.ndarray]], x: list, xlabel: str, base: dict[str, float]
+) -> Figure:
+    """Small multiples, two to a row: a panel per sheet, a line per name over a few values of x;
+    `base` is a dotted level.
+    """
     figure, axes = panels(2, height=1.3 * len(sheets) + 0.6, rows=-(-len(sheets) // 2))
     for ax, (title, named) in zip(axes, sheets.items(), strict=False):
-        looks = zip(named.items(), (BLUE, ORANGE, GREEN, RED, GREY), ("o-", "s--", "^-.", "d:", "v-"), strict=False)
+        looks = zip(
+            named.items(),
+            (BLUE, ORANGE, GREEN, RED, GREY),
+            ("o-", "s--", "^-.", "d:", "v-"),
+            strict=False,
+        )
         for (name, values), colour, line in looks:
             ax.plot(range(len(x)), values, line, color=colour, ms=5, label=name)
         ax.axhline(base[title], color="black", lw=1, ls=(0, (1, 2)))
@@ -445,13 +649,21 @@ def multiples(sheets: dict[str, dict[str, np.ndarray]], x: list, xlabel: str, ba
 
 
 def gains(sheets: dict[str, dict[str, list]], x: list, xlabel: str, ylabel: str) -> Figure:
-    """Paired differences over a dial: a panel per sheet, a line per name, each `Difference` with its 95 % interval."""
+    """Paired differences over a dial: a panel per sheet, a line per name, each `Difference` with
+    its 95 % interval.
+    """
     figure, axes = panels(len(sheets), height=4.1)
     for ax, (title, named) in zip(axes, sheets.items(), strict=True):
         looks = list(
-            zip((BLUE, ORANGE, GREEN, RED, GREY, "black", "#CC79A7"), ("o-", "s--", "^-.", "d:", "v-", "P--", "X:"), strict=True)
+            zip(
+                (BLUE, ORANGE, GREEN, RED, GREY, "black", "#CC79A7"),
+                ("o-", "s--", "^-.", "d:", "v-", "P--", "X:"),
+                strict=True,
+            )
         )
-        for number, ((name, found), (colour, line)) in enumerate(zip(named.items(), looks, strict=False)):
+        for number, ((name, found), (colour, line)) in enumerate(
+            zip(named.items(), looks, strict=False)
+        ):
             where = np.arange(len(x)) + (number - (len(named) - 1) / 2) * 0.07
             means = np.array([difference.mean for difference in found])
             errors = np.array([[d.mean - d.low, d.high - d.mean] for d in found]).T  # [2, points]
@@ -460,5 +672,11 @@ def gains(sheets: dict[str, dict[str, list]], x: list, xlabel: str, ylabel: str)
         ax.set_xticks(range(len(x)), x)
         ax.set(title=title, xlabel=xlabel)
     axes[0].set_ylabel(ylabel)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    figure.legend(
+        *axes[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+        fontsize=8,
+    )
     return figure

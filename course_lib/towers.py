@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -11,157 +11,129 @@ from torch.nn import functional
 from course_lib.features import Features
 
 
-class Table(nn.Module):
-    """The embedding table of one field: a row per value; row 0, the field's default, is trained like any other.
+def pool(look_up: Callable[[Tensor], Tensor], indices: Tensor) -> Tensor:
+    """[n] → the rows, [n, dim]; [n, L] → each bag's sum over its k filled places / √k, or the
+    default row.
 
-    Rows can be added, and gradients are sparse: a step reads and writes the rows that its batch names and no others.
-    `squares` is the state of `RowwiseAdagrad`, one number per row; it lives here so that it grows with the table.
+    Divided by k, thirty rows that point anywhere would be √30 times shorter than one; divided by √k
+    they are not. `look_up`: [rows] → [rows, dim].
+    """
+    if indices.dim() == 1:
+        return look_up(indices)
+    filled = indices > 0  # [n, L]
+    filled[:, 0] |= ~filled.any(1)  # an empty bag is the default: one place, index 0
+    k = filled.sum(1)  # [n]
+    named, places = indices[filled].unique(return_inverse=True)  # bags share rows: read each once
+    rows = look_up(named)  # [rows named, dim]
+    return functional.embedding_bag(places, rows, k.cumsum(0) - k, mode="sum") / k.sqrt()[:, None]
+
+
+class EmbeddingTable(nn.Module):
+    """The embedding table of one field: a row per value; row 0, the field's default, is trained
+    like any other.
+
+    Rows can be added, and gradients are sparse: a step reads and writes the rows that its batch
+    names and no others. `accumulator` is the state of `RowwiseAdagrad`, one number per row; it
+    lives here so that it grows with the table.
     """
 
     def __init__(self, dim: int, scale: float = 0.05) -> None:
         super().__init__()
         self.scale = scale
         self.weight = nn.Parameter(torch.randn(1, dim) * scale)  # [rows, dim]
-        self.register_buffer("squares", torch.zeros(1))  # [rows]
+        self.register_buffer("accumulator", torch.zeros(1))  # [rows]
 
     def __len__(self) -> int:
         return len(self.weight)
 
     def grow(self, rows: int, generator: torch.Generator | None = None) -> None:
-        """Append random rows until there are `rows`; those that are there keep their values and their state."""
+        """Append random rows until there are `rows`; those that are there keep their values and
+        their state.
+        """
         old = self.weight.data
-        new = torch.randn(max(rows - len(old), 0), old.shape[1], generator=generator).to(old) * self.scale
+        missing = max(rows - len(old), 0)
+        new = torch.randn(missing, old.shape[1], generator=generator).to(old) * self.scale
         self.weight = nn.Parameter(torch.cat([old, new]))
-        self.squares = torch.cat([self.squares, self.squares.new_zeros(len(new))])
+        self.accumulator = torch.cat([self.accumulator, self.accumulator.new_zeros(missing)])
 
     def forward(self, indices: Tensor) -> Tensor:
-        """[n] → the rows, [n, dim]; [n, L] → each bag's sum over its k filled places / √k, or the default row.
-
-        Divided by k, thirty rows that point anywhere would be √30 times shorter than one; divided by √k they are not.
-        """
-        if indices.dim() == 1:
-            return self.rows(indices)
-        filled = indices > 0  # [n, L]
-        filled[:, 0] |= ~filled.any(1)  # an empty bag is the default: one place, index 0
-        k = filled.sum(1)  # [n]
-        named, places = indices[filled].unique(return_inverse=True)  # bags share rows: read each row once
-        rows = self.rows(named)  # [rows named, dim]
-        return functional.embedding_bag(places, rows, k.cumsum(0) - k, mode="sum") / k.sqrt()[:, None]
+        """[n] or bags [n, L] of indices → [n, dim], see `pool`."""
+        return pool(self.rows, indices)
 
     def rows(self, indices: Tensor) -> Tensor:
         """[n] → [n, dim]"""
         return functional.embedding(indices, self.weight, sparse=True)
 
 
-class Overlay(Table):
-    """A table seen through some rows of its own: those can be trained, all others are the base's and never change.
-
-    What an incremental update publishes, and what the next full update throws away, is this: `ids` and `weight`.
-    Making one and training it costs what it holds, whatever the base holds.
-
-    - `base`: a full table. `ids`: [t] rows of the base or beyond its end, each once, rising; `weight`: [t, dim].
-    """
-
-    def __init__(self, base: Table, ids: Tensor, weight: Tensor, squares: Tensor) -> None:
-        nn.Module.__init__(self)
-        self.shared = [base]  # in a list: the base is no part of this module's parameters
-        self.register_buffer("ids", ids)
-        self.weight = nn.Parameter(weight)
-        self.register_buffer("squares", squares)
-
-    @property
-    def base(self) -> Table:
-        return self.shared[0]
-
-    def rows(self, indices: Tensor) -> Tensor:
-        own, place = self.find(indices)
-        shared = functional.embedding(indices.masked_fill(own, 0), self.base.weight.detach())
-        if not len(self.ids):
-            return shared
-        return torch.where(own[:, None], functional.embedding(place, self.weight, sparse=True), shared)
-
-    def find(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """[n] which of the indices are rows of its own, and where."""
-        if not len(self.ids):
-            return torch.zeros_like(indices, dtype=torch.bool), torch.zeros_like(indices)
-        place = torch.searchsorted(self.ids, indices).clamp(max=len(self.ids) - 1)
-        return self.ids[place] == indices, place
-
-
-def overlay(table: Table, ids: Tensor) -> Overlay:
-    """An overlay with rows for `ids` [n] as they are in `table` (itself an overlay or not), which is left as it is.
-
-    A row beyond the table's end starts as a copy of the default's: that is where its ID has stood until now.
-    """
-    base, old = (table.base, table.ids) if isinstance(table, Overlay) else (table, ids.new_zeros(0))
-    ids = torch.cat([old, ids]).unique()
-    rows = ids.masked_fill(ids >= len(base), 0)
-    weight, squares = base.weight.detach()[rows], base.squares[rows]
-    if len(old):
-        place = torch.searchsorted(ids, old)
-        weight[place], squares[place] = table.weight.detach(), table.squares
-    return Overlay(base, ids, weight, squares)
-
-
 class Tower(nn.Module):
     """Sum of the fields' embeddings, a linear map beside a small network, unit length.
 
-    The linear map is a shortcut: what a field says arrives in the vector even while the network knows nothing yet.
+    The linear map is a shortcut: what a field says arrives in the vector even while the network
+    knows nothing yet.
     """
 
-    def __init__(self, statistics: int, dim: int, hidden: int) -> None:
+    def __init__(self, popularity: int, dim: int, hidden: int) -> None:
         super().__init__()
-        self.statistics = nn.Linear(statistics, dim) if statistics else None
+        self.popularity = nn.Linear(popularity, dim) if popularity else None
         self.shortcut = nn.Linear(dim, dim)
         self.network = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
 
-    def forward(self, embeddings: list[Tensor], statistics: Tensor | None) -> Tensor:
+    def forward(self, embeddings: list[Tensor], popularity: Tensor | None) -> Tensor:
         x = torch.stack(embeddings).sum(0)  # fields × [n, dim] → [n, dim]
-        if self.statistics is not None:
-            x = x + self.statistics(statistics)  # [n, h] → [n, dim]
+        if self.popularity is not None:
+            x = x + self.popularity(popularity)  # [n, h] → [n, dim]
         return functional.normalize(self.shortcut(x) + self.network(x), dim=1)
 
 
 class TwoTower(nn.Module):
-    """A user tower and an item tower into one space (Huang et al., 2013; Yi et al., 2019): score = cosine.
+    """A user tower and an item tower into one space (Huang et al., 2013; Yi et al., 2019): score =
+    cosine.
 
-    The user's history is a bag of item IDs, embedded by the *same* ID table that the item tower reads.
+    The user's history is a bag of item IDs, embedded by the *same* ID table that the item tower
+    reads.
 
     - `item_fields`, `user_fields`: names of the fields; the first of each is the ID.
-    - `statistics`: how many numbers (recent purchase counts) the item tower gets beside its fields.
+    - `popularity`: how many numbers (recent purchase counts) the item tower gets beside its fields.
     """
 
     def __init__(
         self,
         item_fields: list[str],
         user_fields: list[str],
-        statistics: int = 0,
+        popularity: int = 0,
         dim: int = 64,
         hidden: int = 128,
     ) -> None:
         super().__init__()
         self.item_fields, self.user_fields, self.dim = list(item_fields), list(user_fields), dim
-        self.item_tables = nn.ModuleList(Table(dim) for _ in item_fields)
-        self.user_tables = nn.ModuleList(Table(dim) for _ in user_fields)
-        self.item_tower = Tower(statistics, dim, hidden)
+        self.item_tables = nn.ModuleList(EmbeddingTable(dim) for _ in item_fields)
+        self.user_tables = nn.ModuleList(EmbeddingTable(dim) for _ in user_fields)
+        self.item_tower = Tower(popularity, dim, hidden)
         self.user_tower = Tower(0, dim, hidden)
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[EmbeddingTable]:
         return [*self.item_tables, *self.user_tables]
 
-    def with_ids(self, items: Table, users: Table) -> TwoTower:
+    def with_ids(self, items: nn.Module, users: nn.Module) -> TwoTower:
         """The same model with other ID tables; everything else is shared, not copied."""
-        twin = copy.copy(self)
-        twin._modules = dict(self._modules)
+        twin = TwoTower.__new__(TwoTower)
+        nn.Module.__init__(twin)
+        twin.item_fields, twin.user_fields, twin.dim = self.item_fields, self.user_fields, self.dim
         twin.item_tables = nn.ModuleList([items, *self.item_tables[1:]])
         twin.user_tables = nn.ModuleList([users, *self.user_tables[1:]])
+        twin.item_tower, twin.user_tower = self.item_tower, self.user_tower
         return twin
 
     def dense_parameters(self) -> list[nn.Parameter]:
         """Every parameter that is not an embedding."""
         return [*self.item_tower.parameters(), *self.user_tower.parameters()]
 
-    def grow(self, item_sizes: dict[str, int], user_sizes: dict[str, int], generator: torch.Generator | None = None) -> None:
+    def grow(
+        self,
+        item_sizes: dict[str, int],
+        user_sizes: dict[str, int],
+        generator: torch.Generator | None = None,
+    ) -> None:
         """Add rows for values that the vocabularies have learned since."""
         for fields, tables, sizes in (
             (self.item_fields, self.item_tables, item_sizes),
@@ -171,24 +143,36 @@ class TwoTower(nn.Module):
                 table.grow(sizes[name], generator)
 
     def item_vectors(self, features: Features) -> Tensor:
-        """[m, dim] unit vectors of m items. `features` holds every item field and, if the model has any, `statistics`."""
-        embeddings = [table(features[name]) for name, table in zip(self.item_fields, self.item_tables, strict=True)]
-        return self.item_tower(embeddings, features.get("statistics"))
+        """[m, dim] unit vectors of m items. `features` holds every item field and, if the model has
+        any, `popularity`.
+        """
+        embeddings = [
+            table(features[name])
+            for name, table in zip(self.item_fields, self.item_tables, strict=True)
+        ]
+        return self.item_tower(embeddings, features.get("popularity"))
 
     def user_vectors(self, features: Features) -> Tensor:
-        """[n, dim] unit vectors of n users. `features` holds every user field and `history`, [n, L] item IDs, 0 = empty."""
-        embeddings = [table(features[name]) for name, table in zip(self.user_fields, self.user_tables, strict=True)]
+        """[n, dim] unit vectors of n users. `features` holds every user field and `history`, [n, L]
+        item IDs, 0 = empty.
+        """
+        embeddings = [
+            table(features[name])
+            for name, table in zip(self.user_fields, self.user_tables, strict=True)
+        ]
         return self.user_tower([*embeddings, self.item_tables[0](features["history"])], None)
 
 
 class RowwiseAdagrad:
-    """Adagrad for embedding tables with one accumulator per row (as DLRM's embedding tables have it, Naumov et al., 2019).
+    """Adagrad for embedding tables with one accumulator per row (as DLRM's embedding tables have
+    it, Naumov et al., 2019).
 
-    Every row has its own step size, learning_rate / √(sum of its mean squared gradients): a head item, met in every
-    batch, moves less each time; a tail item moves far when it is met. Costs what the batch touches.
+    Every row has its own step size, learning_rate / √(sum of its mean squared gradients): a head
+    item, met in every batch, moves less each time; a tail item moves far when it is met. Costs what
+    the batch touches.
     """
 
-    def __init__(self, tables: list[Table], learning_rate: float) -> None:
+    def __init__(self, tables: list[EmbeddingTable], learning_rate: float) -> None:
         self.tables, self.learning_rate = tables, learning_rate
 
     @torch.no_grad()
@@ -199,6 +183,7 @@ class RowwiseAdagrad:
                 continue
             gradient = gradient.coalesce()
             rows, values = gradient.indices()[0], gradient.values()  # [r], [r, dim]
-            table.squares.index_add_(0, rows, values.square().mean(1))
-            table.weight.index_add_(0, rows, values / (table.squares[rows].sqrt() + 1e-8)[:, None], alpha=-self.learning_rate)
+            table.accumulator.index_add_(0, rows, values.square().mean(1))
+            scaled = values / (table.accumulator[rows].sqrt() + 1e-8)[:, None]
+            table.weight.index_add_(0, rows, scaled, alpha=-self.learning_rate)
             table.weight.grad = None

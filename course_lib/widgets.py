@@ -1,6 +1,8 @@
-"""Widgets: what a reader can turn by hand. Each has a figure in figures.py that says the same on a page that stands still.
+"""Widgets: what a reader can turn by hand. Each has a figure in figures.py that says the same on a
+page that stands still.
 
-A widget is a `Panel`; its parts are attributes, so that a test can turn them and read what they show.
+A widget is a `Panel`; its parts are attributes, so that a test can turn them and read what they
+show.
 """
 
 from __future__ import annotations
@@ -20,37 +22,51 @@ from course_lib.augment import Augmentation
 from course_lib.evaluation import TwoTowerServed, replay
 from course_lib.log import DAY, EventLog
 from course_lib.nomination import Nominator
-from course_lib.updates import State
+from course_lib.state import State
 
 
 class Panel(ipywidgets.VBox):
     """A box that a page without widgets replaces by a sentence."""
 
-    words = "A widget: open the notebook in Jupyter to turn it; the figure below shows the same."
+    words = "A widget: run this cell in Jupyter to turn it; the figure below shows the same."
 
     def _repr_mimebundle_(self, **options) -> dict:
         return super()._repr_mimebundle_(**options) | {"text/plain": self.words}
 
 
-def nomination_explorer(nominator: Nominator, users: Sequence, basket: Sequence, k: int = 10) -> Panel:
-    """Choose a user, see history and nominations; buy, and see at once where the vector goes and what becomes of the list.
+def nomination_explorer(
+    nominator: Nominator, users: Sequence, basket: Sequence, k: int = 10
+) -> Panel:
+    """Choose a user, see history and nominations; buy, and see at once where the vector goes and
+    what becomes of the list.
 
     - `users`: those to choose from; one that the log doesn't know is a new user.
     - `basket`: ids of the items to buy that are offered first; any other listed item can be typed.
 
-    Parts: `user`, `item` (a description and its id), `buy`, `again` (forget what was bought here); `message`, `history`,
-    `nominations` (tables as HTML), `picture`; and as values `path`, the user's vectors [1, d] from the first to now, `listed`
-    and `before`, the nominations now and before the last purchase (None at first).
+    Parts: `user`, `item` (a description and its id), `buy`, `again` (forget what was bought here);
+    `message`, `history`, `nominations` (tables as HTML), `picture`; and as values `path`, the
+    user's vectors [1, d] from the first to now, `listed` and `before`, the nominations now and
+    before the last purchase (None at first).
     """
     log, times_bought = nominator.log, _times_bought(nominator)
     plane = Plane(_item_vectors(nominator))
     names = {f"{text} ({item})": item for item, text in _in_order(nominator, basket).items()}
     panel = Panel()
-    panel.user = ipywidgets.Dropdown(options=[(str(user), user) for user in users], description="user")
-    panel.item = ipywidgets.Combobox(options=list(names), value=next(iter(names)), description="item", layout={"width": "32em"})
-    panel.buy = ipywidgets.Button(description="Buy", button_style="primary", layout={"width": "6em"})
+    panel.user = ipywidgets.Dropdown(
+        options=[(str(user), user) for user in users], description="user"
+    )
+    panel.item = ipywidgets.Combobox(
+        options=list(names), value=next(iter(names)), description="item", layout={"width": "32em"}
+    )
+    panel.buy = ipywidgets.Button(
+        description="Buy", button_style="primary", layout={"width": "6em"}
+    )
     panel.again = ipywidgets.Button(description="Start again", layout={"width": "8em"})
-    panel.message, panel.history, panel.nominations = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
+    panel.message, panel.history, panel.nominations = (
+        ipywidgets.HTML(),
+        ipywidgets.HTML(),
+        ipywidgets.HTML(),
+    )
     panel.picture = ipywidgets.Image(format="png", layout={"width": "440px"})
     tables = ipywidgets.HBox([panel.history, panel.nominations])
     panel.children = [
@@ -65,7 +81,9 @@ def nomination_explorer(nominator: Nominator, users: Sequence, basket: Sequence,
         panel.path.append(nominator.user_vector(user).numpy())
         panel.before, panel.listed = panel.listed, nominator.nominate(user, k)
         codes = log.items.index.get_indexer(panel.listed["item"])
-        table = panel.listed.assign(bought=times_bought[codes], change=_changes(panel.listed, panel.before))
+        table = panel.listed.assign(
+            bought=times_bought[codes], change=_changes(panel.listed, panel.before)
+        )
         panel.nominations.value = _table(f"Nominations for {user}", table)
         panel.history.value = _table("History, latest first", nominator.history(user, k))
         cosine = float((panel.path[0] * panel.path[-1]).sum())
@@ -96,26 +114,38 @@ def nomination_explorer(nominator: Nominator, users: Sequence, basket: Sequence,
 
 
 def index_dials(table: pd.DataFrame) -> Panel:
-    """Turn nprobe, efSearch and M, and see what they do to recall and to the number of vectors compared.
+    """Turn nprobe, efSearch and M, and see what they do to recall and to the number of vectors
+    compared.
 
-    `table`: as `figures.dials` wants it. Parts: `kind`, `nprobe`, `M`, `ef_search`; `message`, `picture`; and as a value
-    `chosen`, the row of the table.
+    `table`: as `figures.dials` wants it. Parts: `kind`, `nprobe`, `M`, `ef_search`; `message`,
+    `picture`; and as a value `chosen`, the row of the table.
     """
     ivf, hnsw = (table[table["index"] == kind] for kind in ("ivf", "hnsw"))
     panel = Panel()
     panel.kind = ipywidgets.ToggleButtons(options=["ivf", "hnsw"], description="index")
     panel.nprobe = ipywidgets.SelectionSlider(options=_values(ivf["value"]), description="nprobe")
     panel.M = ipywidgets.SelectionSlider(options=_values(hnsw["M"]), description="M")
-    panel.ef_search = ipywidgets.SelectionSlider(options=_values(hnsw["value"]), description="efSearch")
-    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.Image(format="png", layout={"width": "800px"})
+    panel.ef_search = ipywidgets.SelectionSlider(
+        options=_values(hnsw["value"]), description="efSearch"
+    )
+    panel.message, panel.picture = (
+        ipywidgets.HTML(),
+        ipywidgets.Image(format="png", layout={"width": "800px"}),
+    )
     dials = ipywidgets.HBox([panel.nprobe, panel.M, panel.ef_search])
     panel.children = [panel.kind, dials, panel.message, panel.picture]
 
     def show(_=None) -> None:
         of_graph = panel.kind.value == "hnsw"
-        panel.nprobe.disabled, panel.M.disabled, panel.ef_search.disabled = of_graph, not of_graph, not of_graph
+        panel.nprobe.disabled, panel.M.disabled, panel.ef_search.disabled = (
+            of_graph,
+            not of_graph,
+            not of_graph,
+        )
         if of_graph:
-            row = hnsw[(hnsw["M"] == panel.M.value) & (hnsw["value"] == panel.ef_search.value)].iloc[0]
+            row = hnsw[
+                (hnsw["M"] == panel.M.value) & (hnsw["value"] == panel.ef_search.value)
+            ].iloc[0]
         else:
             row = ivf[ivf["value"] == panel.nprobe.value].iloc[0]
         panel.chosen = row
@@ -129,7 +159,9 @@ def index_dials(table: pd.DataFrame) -> Panel:
 
 
 class Plane:
-    """The two directions in which vectors [m, d] differ most (principal components), and the vectors in it: `points` [m, 2]."""
+    """The two directions in which vectors [m, d] differ most (principal components), and the
+    vectors in it: `points` [m, 2].
+    """
 
     def __init__(self, vectors: np.ndarray) -> None:
         self.middle = vectors.mean(0)
@@ -150,12 +182,14 @@ def png(figure: Figure) -> bytes:
 
 def _item_vectors(nominator: Nominator) -> np.ndarray:
     version, log = nominator.version, nominator.log
-    return version.state.item_vectors(log, np.arange(log.listed(version.time)), version.time).numpy()
+    return version.state.item_vectors(
+        log, np.arange(log.listed(version.time)), version.time
+    ).numpy()
 
 
 def _times_bought(nominator: Nominator) -> np.ndarray:
     log = nominator.log
-    return np.bincount(log.item_codes[: nominator.version.before], minlength=len(log.items))
+    return np.bincount(log.item_rows[: nominator.version.before], minlength=len(log.items))
 
 
 def _in_order(nominator: Nominator, basket: Sequence) -> pd.Series:
@@ -174,12 +208,18 @@ def _changes(now: pd.DataFrame, before: pd.DataFrame | None) -> list[str]:
         return [""] * len(now)
     old = {item: place for place, item in enumerate(before["item"])}
     moved = [old[item] - place if item in old else None for place, item in enumerate(now["item"])]
-    return ["new" if by is None else f"▲{by}" if by > 0 else f"▼{-by}" if by < 0 else "" for by in moved]
+    return [
+        "new" if by is None else f"▲{by}" if by > 0 else f"▼{-by}" if by < 0 else "" for by in moved
+    ]
 
 
 def _html(table: pd.DataFrame, **options) -> str:
-    """Without pandas' class: its style for tables outside of widgets holds for the whole page, and puts the heads elsewhere."""
-    return table.to_html(border=0, justify="left", **options).replace('class="dataframe"', 'cellpadding="5"')
+    """Without pandas' class: its style for tables outside of widgets holds for the whole page, and
+    puts the heads elsewhere.
+    """
+    return table.to_html(border=0, justify="left", **options).replace(
+        'class="dataframe"', 'cellpadding="5"'
+    )
 
 
 def _table(title: str, table: pd.DataFrame) -> str:
@@ -187,16 +227,22 @@ def _table(title: str, table: pd.DataFrame) -> str:
     return f"<b>{html.escape(title)}</b><br>{body}"
 
 
-def update_dials(log: EventLog, states: dict[int, State], day: pd.Timestamp, rates: Sequence[float]) -> Panel:
-    """Choose how many days ago the last full update was, and the hourly learning rate; see the day's recall by hour.
+def update_dials(
+    log: EventLog, states: dict[int, State], day: pd.Timestamp, rates: Sequence[float]
+) -> Panel:
+    """Choose how many days ago the last full update was, and the hourly learning rate; see the
+    day's recall by hour.
 
-    `states`: full states by the days that lie between them and `day`. Parts: `age`, `rate`; `message`, `picture`; and as a
-    value `recall`, by hour.
+    `states`: full states by the days that lie between them and `day`. Parts: `age`, `rate`;
+    `message`, `picture`; and as a value `recall`, by hour.
     """
     panel = Panel()
     panel.age = ipywidgets.SelectionSlider(options=sorted(states), description="days old")
     panel.rate = ipywidgets.SelectionSlider(options=["none", *rates], description="hourly rate")
-    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.Image(format="png", layout={"width": "800px"})
+    panel.message, panel.picture = (
+        ipywidgets.HTML(),
+        ipywidgets.Image(format="png", layout={"width": "800px"}),
+    )
     panel.children = [ipywidgets.HBox([panel.age, panel.rate]), panel.message, panel.picture]
 
     def show(_=None) -> None:
@@ -204,8 +250,13 @@ def update_dials(log: EventLog, states: dict[int, State], day: pd.Timestamp, rat
         panel.recall = recall_by_hour(log, states[panel.age.value], day, rate)
         plain = recall_by_hour(log, states[min(states)], day, None)
         panel.message.value = f"R@100 of the day: <b>{panel.recall['all day']:.4f}</b>, fresh and without: {plain['all day']:.4f}"
-        named = {"last night's, no hourly update": plain.iloc[:-1], "as chosen": panel.recall.iloc[:-1]}
-        panel.picture.value = png(figures.over(plain.index[:-1], named, "hour of the day", "R@100", f"{day:%Y-%m-%d}"))
+        named = {
+            "last night's, no hourly update": plain.iloc[:-1],
+            "as chosen": panel.recall.iloc[:-1],
+        }
+        panel.picture.value = png(
+            figures.over(plain.index[:-1], named, "hour of the day", "R@100", f"{day:%Y-%m-%d}")
+        )
 
     for part in (panel.age, panel.rate):
         part.observe(show, "value")
@@ -214,38 +265,52 @@ def update_dials(log: EventLog, states: dict[int, State], day: pd.Timestamp, rat
 
 
 def recall_by_hour(log: EventLog, state: State, day: pd.Timestamp, rate: float | None) -> pd.Series:
-    """R@100 of each hour of a day, and of all of it, served from `state`; `rate` of the hourly ID update, None for none."""
-    served = TwoTowerServed(state, full_every=None, hourly=None if rate is None else "ids", rate=rate)
+    """R@100 of each hour of a day, and of all of it, served from `state`; `rate` of the hourly ID
+    update, None for none.
+    """
+    served = TwoTowerServed(
+        state, full_every=None, hourly=None if rate is None else "ids", rate=rate
+    )
     result = replay(log, served, day, day + DAY, progress=False, hourly=True, learn_before=False)
     hit = result["rank"] <= 100
     return pd.concat([hit.groupby(result["hour"]).mean(), pd.Series({"all day": hit.mean()})])
 
 
-def view_explorer(augment: Augmentation, state: State, log: EventLog, items: Sequence, time: pd.Timestamp) -> Panel:
+def view_explorer(
+    augment: Augmentation, state: State, log: EventLog, items: Sequence, time: pd.Timestamp
+) -> Panel:
     """Choose an item and a draw; see the item before and after masking, and where its vector goes.
 
-    `items`: ids of those to choose from. Parts: `item`, `draw` (a seed); `table` (HTML), `message`, `picture`; and as values
-    `fields`, a DataFrame of the item and its two views, and `cosines`, of each view with the whole and of both with each other.
+    `items`: ids of those to choose from. Parts: `item`, `draw` (a seed); `table` (HTML), `message`,
+    `picture`; and as values `fields`, a DataFrame of the item and its two views, and `cosines`, of
+    each view with the whole and of both with each other.
     """
     panel = Panel()
     names = log.items["description"].loc[list(items)]
     panel.item = ipywidgets.Dropdown(
-        options=[(f"{text} ({item})", item) for item, text in names.items()], description="item", layout={"width": "36em"}
+        options=[(f"{text} ({item})", item) for item, text in names.items()],
+        description="item",
+        layout={"width": "36em"},
     )
     panel.draw = ipywidgets.IntSlider(value=0, min=0, max=19, description="draw")
     panel.table, panel.message = ipywidgets.HTML(), ipywidgets.HTML()
     panel.picture = ipywidgets.Image(format="png", layout={"width": "440px"})
-    panel.children = [ipywidgets.HBox([panel.item, panel.draw]), panel.table, panel.message, panel.picture]
+    panel.children = [
+        ipywidgets.HBox([panel.item, panel.draw]),
+        panel.table,
+        panel.message,
+        panel.picture,
+    ]
     plane = Plane(state.item_vectors(log, np.arange(log.listed(time)), time).numpy())
 
     def show(_=None) -> None:
-        panel.fields, vectors = two_views(augment, state, log, panel.item.value, time, panel.draw.value)
+        panel.fields, vectors = two_views(
+            augment, state, log, panel.item.value, time, panel.draw.value
+        )
         whole, first, second = vectors
         panel.cosines = float(whole @ first), float(whole @ second), float(first @ second)
         panel.table.value = _html(panel.fields, na_rep="·")
-        words = (
-            "cosine of the whole item with the first view <b>{:.2f}</b>, with the second <b>{:.2f}</b>; of the views <b>{:.2f}</b>"
-        )
+        words = "cosine of the whole item with the first view <b>{:.2f}</b>, with the second <b>{:.2f}</b>; of the views <b>{:.2f}</b>"
         panel.message.value = words.format(*panel.cosines)
         panel.picture.value = png(figures.views_map(plane.points, plane.of(vectors)))
 
@@ -258,15 +323,28 @@ def view_explorer(augment: Augmentation, state: State, log: EventLog, items: Seq
 def two_views(
     augment: Augmentation, state: State, log: EventLog, item: object, time: pd.Timestamp, seed: int
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """An item and two views of it: what they show, a column each ("·" where masked), and their vectors, [3, d]."""
+    """An item and two views of it: what they show, a column each ("·" where masked), and their
+    vectors, [3, d].
+    """
     features = state.features.item_features(log, log.items.index.get_indexer([item]), time)
     views = augment(features, torch.Generator().manual_seed(seed))
     parts = {"whole": features, "first view": views[0], "second view": views[1]}
-    shown = {name: state.features.items.decode(part).iloc[0].map(_spelled) for name, part in parts.items()}
+    shown = {
+        name: state.features.items.decode(part).iloc[0].map(_spelled)
+        for name, part in parts.items()
+    }
     with torch.no_grad():
-        vectors = torch.cat([state.model.item_vectors(state.put(part)) for part in parts.values()])
+        vectors = torch.cat(
+            [state.model.item_vectors(state.to_device(part)) for part in parts.values()]
+        )
     return pd.DataFrame(shown), vectors.cpu().numpy()
 
 
 def _spelled(value: object) -> str:
-    return "·" if value is None or value == [] else " ".join(value) if isinstance(value, list) else str(value)
+    return (
+        "·"
+        if value is None or value == []
+        else " ".join(value)
+        if isinstance(value, list)
+        else str(value)
+    )

@@ -1,14 +1,16 @@
-"""JupyterLab as a reader has it: a server of its own with nobody's settings, over a copy of the notebooks, seen by Chromium.
+"""JupyterLab as a reader has it: what `make lab` starts, with nobody's settings, over a copy of
+the notebooks, seen by Chromium.
 
-`lab` starts both; `Lab.opened` opens a notebook; `Notebook.run` runs it; `Notebook.panels` are its widgets; `Panel.turn` moves one
-of a widget's controls. Whatever takes longer than PATIENCE (seconds), or RUN for all cells of a notebook, is an error: both are
-several times what two busy cores need.
+`lab` starts both; `Lab.opened` opens a notebook; `Notebook.run` runs it; `Notebook.panels` are its
+widgets; `Panel.turn` moves one of a widget's controls. Whatever takes longer than PATIENCE
+(seconds), or RUN for all cells of a notebook, is an error: both are several times what two busy
+cores need.
 """
 
 import json
 import os
 import re
-import secrets
+import shlex
 import shutil
 import socket
 import subprocess
@@ -23,6 +25,7 @@ import matplotlib.font_manager  # which makes Matplotlib's cache, if there is no
 import nbformat
 from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
 
+COURSE = Path(__file__).parent.parent
 PATIENCE, RUN = 120, 600
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 PROMPTS = ".jp-CodeCell .jp-InputArea-prompt"
@@ -36,7 +39,12 @@ def chromium() -> str | None:
     return next(filter(None, map(shutil.which, names)), None)
 
 
-def until(done: Callable[[], object], what: Callable[[], str], seconds: float, wait: Callable[[float], None] = time.sleep) -> None:
+def until(
+    done: Callable[[], object],
+    what: Callable[[], str],
+    seconds: float,
+    wait: Callable[[float], None] = time.sleep,
+) -> None:
     """Return once `done()` is true; after `seconds` fail, and say `what()` is the matter."""
     end = time.monotonic() + seconds
     while not done():
@@ -46,36 +54,76 @@ def until(done: Callable[[], object], what: Callable[[], str], seconds: float, w
 
 @contextmanager
 def lab(browser: str, notebooks: Path, scratch: Path, pictures: Path) -> Iterator["Lab"]:
-    """A server on this machine alone and a browser, both gone afterwards. `scratch`, an empty folder, takes all that they write."""
-    root = scratch / "notebooks"
+    """A server on this machine alone and a browser, both gone afterwards. `scratch`, an empty
+    folder, takes all that they write.
+    """
+    root = scratch / "course" / "notebooks"
     shutil.copytree(notebooks, root, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     pictures.mkdir(parents=True, exist_ok=True)
-    folders = ["HOME", "IPYTHONDIR", *(f"JUPYTER_{kind}_DIR" for kind in ("CONFIG", "DATA", "RUNTIME"))]
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not re.match("MAKE|MFLAGS|LAB_ARGS|JUPYTER", name)
+    }
+    folders = [
+        "HOME",
+        "IPYTHONDIR",
+        *(f"JUPYTER_{kind}_DIR" for kind in ("CONFIG", "DATA", "RUNTIME")),
+    ]
     folders += [f"JUPYTERLAB_{kind}_DIR" for kind in ("SETTINGS", "WORKSPACES")]
-    # Matplotlib's cache stays where it is: to make it anew takes seconds, and may write to a notebook's stderr.
-    environment = os.environ | {name: str(scratch / name) for name in folders} | {"MPLCONFIGDIR": matplotlib.get_cachedir()}
-    # JupyterLab asks for its news, and whether it may, in a pop-up.
-    settings = scratch / "JUPYTER_CONFIG_DIR" / "labconfig" / "page_config.json"
-    settings.parent.mkdir(parents=True)
-    settings.write_text(json.dumps({"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}))
+    # Matplotlib's cache stays where it is: to make it anew takes seconds, and may write to a
+    # notebook's stderr.
+    environment |= {name: str(scratch / name) for name in folders} | {
+        "MPLCONFIGDIR": matplotlib.get_cachedir()
+    }
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    token, log = secrets.token_hex(16), scratch / "server.log"
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
-    command += [f"--ServerApp.root_dir={root}"] + AS_ROOT * ["--allow-root"]
+    log = scratch / "server.log"
+    arguments = [
+        "--no-browser",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={root.parent}",
+    ]
+    # With the tests' own Python, and without making the environment anew.
+    command = [
+        "make",
+        "-o",
+        ".venv/.ready",
+        f"BIN={Path(sys.executable).parent}",
+        "lab",
+        f"LAB_ARGS={shlex.join(arguments)}",
+    ]
     with open(log, "w") as file:
-        server = subprocess.Popen(command, cwd=root, env=environment | {"JUPYTER_TOKEN": token}, stdout=file, stderr=file)
-    api = Api(f"http://127.0.0.1:{port}", token)
+        server = subprocess.Popen(command, cwd=COURSE, env=environment, stdout=file, stderr=file)
     try:
-        until(lambda: server.poll() is not None or api.answers(), lambda: f"no JupyterLab\n{log.read_text()}", PATIENCE)
+        until(
+            lambda: server.poll() is not None or addresses(log),
+            lambda: f"no JupyterLab\n{log.read_text()}",
+            PATIENCE,
+        )
         assert server.poll() is None, f"JupyterLab did not start\n{log.read_text()}"
+        api = Api(f"http://127.0.0.1:{port}", addresses(log)[-1].partition("token=")[2])
+        until(api.answers, lambda: f"no answer\n{log.read_text()}", PATIENCE)
         flags = ["gpu", "quic", "background-networking", "component-update", "sync"]
-        flags = [f"--disable-{flag}" for flag in flags] + ["--no-first-run"] + AS_ROOT * ["--no-sandbox"]
+        flags = (
+            [f"--disable-{flag}" for flag in flags]
+            + ["--no-first-run"]
+            + AS_ROOT * ["--no-sandbox"]
+        )
         with sync_playwright() as playwright:
-            program = playwright.chromium.launch(executable_path=browser, args=flags, env=environment)
-            yield Lab(root, api, program.new_context(viewport={"width": 1400, "height": 1000}), pictures)
+            program = playwright.chromium.launch(
+                executable_path=browser, args=flags, env=environment
+            )
+            yield Lab(
+                root,
+                log,
+                api,
+                program.new_context(viewport={"width": 1400, "height": 1000}),
+                pictures,
+            )
             program.close()
     finally:
         server.terminate()  # which ends the kernels, too
@@ -85,13 +133,24 @@ def lab(browser: str, notebooks: Path, scratch: Path, pictures: Path) -> Iterato
             server.kill()
 
 
+def addresses(log: Path) -> list[str]:
+    """Those that the server has printed."""
+    return re.findall(r"https?://\S+", log.read_text())
+
+
 class Api:
     def __init__(self, url: str, token: str) -> None:
         self.url, self.token = url, token
 
     def ask(self, path: str, method: str = "GET") -> bytes:
-        request = urllib.request.Request(f"{self.url}/api/{path}", method=method, headers={"Authorization": f"token {self.token}"})
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=PATIENCE) as answer:
+        request = urllib.request.Request(
+            f"{self.url}/api/{path}",
+            method=method,
+            headers={"Authorization": f"token {self.token}"},
+        )
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            request, timeout=PATIENCE
+        ) as answer:
             return answer.read()
 
     def answers(self) -> bool:
@@ -102,18 +161,32 @@ class Api:
 
 
 class Lab:
-    def __init__(self, root: Path, api: Api, context: BrowserContext, pictures: Path) -> None:
-        self.root, self.api, self.context, self.pictures = root, api, context, pictures
+    def __init__(
+        self, root: Path, log: Path, api: Api, context: BrowserContext, pictures: Path
+    ) -> None:
+        self.root, self.log, self.api, self.context, self.pictures = (
+            root,
+            log,
+            api,
+            context,
+            pictures,
+        )
         context.set_default_timeout(1000 * PATIENCE)
+        expect.set_options(timeout=1000 * PATIENCE)  # its own is 5 s
 
     @contextmanager
     def opened(self, name: str) -> Iterator["Notebook"]:
-        """The notebook in a new page, its kernel started; both closed afterwards. A picture of the page is kept if a test fails."""
+        """The notebook in a new page, its kernel started; both closed afterwards. A picture of the
+        page is kept if a test fails.
+        """
         page = self.context.new_page()
         try:
             notebook = Notebook(self, page, name)
-            # A workspace for each: another notebook's tabs are not opened again, nor its kernel awaited.
-            page.goto(f"{self.api.url}/lab/workspaces/{Path(name).name}/tree/{name}.ipynb?token={self.api.token}")
+            # A workspace for each: another notebook's tabs are not opened again, nor its kernel
+            # awaited.
+            page.goto(
+                f"{self.api.url}/lab/workspaces/{Path(name).name}/tree/notebooks/{name}.ipynb?token={self.api.token}"
+            )
             notebook.idle()
             yield notebook
         except Exception:
@@ -126,24 +199,45 @@ class Lab:
 
 
 class Notebook:
-    """`errors`: what the page said in the browser's console, as errors, and raised. `elsewhere`: what it asked other hosts for."""
+    """`errors`: what the page said in the browser's console, as errors, and raised. `elsewhere`:
+    what it asked other hosts for.
+    """
 
     def __init__(self, lab: Lab, page: Page, name: str) -> None:
-        self.lab, self.page, self.file, self.name = lab, page, lab.root / f"{name}.ipynb", Path(name).name
+        self.lab, self.page, self.file, self.name = (
+            lab,
+            page,
+            lab.root / f"{name}.ipynb",
+            Path(name).name,
+        )
         self.errors: list[str] = []
         self.elsewhere: list[str] = []
-        here = (f"{lab.api.url}/", lab.api.url.replace("http", "ws", 1) + "/", f"blob:{lab.api.url}/", "data:")
-        page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        here = (
+            f"{lab.api.url}/",
+            lab.api.url.replace("http", "ws", 1) + "/",
+            f"blob:{lab.api.url}/",
+            "data:",
+        )
+        page.on(
+            "console", lambda said: self.errors.append(said.text) if said.type == "error" else None
+        )
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("request", lambda asked: None if asked.url.startswith(here) else self.elsewhere.append(asked.url))
+        page.on(
+            "request",
+            lambda asked: None if asked.url.startswith(here) else self.elsewhere.append(asked.url),
+        )
 
     def idle(self) -> None:
         """Wait for the kernel. Before it is there, "Run All Cells" does nothing."""
         self.page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
 
     def run(self) -> nbformat.NotebookNode:
-        """Run All Cells, by the menu; then save. The notebook as saved: with all its outputs, or those up to the first error."""
-        cells = sum(cell.cell_type == "code" for cell in nbformat.read(self.file, as_version=4).cells)
+        """Run All Cells, by the menu; then save. The notebook as saved: with all its outputs, or
+        those up to the first error.
+        """
+        cells = sum(
+            cell.cell_type == "code" for cell in nbformat.read(self.file, as_version=4).cells
+        )
         expect(self.page.locator(PROMPTS)).to_have_count(cells)
         self.page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
         self.page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
@@ -154,17 +248,23 @@ class Notebook:
         self.idle()
         before = self.file.stat().st_mtime_ns
         self.page.locator('[data-jp-item-name="save"]').click()
-        until(lambda: self.file.stat().st_mtime_ns > before, lambda: "not saved", PATIENCE, self.pause)
+        until(
+            lambda: self.file.stat().st_mtime_ns > before, lambda: "not saved", PATIENCE, self.pause
+        )
         return nbformat.read(self.file, as_version=4)
 
     def panels(self, count: int) -> list["Panel"]:
-        """The widgets, from top to bottom, once there are `count` of them. Progress bars are no vertical boxes."""
+        """The widgets, from top to bottom, once there are `count` of them. Progress bars are no
+        vertical boxes.
+        """
         boxes = self.page.locator(".jp-OutputArea-output .widget-vbox")
         expect(boxes).to_have_count(count)
         return [Panel(self, boxes.nth(place)) for place in range(count)]
 
     def logged(self) -> str | None:
-        """JupyterLab's count of messages that no cell shows, such as an error in a widget's callback; None if there are none."""
+        """JupyterLab's count of messages that no cell shows, such as an error in a widget's
+        callback; None if there are none.
+        """
         count = self.page.locator(".jp-LogConsoleStatusItem:not(.lm-mod-hidden) [title]")
         return count.get_attribute("title") if count.count() else None
 
@@ -177,7 +277,9 @@ class Notebook:
 
 
 class Panel:
-    """A widget of several controls, and parts that show something: text or tables as HTML, and pictures."""
+    """A widget of several controls, and parts that show something: text or tables as HTML, and
+    pictures.
+    """
 
     def __init__(self, notebook: Notebook, box: Locator) -> None:
         self.notebook, self.box = notebook, box
@@ -190,24 +292,33 @@ class Panel:
         """The label of each, or what is written on a button."""
         kinds = "select, input, textarea, [role=slider], .widget-toggle-buttons, .widget-button"
         label = "(control.closest(row)?.querySelector('.widget-label') ?? control).textContent"
-        return self.box.evaluate(f"(box, [kinds, row]) => [...box.querySelectorAll(kinds)].map(control => {label})", [kinds, ROW])
+        return self.box.evaluate(
+            f"(box, [kinds, row]) => [...box.querySelectorAll(kinds)].map(control => {label})",
+            [kinds, ROW],
+        )
 
     def shown(self) -> list[str]:
-        """What each part shows: its HTML, or the digest of a picture's bytes ("" if it isn't drawn)."""
+        """What each part shows: its HTML, or the digest of a picture's bytes ("" if it isn't
+        drawn).
+        """
         return self.box.evaluate(
-            """box => Promise.all([...box.querySelectorAll(".widget-html-content, .widget-image")].map(async part => {
+            """box => Promise.all([...box.querySelectorAll(".widget-html-content,
+            .widget-image")].map(async part => {
                 if (part.tagName !== "IMG") return part.innerHTML;
                 if (!part.complete || part.naturalWidth === 0) return "";
                 const bytes = await (await fetch(part.src)).arrayBuffer();
                 return [...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))].join(" ");
-            }))"""
+            }))
+            """
         )
 
     def text(self) -> str:
         return " ".join(self.box.locator(".widget-html-content").all_inner_texts())
 
     def turn(self, name: str, to: str | None) -> None:
-        """Press a button (`to` is None) or a slider's key; choose from a list or among toggles; type a text."""
+        """Press a button (`to` is None) or a slider's key; choose from a list or among toggles;
+        type a text.
+        """
         if to is None:
             self.box.get_by_role("button", name=name, exact=True).click()
             return
@@ -229,18 +340,22 @@ class Panel:
             row.locator("input").press("Enter")
 
     def cut_off(self) -> list[str]:
-        """What has less room than it needs: labels, buttons, read-outs, texts, a choice of a list, and the panel itself."""
+        """What has less room than it needs: labels, buttons, read-outs, texts, a choice of a list,
+        and the panel itself.
+        """
         return self.box.evaluate(
             """box => {
-                const canvas = document.createElement("canvas").getContext("2d");
-                const cut = [...box.querySelectorAll(".widget-label, button, .widget-readout, input"), box]
-                    .filter(part => part.scrollWidth > part.clientWidth).map(part => part.value || part.textContent);
+                const canvas = document.createElement("canvas").getContext("2d"); const cut =
+                [...box.querySelectorAll(".widget-label, button, .widget-readout, input"), box]
+                    .filter(part => part.scrollWidth > part.clientWidth).map(part => part.value ||
+                    part.textContent);
                 for (const list of box.querySelectorAll("select")) {
-                    const style = getComputedStyle(list);
-                    canvas.font = style.font;
-                    const room = list.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-                    cut.push(...[...list.options].map(option => option.text).filter(text => canvas.measureText(text).width > room));
+                    const style = getComputedStyle(list); canvas.font = style.font; const room =
+                    list.clientWidth - parseFloat(style.paddingLeft) -
+                    parseFloat(style.paddingRight); cut.push(...[...list.options].map(option =>
+                    option.text).filter(text => canvas.measureText(text).width > room));
                 }
                 return cut;
-            }"""
+            }
+            """
         )

@@ -1,10 +1,13 @@
-"""Fixtures: the real log, a log of three users and four items that can be checked by hand, and models trained on both."""
+"""Fixtures: the real log, a log of three users and four items that can be checked by hand, and
+models trained on both.
+"""
 
 import pytest
 from helpers import SMALL, Frames, tiny_frames, trained
 
-from course_lib.log import EventLog, load_online_retail
-from course_lib.updates import Settings, State
+from course_lib.log import EventLog
+from course_lib.online_retail import load_online_retail
+from course_lib.state import Settings, State
 
 
 @pytest.fixture(scope="session")

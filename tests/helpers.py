@@ -8,10 +8,20 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from course_lib.full_update import full_update
 from course_lib.log import EventLog
-from course_lib.updates import Settings, State, full_update, new_state
+from course_lib.state import Settings, State, new_state
 
-SMALL = Settings(dim=8, hidden=12, batch_size=3, statistics=(2.0,), history=3, visit_share=0.0, default_share=0.0, device="cpu")
+SMALL = Settings(
+    dim=8,
+    hidden=12,
+    batch_size=3,
+    popularity_half_lives=(2.0,),
+    history=3,
+    session_prefix_share=0.0,
+    field_dropout=0.0,
+    device="cpu",
+)
 Frames = dict[str, pd.DataFrame]
 
 
@@ -42,7 +52,9 @@ def tiny_frames() -> Frames:
 
 
 def with_listing(frames: Frames, time: str = "2019-12-01") -> Frames:
-    """The same frames, all items listed at `time`: what is listed then says nothing about the future."""
+    """The same frames, all items listed at `time`: what is listed then says nothing about the
+    future.
+    """
     return frames | {"items": frames["items"].assign(listed=pd.Timestamp(time))}
 
 
@@ -59,20 +71,30 @@ def same(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 def contents(state: State) -> dict[str, object]:
-    """Everything that a state holds, as plain values of their own that `==` compares to the last bit."""
+    """Everything that a state holds, as plain values of their own that `==` compares to the last
+    bit.
+    """
     return {
         "settings": state.settings,
         "updates": state.updates,
-        "vocabularies": [{n: dict(v) for n, v in e.vocabularies.items()} for e in (state.features.items, state.features.users)],
+        "vocabularies": [
+            {n: dict(v) for n, v in e.vocabularies.items()}
+            for e in (state.features.items, state.features.users)
+        ],
         "counts": state.features.counts.settled.tolist(),
         "time": state.features.counts.time,
         "model": {name: tensor.tolist() for name, tensor in state.model.state_dict().items()},
-        "moments": [{n: v.tolist() for n, v in m.items()} for m in state.optimiser.state_dict()["state"].values()],
+        "moments": [
+            {n: v.tolist() for n, v in m.items()}
+            for m in state.optimiser.state_dict()["state"].values()
+        ],
     }
 
 
 def refusal(function, *arguments, **options) -> str:
-    """The message of the ValueError that the call raises, once it is clear that it is one short, whole sentence."""
+    """The message of the ValueError that the call raises, once it is clear that it is one short,
+    whole sentence.
+    """
     with pytest.raises(ValueError) as raised:
         function(*arguments, **options)
     message = str(raised.value)
@@ -97,7 +119,11 @@ class Sizes(TorchDispatchMode):
         result = operation(*args, **(kwargs or {}))
         given = {id(a) for a in args} | {a.untyped_storage().data_ptr() for a in args if strided(a)}
         for tensor in result if isinstance(result, (tuple, list)) else [result]:
-            if strided(tensor) and id(tensor) not in given and tensor.untyped_storage().data_ptr() not in given:
+            if (
+                strided(tensor)
+                and id(tensor) not in given
+                and tensor.untyped_storage().data_ptr() not in given
+            ):
                 self.made.append((str(operation), tensor.numel()))
         return result
 

@@ -1,7 +1,8 @@
-"""Run notebooks from top to bottom and commit what came out: `make outputs NOTEBOOKS="notebooks/02_two_towers.ipynb …"`.
+"""Run notebooks from top to bottom and commit what came out: `make outputs
+NOTEBOOKS="notebooks/02_two_towers.ipynb …"`.
 
-Only a notebook that ran without an error is written. `metadata.seconds` is how long its cells took; tests/test_notebooks.py
-compares it with the running time that the notebook states.
+Only a notebook that ran without an error is written. `metadata.seconds` is how long its cells took;
+tests/test_notebooks.py compares it with the running time that the notebook states.
 """
 
 import sys
@@ -17,7 +18,12 @@ def refresh(path: Path) -> float:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    client = NotebookClient(notebook, timeout=600, record_timing=False, resources={"metadata": {"path": str(path.parent)}})
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        record_timing=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
     started = time.perf_counter()
     client.execute()
     seconds = time.perf_counter() - started
@@ -25,7 +31,9 @@ def refresh(path: Path) -> float:
         if cell.cell_type == "code":
             cell.outputs = joined(cell.outputs)
     notebook.metadata = nbformat.NotebookNode(
-        kernelspec=notebook.metadata["kernelspec"], language_info={"name": "python"}, seconds=round(seconds)
+        kernelspec=notebook.metadata["kernelspec"],
+        language_info={"name": "python"},
+        seconds=round(seconds),
     )
     nbformat.validate(notebook)
     nbformat.write(notebook, path)
@@ -36,7 +44,11 @@ def joined(outputs: list) -> list:
     """Pieces of the same stream that follow each other as one: how a kernel cuts them is chance."""
     kept = []
     for output in outputs:
-        if kept and output.output_type == "stream" == kept[-1].output_type and output.name == kept[-1].name:
+        if (
+            kept
+            and output.output_type == "stream" == kept[-1].output_type
+            and output.name == kept[-1].name
+        ):
             kept[-1].text += output.text
         else:
             kept.append(output)

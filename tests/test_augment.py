@@ -1,4 +1,6 @@
-"""The augmentations by counting, mutual information against scikit-learn and by hand, and the checks for learners."""
+"""The augmentations by counting, mutual information against scikit-learn and by hand, and the
+checks for learners.
+"""
 
 import itertools
 import math
@@ -28,7 +30,7 @@ from course_lib.checks import bugs
 from course_lib.features import Features
 from course_lib.log import EventLog
 from course_lib.losses import self_supervised
-from course_lib.updates import State
+from course_lib.state import State
 
 NAMES = ["item", "colour", "label", "keywords", "price"]  # k = 5
 
@@ -58,7 +60,7 @@ def some_items(n: int = 6) -> Features:
         "label": values % 5 + 1,
         "keywords": keywords,
         "price": values % 2 + 1,
-        "statistics": torch.linspace(0.1, 3, 3 * n).reshape(n, 3),
+        "popularity": torch.linspace(0.1, 3, 3 * n).reshape(n, 3),
     }
 
 
@@ -68,10 +70,13 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def shown(view: Features) -> torch.Tensor:
     """[n, k] whether each item shows each field at all."""
-    return torch.stack([(view[name] > 0).reshape(len(view[name]), -1).any(1) for name in field_names(view)], dim=1)
+    return torch.stack(
+        [(view[name] > 0).reshape(len(view[name]), -1).any(1) for name in field_names(view)], dim=1
+    )
 
 
-# -- all of them ------------------------------------------------------------------------------------------------------
+# -- all of them -----------------------------------------------------------------------------------
+# -------------------
 
 
 @everyone
@@ -82,7 +87,10 @@ def test_a_view_shows_the_items_own_values_or_the_default(augment):
         for view in augment(features, generator(seed)):
             assert list(view) == list(features)
             for name in NAMES:
-                assert view[name].dtype == features[name].dtype and view[name].shape == features[name].shape
+                assert (
+                    view[name].dtype == features[name].dtype
+                    and view[name].shape == features[name].shape
+                )
                 assert ((view[name] == features[name]) | (view[name] == 0)).all()
     assert all(same(features[name], values) for name, values in before.items())
 
@@ -104,11 +112,19 @@ def test_purchase_counts_are_no_field(augment):
     """Zero in both views; kept in both if asked for, whatever is masked."""
     features = some_items()
     for view in augment(features, generator()):
-        assert same(view["statistics"], torch.zeros(6, 3))
-    for kept in (RandomMask(0.5, True), Dropout(0.5, True), Complementary(True), CorrelatedMask(some_mi(), True)):
+        assert same(view["popularity"], torch.zeros(6, 3))
+    for kept in (
+        RandomMask(0.5, True),
+        Dropout(0.5, True),
+        Complementary(True),
+        CorrelatedMask(some_mi(), True),
+    ):
         for seed in range(5):
-            assert all(same(view["statistics"], features["statistics"]) for view in kept(features, generator(seed)))
-    del features["statistics"]
+            assert all(
+                same(view["popularity"], features["popularity"])
+                for view in kept(features, generator(seed))
+            )
+    del features["popularity"]
     assert all(list(view) == NAMES for view in augment(features, generator()))
 
 
@@ -116,35 +132,46 @@ def test_purchase_counts_are_no_field(augment):
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_purchase_counts_must_be_finite(augment, value: float):
     features = some_items()
-    features["statistics"][4, 1] = value
-    assert refusal(augment, features, generator()).startswith("statistics, row 4, is NaN or infinite")
+    features["popularity"][4, 1] = value
+    assert refusal(augment, features, generator()).startswith(
+        "statistics, row 4, is NaN or infinite"
+    )
 
 
 @everyone
 def test_items_that_are_all_default_teach_nothing(augment, tiny_state: State):
-    """Both views are the item itself, all items look alike, and the loss is that of a model that knows nothing: log m."""
+    """Both views are the item itself, all items look alike, and the loss is that of a model that
+    knows nothing: log m.
+    """
     features = {name: torch.zeros_like(values) for name, values in some_items().items()}
     views = augment(features, generator())
     for view in views:
         assert all(same(view[name], features[name]) for name in features)
     names = tiny_state.model.item_fields
-    as_tiny = [{"item": view["item"], "colour": view["colour"], "words": view["keywords"]} for view in views]
+    as_tiny = [
+        {"item": view["item"], "colour": view["colour"], "words": view["keywords"]}
+        for view in views
+    ]
     assert names == list(as_tiny[0])
     with torch.no_grad():
-        views = [view | {"statistics": torch.zeros(6, 1)} for view in as_tiny]
+        views = [view | {"popularity": torch.zeros(6, 1)} for view in as_tiny]
         first, second = vectors_together(tiny_state.model.item_vectors, *views)
     assert float(self_supervised(first, second, 0.1)) == pytest.approx(math.log(6), rel=1e-5)
 
 
 @everyone
 def test_items_without_fields_are_refused(augment):
-    assert "too few fields (none)" in refusal(augment, {"statistics": torch.zeros(3, 1)}, generator())
+    assert "too few fields (none)" in refusal(
+        augment, {"popularity": torch.zeros(3, 1)}, generator()
+    )
     assert "too few fields (none)" in refusal(augment, {}, generator())
 
 
 @pytest.mark.parametrize("augment", [Complementary(), CorrelatedMask(some_mi())])
 def test_one_field_can_not_be_split(augment):
-    assert "too few fields (item); this augmentation needs at least 2" in refusal(augment, {"item": torch.arange(3)}, generator())
+    assert "too few fields (item); this augmentation needs at least 2" in refusal(
+        augment, {"item": torch.arange(3)}, generator()
+    )
 
 
 @pytest.mark.parametrize("kind", [RandomMask, Dropout])
@@ -153,11 +180,14 @@ def test_p_is_a_chance_below_one(kind, p: float):
     assert refusal(kind, p).startswith(f"p is {p}")
 
 
-# -- one by one -------------------------------------------------------------------------------------------------------
+# -- one by one ------------------------------------------------------------------------------------
+# -------------------
 
 
 def test_random_mask_masks_every_field_and_the_id_alike():
-    """Shares within 4 standard errors of p, whole bags, the views on their own: both masked in p² of the places."""
+    """Shares within 4 standard errors of p, whole bags, the views on their own: both masked in p²
+    of the places.
+    """
     n, p = 20_000, 0.3
     features = some_items(n)
     first, second = RandomMask(p)(features, generator())
@@ -173,7 +203,11 @@ def test_random_mask_masks_every_field_and_the_id_alike():
 
 def test_random_mask_with_p_zero_changes_no_field():
     features = some_items()
-    assert all(same(view[name], features[name]) for view in RandomMask(0)(features, generator()) for name in NAMES)
+    assert all(
+        same(view[name], features[name])
+        for view in RandomMask(0)(features, generator())
+        for name in NAMES
+    )
 
 
 @pytest.mark.parametrize("p", [0.2, 0.5])
@@ -185,21 +219,31 @@ def test_dropout_drops_values_of_bags_alone(p: float):
     for view in Dropout(p)(features, generator()):
         assert all(same(view[name], features[name]) for name in NAMES if name != "keywords")
         kept.append((view["keywords"] > 0)[filled].float())
-        assert float(kept[-1].mean()) == pytest.approx(1 - p, abs=4 * math.sqrt(p * (1 - p) / len(kept[-1])))
+        assert float(kept[-1].mean()) == pytest.approx(
+            1 - p, abs=4 * math.sqrt(p * (1 - p) / len(kept[-1]))
+        )
     assert float((kept[0] * kept[1]).mean()) == pytest.approx((1 - p) ** 2, abs=0.01)
-    fours = kept[0].new_zeros(filled.shape).masked_scatter(filled, kept[0])[filled.all(1)]  # [bags of four, 4]
-    assert float(np.abs(np.corrcoef(fours.T.numpy())[np.triu_indices(4, 1)]).max()) < 4 / math.sqrt(len(fours))
+    fours = (
+        kept[0].new_zeros(filled.shape).masked_scatter(filled, kept[0])[filled.all(1)]
+    )  # [bags of four, 4]
+    assert float(np.abs(np.corrcoef(fours.T.numpy())[np.triu_indices(4, 1)]).max()) < 4 / math.sqrt(
+        len(fours)
+    )
     assert Dropout() == Dropout(0.5)
 
 
 def test_dropout_needs_a_bag():
     features = some_items()
     del features["keywords"]
-    assert refusal(Dropout(), features, generator()).startswith("no field of these items is multi-valued")
+    assert refusal(Dropout(), features, generator()).startswith(
+        "no field of these items is multi-valued"
+    )
 
 
 def test_complementary_splits_the_fields_in_two_halves():
-    """No field in both views, none in neither, ⌊k/2⌋ in the first; the same for all items; every such split is drawn."""
+    """No field in both views, none in neither, ⌊k/2⌋ in the first; the same for all items; every
+    such split is drawn.
+    """
     splits = set()
     for seed in range(200):
         first, second = (shown(view) for view in Complementary()(some_items(), generator(seed)))
@@ -217,7 +261,9 @@ def test_complementary_of_two_fields_shows_one_each():
 
 
 def test_correlated_mask_by_hand():
-    """k = 5: the seed and its two nearest are masked, ties by the order of the fields; two are retained."""
+    """k = 5: the seed and its two nearest are masked, ties by the order of the fields; two are
+    retained.
+    """
     expected = {
         "item": ["item", "colour", "label"],
         "colour": ["colour", "item", "label"],
@@ -231,28 +277,46 @@ def test_correlated_mask_by_hand():
     for seed in range(300):
         first, second = (shown(view) for view in augment(some_items(), generator(seed)))
         assert (first ^ second).all() and (first == first[0]).all()
-        counts[frozenset(name for name, is_shown in zip(NAMES, first[0].tolist(), strict=True) if not is_shown)] += 1
-    assert chisquare(list(counts.values()), [120, 60, 120]).pvalue > 1e-3  # item and colour mask the same, and so do the last two
+        counts[
+            frozenset(
+                name
+                for name, is_shown in zip(NAMES, first[0].tolist(), strict=True)
+                if not is_shown
+            )
+        ] += 1
+    assert (
+        chisquare(list(counts.values()), [120, 60, 120]).pvalue > 1e-3
+    )  # item and colour mask the same, and so do the last two
 
 
 @pytest.mark.parametrize("k", range(2, 10))
 def test_correlated_mask_masks_the_seed_and_half_of_k(k: int):
     augment = CorrelatedMask(some_mi([f"field {i}" for i in range(k)]))
     size = 1 if k == 2 else 1 + k // 2
-    assert all(len(set(masked)) == size and masked[0] == seed for seed, masked in augment.masked.items())
+    assert all(
+        len(set(masked)) == size and masked[0] == seed for seed, masked in augment.masked.items()
+    )
     assert k - size == (k // 2 if k % 2 else max(k // 2 - 1, 1))  # retained
 
 
 def test_correlated_mask_goes_by_names():
-    """The fields of mi may come in another order than those of the items, and must be the same ones."""
+    """The fields of mi may come in another order than those of the items, and must be the same
+    ones.
+    """
     backwards = CorrelatedMask(some_mi().iloc[::-1, ::-1])
     for seed in range(20):
         views = backwards(some_items(), generator(seed))
-        masked = {name for name, is_shown in zip(NAMES, shown(views[0])[0].tolist(), strict=True) if not is_shown}
+        masked = {
+            name
+            for name, is_shown in zip(NAMES, shown(views[0])[0].tolist(), strict=True)
+            if not is_shown
+        }
         assert masked in [set(masked) for masked in backwards.masked.values()]
     features = some_items()
     features["city"] = features.pop("colour")
-    assert refusal(backwards, features, generator()).endswith("other fields than the items have: city, colour.")
+    assert refusal(backwards, features, generator()).endswith(
+        "other fields than the items have: city, colour."
+    )
 
 
 def test_a_matrix_that_is_no_mutual_information_is_refused():
@@ -268,7 +332,8 @@ def test_a_matrix_that_is_no_mutual_information_is_refused():
         assert "not symmetric or has a value that is not finite" in refusal(CorrelatedMask, spoilt)
 
 
-# -- the sampler ------------------------------------------------------------------------------------------------------
+# -- the sampler -----------------------------------------------------------------------------------
+# -------------------
 
 
 @pytest.mark.parametrize(("known", "m"), [(12, 4), (12, 11), (40_000, 3)])
@@ -278,7 +343,8 @@ def test_uniform_items_are_different_and_equally_likely(known: int, m: int):
     assert drawn.dtype == torch.long and drawn.min() >= 1 and drawn.max() <= known
     assert all(len(set(row)) == m for row in drawn.tolist())
     bins = np.bincount((drawn.numpy().ravel() - 1) * 12 // known, minlength=12)
-    # draws without replacement scatter less than chisquare assumes, so a small p-value would be all the stranger
+    # draws without replacement scatter less than chisquare assumes, so a small p-value would be all
+    # the stranger
     assert chisquare(bins).pvalue > 1e-3
 
 
@@ -301,31 +367,46 @@ def test_the_sampler_goes_by_its_generator():
 
 @pytest.mark.parametrize(("known", "m"), [(5, 1), (5, 0), (5, -3), (1, 5), (0, 5)])
 def test_one_item_is_no_contrast(known: int, m: int):
-    assert refusal(uniform_items, known, m, generator()).startswith(f"m is {m} and {known} items are known")
+    assert refusal(uniform_items, known, m, generator()).startswith(
+        f"m is {m} and {known} items are known"
+    )
 
 
 def test_one_pass_has_the_vectors_of_three(tiny: EventLog, tiny_state: State):
     """Two views of four items and one item as it is, whose bag is narrower."""
     model, day = tiny_state.model, pd.Timestamp("2020-01-07")
     features = tiny_state.features.item_features(tiny, np.array([0, 1, 2, 3]), day)
-    parts = [*RandomMask(0.4)(features, generator()), tiny_state.features.item_features(tiny, np.array([3]), day)]
+    parts = [
+        *RandomMask(0.4)(features, generator()),
+        tiny_state.features.item_features(tiny, np.array([3]), day),
+    ]
     assert parts[2]["words"].shape[1] < parts[0]["words"].shape[1]
     with torch.no_grad():
-        together, apart = vectors_together(model.item_vectors, *parts), [model.item_vectors(part) for part in parts]
+        together, apart = (
+            vectors_together(model.item_vectors, *parts),
+            [model.item_vectors(part) for part in parts],
+        )
     assert [len(vectors) for vectors in together] == [4, 4, 1]
     for one, other in zip(together, apart, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-6)
     assert not torch.allclose(*together[:2])
 
 
-# -- the term ---------------------------------------------------------------------------------------------------------
+# -- the term --------------------------------------------------------------------------------------
+# -------------------
 
 
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        *(({"alpha": alpha}, f"alpha is {alpha}; it weighs") for alpha in (-0.1, math.nan, math.inf)),
-        *(({"temperature": t}, f"temperature is {t} and m is 256") for t in (0, -0.1, math.nan, math.inf)),
+        *(
+            ({"alpha": alpha}, f"alpha is {alpha}; it weighs")
+            for alpha in (-0.1, math.nan, math.inf)
+        ),
+        *(
+            ({"temperature": t}, f"temperature is {t} and m is 256")
+            for t in (0, -0.1, math.nan, math.inf)
+        ),
         *(({"m": m}, f"temperature is 0.2 and m is {m}") for m in (1, 0, -5)),
     ],
 )
@@ -340,7 +421,9 @@ def test_a_term_of_weight_zero_is_one():
 
 @pytest.mark.parametrize(("m", "drawn"), [(2, 2), (11, 11), (12, 12), (256, 12)])
 def test_the_views_are_of_m_different_items(m: int, drawn: int):
-    """Dropout leaves all but the bags, so both views say which items were drawn; all of them, if there are fewer than m."""
+    """Dropout leaves all but the bags, so both views say which items were drawn; all of them, if
+    there are fewer than m.
+    """
     catalogue = some_items(12)
     before = {name: values.clone() for name, values in catalogue.items()}
     for view in SelfSupervision(Dropout(0.5), m=m).views(catalogue, generator(3)):
@@ -362,13 +445,18 @@ def test_views_of_a_term_go_by_the_generator_and_every_item_is_drawn_alike():
 
 def test_what_the_augmentation_refuses_the_term_refuses():
     features = some_items()
-    features["statistics"][:, 0] = math.nan
-    assert refusal(SelfSupervision(RandomMask(0.5)).views, features, generator()).startswith("statistics, row 0, is NaN")
+    features["popularity"][:, 0] = math.nan
+    assert refusal(SelfSupervision(RandomMask(0.5)).views, features, generator()).startswith(
+        "statistics, row 0, is NaN"
+    )
     one = {name: values[:1] for name, values in some_items().items()}
-    assert refusal(SelfSupervision(RandomMask(0.5)).views, one, generator()).startswith("m is 256 and 1 items are known")
+    assert refusal(SelfSupervision(RandomMask(0.5)).views, one, generator()).startswith(
+        "m is 256 and 1 items are known"
+    )
 
 
-# -- mutual information -----------------------------------------------------------------------------------------------
+# -- mutual information
+# -----------------------------------------------------------------------------------------------
 
 
 def table(**fields: list) -> pd.DataFrame:
@@ -386,7 +474,9 @@ def random_table(n: int = 300) -> pd.DataFrame:
 
 
 def test_mutual_information_of_a_2_by_4_table_by_hand():
-    """Counts 2 1 1 0 / 0 1 1 2 of 8: two cells hold 1/4 where 1/8 is expected, the others as expected: MI = ½ log 2."""
+    """Counts 2 1 1 0 / 0 1 1 2 of 8: two cells hold 1/4 where 1/8 is expected, the others as
+    expected: MI = ½ log 2.
+    """
     items = table(row=list("aaaabbbb"), column=[1, 1, 2, 3, 2, 3, 4, 4])
     mi = mutual_information(items)
     assert list(mi.index) == list(mi.columns) == ["item", "row", "column"]
@@ -398,31 +488,52 @@ def test_mutual_information_against_scikit_learn():
     items = random_table()
     mi, columns = mutual_information(items), items.reset_index().fillna("none")
     for one, other in itertools.product(mi.index, repeat=2):
-        assert mi.loc[one, other] == pytest.approx(mutual_info_score(columns[one], columns[other]), abs=1e-9), (one, other)
+        assert mi.loc[one, other] == pytest.approx(
+            mutual_info_score(columns[one], columns[other]), abs=1e-9
+        ), (one, other)
 
 
 def test_weights_are_repeated_rows():
     items = random_table(60)
     weights = np.random.default_rng(1).integers(0, 5, 60)
-    mi, columns = mutual_information(items, weights), items.reset_index().fillna("none").loc[np.repeat(np.arange(60), weights)]
+    mi, columns = (
+        mutual_information(items, weights),
+        items.reset_index().fillna("none").loc[np.repeat(np.arange(60), weights)],
+    )
     for one, other in itertools.product(mi.index, repeat=2):
-        assert mi.loc[one, other] == pytest.approx(mutual_info_score(columns[one], columns[other]), abs=1e-9), (one, other)
-    by_item = pd.Series(weights, index=items.index)[weights > 0].sample(frac=1, random_state=0)  # unsold items are not in it
+        assert mi.loc[one, other] == pytest.approx(
+            mutual_info_score(columns[one], columns[other]), abs=1e-9
+        ), (one, other)
+    by_item = pd.Series(weights, index=items.index)[weights > 0].sample(
+        frac=1, random_state=0
+    )  # unsold items are not in it
     pd.testing.assert_frame_equal(mutual_information(items, by_item), mi)
     pd.testing.assert_frame_equal(mutual_information(items, 7.0 * weights), mi)
 
 
 def test_bags_are_drawn_from():
-    """Against all pairs (value of one field, value of the other) of every item, 1/L each, counted by scikit-learn."""
+    """Against all pairs (value of one field, value of the other) of every item, 1/L each, counted
+    by scikit-learn.
+    """
     items = table(
-        words=[["soft", "big"], ["big"], [], ["warm", "big", "soft", "red"], ["red"], ["soft", "warm"]],
+        words=[
+            ["soft", "big"],
+            ["big"],
+            [],
+            ["warm", "big", "soft", "red"],
+            ["red"],
+            ["soft", "warm"],
+        ],
         moods=[["glad"], ["glad", "calm"], ["calm"], [], ["calm", "wild", "glad"], ["wild"]],
         colour=["red", "blue", "red", None, "red", "blue"],
     )
     weights = [1, 2, 3, 1, 4, 2]
     mi = mutual_information(items, np.array(weights))
     values = {
-        name: [list(v) or ["none"] if isinstance(v, list) else [v if isinstance(v, str) else "none"] for v in column]
+        name: [
+            list(v) or ["none"] if isinstance(v, list) else [v if isinstance(v, str) else "none"]
+            for v in column
+        ]
         for name, column in items.reset_index().items()
     }
     for one, other in itertools.combinations(values, 2):
@@ -432,12 +543,22 @@ def test_bags_are_drawn_from():
             for x in xs
             for y in ys
         ]
-        joint = pd.DataFrame(pairs, columns=["x", "y", "share"]).pivot_table("share", "x", "y", "sum", fill_value=0)
-        counts = (joint.to_numpy() * 144).round().astype(int)  # scikit-learn wants whole numbers; L is 1, 2, 3 or 4
+        joint = pd.DataFrame(pairs, columns=["x", "y", "share"]).pivot_table(
+            "share", "x", "y", "sum", fill_value=0
+        )
+        counts = (
+            (joint.to_numpy() * 144).round().astype(int)
+        )  # scikit-learn wants whole numbers; L is 1, 2, 3 or 4
         assert counts.sum() == 144 * sum(weights)
         expected = mutual_info_score(None, None, contingency=counts)
         assert mi.loc[one, other] == pytest.approx(expected, abs=1e-9), (one, other)
-    drawn = {"soft": 1 / 2 + 1 / 4 + 1, "big": 1 / 2 + 2 + 1 / 4, "default": 3, "warm": 1 / 4 + 1, "red": 1 / 4 + 4}
+    drawn = {
+        "soft": 1 / 2 + 1 / 4 + 1,
+        "big": 1 / 2 + 2 + 1 / 4,
+        "default": 3,
+        "warm": 1 / 4 + 1,
+        "red": 1 / 4 + 4,
+    }
     shares = np.array(list(drawn.values())) / sum(weights)
     assert shares.sum() == pytest.approx(1)
     assert mi.loc["words", "words"] == pytest.approx(-(shares * np.log(shares)).sum(), abs=1e-9)
@@ -446,18 +567,29 @@ def test_bags_are_drawn_from():
 def test_shuffled_columns_keep_their_values_and_lose_their_relations():
     n = 2_000
     numbers = np.random.default_rng(3).integers(0, 20, n)
-    items = table(a=[f"a{v}" for v in numbers], b=(numbers % 5).tolist(), words=[[f"w{v}", "x"] for v in numbers])
+    items = table(
+        a=[f"a{v}" for v in numbers],
+        b=(numbers % 5).tolist(),
+        words=[[f"w{v}", "x"] for v in numbers],
+    )
     before, shuffled = items.copy(deep=True), shuffled_columns(items, seed=1)
     pd.testing.assert_frame_equal(items, before)
     assert list(shuffled) == list(items) and shuffled.index.name == "item"
-    assert sorted(shuffled.index) == sorted(items.index) and list(shuffled.index) != list(items.index)
+    assert sorted(shuffled.index) == sorted(items.index) and list(shuffled.index) != list(
+        items.index
+    )
     for name in items:
-        assert sorted(shuffled[name]) == sorted(items[name]) and shuffled[name].tolist() != items[name].tolist()
+        assert (
+            sorted(shuffled[name]) == sorted(items[name])
+            and shuffled[name].tolist() != items[name].tolist()
+        )
     mi, chance = mutual_information(items), mutual_information(shuffled)
     np.testing.assert_allclose(np.diag(chance), np.diag(mi), atol=1e-9)  # as many of every value
     for one, other in (("a", "b"), ("a", "words"), ("b", "words")):  # a and the words determine b
         assert chance.loc[one, other] < 0.05 * mi.loc[one, other]
-    assert chance.loc["item", "a"] == mi.loc["item", "a"]  # of a field with a value for each row nothing else can be said
+    assert (
+        chance.loc["item", "a"] == mi.loc["item", "a"]
+    )  # of a field with a value for each row nothing else can be said
     pd.testing.assert_frame_equal(shuffled, shuffled_columns(items, seed=1))
     assert shuffled_columns(items, seed=2)["a"].tolist() != shuffled["a"].tolist()
 
@@ -469,19 +601,25 @@ def test_mutual_information_has_no_gaps_and_two_equal_halves():
     assert np.isfinite(mi).all(axis=None)
     pd.testing.assert_frame_equal(mi, mi.T)
     assert (mi["d"] == 0).all()  # one value: exactly nothing to tell
-    assert (mi.loc["item", ["a", "b", "c", "words"]] == np.diag(mi)[[1, 2, 3, 5]]).all()  # the ID determines the others
+    assert (
+        mi.loc["item", ["a", "b", "c", "words"]] == np.diag(mi)[[1, 2, 3, 5]]
+    ).all()  # the ID determines the others
     pd.testing.assert_frame_equal(mi, mutual_information(items))
 
 
 @pytest.mark.parametrize("n", [9, 11, 12, 17])
 def test_nothing_in_common_is_zero_and_not_below(n: int):
     """Sums of logarithms miss 0 by a hair, on either side."""
-    mi = mutual_information(table(a=[i % 3 for i in range(n)], b=[i // 3 for i in range(n)], d=["same"] * n))
+    mi = mutual_information(
+        table(a=[i % 3 for i in range(n)], b=[i // 3 for i in range(n)], d=["same"] * n)
+    )
     assert not np.signbit(mi).any(axis=None)
 
 
 def test_one_row_tells_nothing():
-    assert (mutual_information(table(a=["x"], words=[["y", "z"]])).drop("words") == 0).all(axis=None)
+    assert (mutual_information(table(a=["x"], words=[["y", "z"]])).drop("words") == 0).all(
+        axis=None
+    )
 
 
 def test_bad_tables_and_weights_are_refused():
@@ -490,25 +628,37 @@ def test_bad_tables_and_weights_are_refused():
     for weights in (np.ones(9), np.ones((10, 1)), 3.0):
         assert refusal(mutual_information, items, weights).startswith("weights has shape")
     for bad in (math.nan, -1, math.inf):
-        assert refusal(mutual_information, items, np.array([bad] + [1] * 9)).startswith("weights must be finite")
+        assert refusal(mutual_information, items, np.array([bad] + [1] * 9)).startswith(
+            "weights must be finite"
+        )
     assert refusal(mutual_information, items, np.zeros(10)).startswith("weights must be finite")
-    assert refusal(mutual_information, items, pd.Series([1.0], index=["elsewhere"])).startswith("weights must be finite")
-    assert refusal(mutual_information, items.iloc[:0]) == "items has no rows; mutual information needs at least one."
+    assert refusal(mutual_information, items, pd.Series([1.0], index=["elsewhere"])).startswith(
+        "weights must be finite"
+    )
+    assert (
+        refusal(mutual_information, items.iloc[:0])
+        == "items has no rows; mutual information needs at least one."
+    )
 
 
 def test_on_the_real_log_the_id_and_the_fields_of_many_values_are_always_masked(retail: EventLog):
-    """What the docstring warns of: 4 of the 9 fields are hidden from the first view whatever the seed."""
+    """What the docstring warns of: 4 of the 9 fields are hidden from the first view whatever the
+    seed.
+    """
     augment = CorrelatedMask(mutual_information(retail.items.iloc[: retail.listed("2011-06-01")]))
     always = set.intersection(*map(set, augment.masked.values()))
     assert len(augment.masked) == 9 and always == {"item", "label", "keywords", "line"}
 
 
-# -- the checks for learners ------------------------------------------------------------------------------------------
+# -- the checks for learners
+# ------------------------------------------------------------------------------------------
 
 K = field_names(bugs._whole_items(2))
 
 
-@pytest.mark.parametrize("augment", [RandomMask(0.3), Dropout(), Complementary(), CorrelatedMask(some_mi(K))])
+@pytest.mark.parametrize(
+    "augment", [RandomMask(0.3), Dropout(), Complementary(), CorrelatedMask(some_mi(K))]
+)
 def test_two_views_pass(augment):
     checks.check_views_differ(augment)
 
@@ -550,7 +700,13 @@ def draw_the_first(events, m, generator):
 def diagonal_twice(first, second, temperature):
     logits = first @ second.T / temperature
     both = [torch.cat([side.diagonal()[:, None], side], dim=1) for side in (logits, logits.T)]
-    return sum(torch.nn.functional.cross_entropy(side, torch.zeros(len(side), dtype=torch.long)) for side in both) / 2
+    return (
+        sum(
+            torch.nn.functional.cross_entropy(side, torch.zeros(len(side), dtype=torch.long))
+            for side in both
+        )
+        / 2
+    )
 
 
 def no_temperature(first, second, temperature):
@@ -606,7 +762,9 @@ def test_sets_that_overlap_are_caught(augment):
 
 def mi_of_the_past(log: EventLog, day: pd.Timestamp) -> pd.DataFrame:
     known = log.listed(day)
-    return mutual_information(log.items.iloc[:known], np.bincount(log.item_codes[log.rows(None, day)], minlength=known))
+    return mutual_information(
+        log.items.iloc[:known], np.bincount(log.item_rows[log.rows(None, day)], minlength=known)
+    )
 
 
 def mi_of_all_events(log, day):
@@ -616,7 +774,9 @@ def mi_of_all_events(log, day):
 
 def mi_of_the_test_period(log, day):
     known = log.listed(day)
-    return mutual_information(log.items.iloc[:known], log.events["item"][log.rows(day)].value_counts())
+    return mutual_information(
+        log.items.iloc[:known], log.events["item"][log.rows(day)].value_counts()
+    )
 
 
 def mi_of_all_items(log, day):
@@ -632,7 +792,9 @@ def test_mutual_information_of_the_past_passes():
     checks.check_past_only(lambda log, day: mutual_information(log.items.iloc[: log.listed(day)]))
 
 
-@pytest.mark.parametrize("measure", [mi_of_all_events, mi_of_the_test_period, mi_of_all_items, mi_nowhere])
+@pytest.mark.parametrize(
+    "measure", [mi_of_all_events, mi_of_the_test_period, mi_of_all_items, mi_nowhere]
+)
 def test_mutual_information_of_the_future_is_caught(measure):
     with pytest.raises(AssertionError, match="differ by up to"):
         checks.check_past_only(measure)

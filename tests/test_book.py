@@ -6,23 +6,29 @@ import http.server
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import browser
 import nbformat
 import pytest
+import traces
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 pytest.importorskip("myst_nb", reason="the website needs myst-nb: pip install -e '.[book]'")
-pytest.importorskip("sphinx_book_theme", reason="the website needs sphinx-book-theme: pip install -e '.[book]'")
+pytest.importorskip(
+    "sphinx_book_theme", reason="the website needs sphinx-book-theme: pip install -e '.[book]'"
+)
 from bs4 import BeautifulSoup  # comes with the theme
 
 ROOT = Path(__file__).parent.parent
-NOTEBOOKS = sorted([*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("notebooks/exercises/source/*/*.ipynb")])
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHAPTERS, EXERCISES = (
+    sorted(ROOT.glob(f"notebooks/{what}.ipynb")) for what in ("*", "exercises/source/*/*")
+)
+NOTEBOOKS = CHAPTERS + EXERCISES
+PAGES = ("CONTRIBUTING", "data/README", "data/results/README", "notebooks/exercises/README")
 
 
 class Book:
@@ -30,15 +36,41 @@ class Book:
 
     def __init__(self, source: Path, folder: Path) -> None:
         self.folder, self.kernel_started = folder / "html", folder / "a kernel was started"
-        kernels = folder / "kernels" / "python3"  # a kernel that tells, in the place of the real one
+        kernels = (
+            folder / "kernels" / "python3"
+        )  # a kernel that tells, in the place of the real one
         kernels.mkdir(parents=True)
-        tell = [sys.executable, "-c", f"open({str(self.kernel_started)!r}, 'w')", "{connection_file}"]
-        (kernels / "kernel.json").write_text(json.dumps({"argv": tell, "display_name": "Python 3", "language": "python"}))
-        command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", ROOT / "book", "-d", folder / "cache"]
+        tell = [
+            sys.executable,
+            "-c",
+            f"open({str(self.kernel_started)!r}, 'w')",
+            "{connection_file}",
+        ]
+        (kernels / "kernel.json").write_text(
+            json.dumps({"argv": tell, "display_name": "Python 3", "language": "python"})
+        )
+        command = [
+            sys.executable,
+            "-m",
+            "sphinx",
+            "-q",
+            "-W",
+            "--keep-going",
+            "-c",
+            ROOT / "book",
+            "-d",
+            folder / "cache",
+        ]
         environment = os.environ | {"JUPYTER_PATH": str(folder)}
-        self.built = subprocess.run([*command, source, self.folder], capture_output=True, text=True, env=environment)
-        pages = [path.relative_to(self.folder).as_posix() for path in sorted(self.folder.rglob("*.html"))]
-        self.pages = {page: soup(self.folder / page) for page in pages if not page.startswith("_static/")}
+        self.built = subprocess.run(
+            [*command, source, self.folder], capture_output=True, text=True, env=environment
+        )
+        pages = [
+            path.relative_to(self.folder).as_posix() for path in sorted(self.folder.rglob("*.html"))
+        ]
+        self.pages = {
+            page: soup(self.folder / page) for page in pages if not page.startswith("_static/")
+        }
 
     def article(self, source: str):
         return self.pages[str(Path(source).with_suffix(".html").as_posix())].find("article")
@@ -58,7 +90,11 @@ def alts(path: Path) -> list[str]:
     """Of the figures of a notebook, from the first to the last."""
     cells = nbformat.read(path, as_version=4).cells
     outputs = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
-    return [output.metadata["image/png"]["alt"] for output in outputs if "image/png" in output.get("data", {})]
+    return [
+        output.metadata["image/png"]["alt"]
+        for output in outputs
+        if "image/png" in output.get("data", {})
+    ]
 
 
 # The course
@@ -75,7 +111,7 @@ def test_every_notebook_and_table_of_contents_has_a_page_in_the_sidebar(book: Bo
     for path in NOTEBOOKS:
         title = re.match(r"# (.*)", nbformat.read(path, as_version=4).cells[0].source)[1]
         assert (f"../{path.relative_to(ROOT).with_suffix('.html').as_posix()}", title) in linked
-    for page in ("notebooks/exercises/README", "data/README", "data/results/README", "CONTRIBUTING"):
+    for page in PAGES:
         assert f"../{page}.html" in [href for href, _ in linked]
 
 
@@ -84,24 +120,44 @@ def test_the_landing_page_is_the_readme_and_the_front_door_leads_there(book: Boo
     assert refresh["content"] == "0; url=book/index.html"
     article, readme = book.article("book/index"), (ROOT / "README.md").read_text("utf-8")
     assert article.h1.get_text().startswith(re.match(r"# (.*)", readme)[1])
-    assert "One real result" in article.get_text() and article.img["alt"] == re.search(r"!\[(.*)\]", readme)[1]
+    assert (
+        "One real result" in article.get_text()
+        and article.img["alt"] == re.search(r"!\[(.*)\]", readme)[1]
+    )
     chapters = [a["href"] for a in article.select("table a")]
-    assert chapters == [f"../notebooks/{name}.html" for name in re.findall(r"^\| \[.*?notebooks/(\w+)\.ipynb", readme, re.M)]
+    assert chapters == [
+        f"../notebooks/{name}.html"
+        for name in re.findall(r"^\| \[.*?notebooks/(\w+)\.ipynb", readme, re.M)
+    ]
     assert "Where things are" not in article.get_text()
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.relative_to(ROOT / "notebooks").as_posix())
+@pytest.mark.parametrize(
+    "path", NOTEBOOKS, ids=lambda path: path.relative_to(ROOT / "notebooks").as_posix()
+)
 def test_figures_keep_their_alt_texts_and_order(book: Book, path: Path):
     shown = book.article(path.relative_to(ROOT)).select(".cell_output img")
     assert [image["alt"] for image in shown] == alts(path)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.relative_to(ROOT / "notebooks").as_posix())
+@pytest.mark.parametrize(
+    "path", NOTEBOOKS, ids=lambda path: path.relative_to(ROOT / "notebooks").as_posix()
+)
 def test_what_is_folded_stays_folded_whole(book: Book, path: Path):
-    """As many folds as in the notebook, each with its end where it belongs, and Markdown inside them is rendered."""
-    text = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
+    """As many folds as in the notebook, each with its end where it belongs, and Markdown inside
+    them is rendered.
+    """
+    cells = [
+        cell
+        for cell in nbformat.read(path, as_version=4).cells
+        if "worked-solution" not in cell.metadata.get("tags", [])
+    ]
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     folds = book.article(path.relative_to(ROOT)).select("details")
-    summaries = [BeautifulSoup(summary, "html.parser").get_text() for summary in re.findall(r"<summary>(.*?)</summary>", text)]
+    summaries = [
+        BeautifulSoup(summary, "html.parser").get_text()
+        for summary in re.findall(r"<summary>(.*?)</summary>", text)
+    ]
     assert [fold.summary.get_text() for fold in folds] == summaries
     for fold in folds:
         assert not fold.select("section, h2, details") and "```" not in fold.get_text()
@@ -115,14 +171,28 @@ def test_no_image_is_without_alt_text(book: Book):
 
 
 def test_no_page_and_no_style_asks_another_host(book: Book):
-    asks = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "object": "data", "form": "action"}
+    asks = {
+        "script": "src",
+        "link": "href",
+        "img": "src",
+        "iframe": "src",
+        "source": "src",
+        "object": "data",
+        "form": "action",
+    }
     for name, page in book.pages.items():
         for tag, attribute in asks.items():
             for element in page.find_all(tag):
                 assert not re.match(r"\w+:|//", element.get(attribute, "")), (name, element)
-        assert not re.search(r"mathjax|thebe|plausible|googleapis", "".join(str(script) for script in page.select("head")), re.I)
+        assert not re.search(
+            r"mathjax|thebe|plausible|googleapis",
+            "".join(str(script) for script in page.select("head")),
+            re.I,
+        )
     for style in book.folder.rglob("*.css"):
-        assert not re.search(r"url\(\s*['\"]?(\w+:)?//|@import\s+(url\()?['\"]?(\w+:)?//", style.read_text("utf-8")), style
+        assert not re.search(
+            r"url\(\s*['\"]?(\w+:)?//|@import\s+(url\()?['\"]?(\w+:)?//", style.read_text("utf-8")
+        ), style
 
 
 def test_every_link_leads_to_a_page_and_its_anchor(book: Book):
@@ -132,38 +202,61 @@ def test_every_link_leads_to_a_page_and_its_anchor(book: Book):
             if re.match(r"\w+:", target) or target in ("", "#"):
                 continue
             path, _, anchor = target.partition("#")
-            there = (book.folder / name).parent / re.sub(r"\?.*", "", path) if path else book.folder / name
+            there = (
+                (book.folder / name).parent / re.sub(r"\?.*", "", path)
+                if path
+                else book.folder / name
+            )
             assert there.is_file(), (name, target)
             if anchor:
-                assert book.pages[os.path.relpath(there, book.folder).replace(os.sep, "/")].find(id=anchor), (name, target)
+                assert book.pages[os.path.relpath(there, book.folder).replace(os.sep, "/")].find(
+                    id=anchor
+                ), (name, target)
 
 
 @pytest.mark.parametrize("word", ["logQ", "Adagrad", "召回"])
 def test_search_knows_the_words_of_the_notebooks(book: Book, word: str):
-    index = json.loads((book.folder / "searchindex.js").read_text("utf-8").removeprefix("Search.setIndex(").removesuffix(")"))
+    index = json.loads(
+        (book.folder / "searchindex.js")
+        .read_text("utf-8")
+        .removeprefix("Search.setIndex(")
+        .removesuffix(")")
+    )
     found = set()
     for terms in (index["terms"], index["titleterms"]):
         places = terms.get(word.lower(), [])
-        found |= {index["docnames"][place] for place in ([places] if isinstance(places, int) else places)}
-    cells = {path: nbformat.read(path, as_version=4).cells for path in NOTEBOOKS}
-    for path, page in ((path, path.relative_to(ROOT).with_suffix("").as_posix()) for path in NOTEBOOKS):
-        prose = "\n".join(cell.source for cell in cells[path] if cell.cell_type == "markdown")
-        if re.search(rf"\b{word}\b", prose):
-            assert page in found
-        elif not re.search(word, nbformat.writes(nbformat.read(path, as_version=4)), re.I):
-            assert page not in found
+        found |= {
+            index["docnames"][place] for place in ([places] if isinstance(places, int) else places)
+        }
+    for path in CHAPTERS:
+        text = path.read_text("utf-8")
+        prose = [
+            cell.source for cell in nbformat.reads(text, 4).cells if cell.cell_type == "markdown"
+        ]
+        if re.search(rf"\b{word}\b", "\n".join(prose)):
+            assert f"notebooks/{path.stem}" in found
+        elif not re.search(word, text, re.I):
+            assert f"notebooks/{path.stem}" not in found
     assert found
 
 
-def test_solutions_are_folded_and_hidden_tests_are_hidden(book: Book):
-    for name, page in book.pages.items():
-        assert not re.search("### (BEGIN|END) (SOLUTION|HIDDEN)", page.get_text()), name
+def test_no_solution_and_no_hidden_test_is_published(book: Book):
+    texts = [cell.source for path in CHAPTERS for cell in nbformat.read(path, as_version=4).cells]
+    texts += [(ROOT / f"{page}.md").read_text("utf-8") for page in ("README", *PAGES)]
+    secrets = traces.secrets(EXERCISES, texts)
+    assert len(secrets) == 3 * len(EXERCISES) and all(
+        len(lines) >= 10 for lines in secrets.values()
+    )
+    assert traces.found(book.folder, sum(secrets.values(), [])) == []
 
 
 # A book of one page, with what the course may come to have
 
 
-FIGURES = {b"one": "The first of two figures in one cell.", b"two": "The second of two figures in one cell."}
+FIGURES = {
+    b"one": "The first of two figures in one cell.",
+    b"two": "The second of two figures in one cell.",
+}
 PROSE = """# 00 · Start
 
 召回, and $x_i = \\frac{1}{2}$, and
@@ -185,20 +278,31 @@ $$
 CODE = '''def answer():
     """What it does."""
     ### BEGIN SOLUTION
-    return 42
+    xyzzy = 42
+    return xyzzy
     ### END SOLUTION'''
 HIDDEN = """# hidden tests run here
 ### BEGIN HIDDEN TESTS
-assert answer() == 42
+assert answer() == 42, "xyzzy"
 ### END HIDDEN TESTS"""
+WORKED = "<details><summary>Worked solution</summary>\n\nIt is called xyzzy.\n</details>"
 
 
 def widget(text: str):
-    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "0", "version_major": 2, "version_minor": 0}}
+    view = {
+        "application/vnd.jupyter.widget-view+json": {
+            "model_id": "0",
+            "version_major": 2,
+            "version_minor": 0,
+        }
+    }
     return new_output("display_data", {"text/plain": text} | view)
 
 
-PYTHON = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
+PYTHON = {
+    "kernelspec": {"name": "python3", "display_name": "Python 3"},
+    "language_info": {"name": "python"},
+}
 README = """# A promise
 
 [a chapter](notebooks/00_a.ipynb), [a table](data/a.csv), [a part](#a-part)
@@ -210,7 +314,11 @@ README = """# A promise
 
 
 def figure(png: bytes, alt: str):
-    return new_output("display_data", {"image/png": base64.b64encode(png).decode()}, metadata={"image/png": {"alt": alt}})
+    return new_output(
+        "display_data",
+        {"image/png": base64.b64encode(png).decode()},
+        metadata={"image/png": {"alt": alt}},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -218,15 +326,33 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Book:
     source = tmp_path_factory.mktemp("small")
     start = [
         new_markdown_cell(PROSE),
-        new_code_cell("show()", outputs=[figure(png, alt) for png, alt in FIGURES.items()], execution_count=1),
-        new_code_cell("turn()", outputs=[widget("A widget: open it."), widget("nights:   0%|          | 0/78 [00:00<?]")]),
+        new_code_cell(
+            "show()", outputs=[figure(png, alt) for png, alt in FIGURES.items()], execution_count=1
+        ),
+        new_code_cell(
+            "turn()",
+            outputs=[
+                widget("A widget: open it."),
+                widget("nights:   0%|          | 0/78 [00:00<?]"),
+            ],
+        ),
     ]
-    exercises = [new_markdown_cell("# Exercises 00 · Start"), new_code_cell(CODE), new_code_cell(HIDDEN)]
-    pages = ("CONTRIBUTING", "data/README", "data/results/README", "notebooks/exercises/README")
-    files = {f"{page}.md": f"# {page}\n" for page in pages}
-    files |= {"README.md": README, "data/a.csv": "a,b\n", "book/index.md": (ROOT / "book" / "index.md").read_text("utf-8")}
+    exercises = [
+        new_markdown_cell("# Exercises 00 · Start"),
+        new_code_cell(CODE),
+        new_code_cell(HIDDEN),
+    ]
+    exercises.append(new_markdown_cell(WORKED, metadata={"tags": ["worked-solution"]}))
+    files = {f"{page}.md": f"# {page}\n" for page in PAGES}
+    files |= {
+        "README.md": README,
+        "data/a.csv": "a,b\n",
+        "book/index.md": (ROOT / "book" / "index.md").read_text("utf-8"),
+    }
     files["notebooks/00_a.ipynb"] = nbformat.writes(new_notebook(cells=start, metadata=PYTHON))
-    files["notebooks/exercises/source/00_a/00_a.ipynb"] = nbformat.writes(new_notebook(cells=exercises, metadata=PYTHON))
+    files["notebooks/exercises/source/00_a/00_a.ipynb"] = nbformat.writes(
+        new_notebook(cells=exercises, metadata=PYTHON)
+    )
     for name, text in files.items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(text, "utf-8")
@@ -236,9 +362,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Book:
 def test_two_figures_in_one_cell(small: Book):
     assert small.built.stderr == "" and small.built.returncode == 0
     images = small.article("notebooks/00_a").select("img")
-    assert [(image["alt"], (small.folder / "notebooks" / image["src"]).read_bytes()) for image in images] == [
-        (alt, png) for png, alt in FIGURES.items()
-    ]
+    assert [
+        (image["alt"], (small.folder / "notebooks" / image["src"]).read_bytes()) for image in images
+    ] == [(alt, png) for png, alt in FIGURES.items()]
 
 
 def test_formulas_are_set_without_a_script_and_chinese_is_chinese(small: Book):
@@ -252,27 +378,35 @@ def test_a_fold_in_a_list_holds_a_list_and_code(small: Book):
     outer = small.article("notebooks/00_a").ol
     assert len(outer.find_all("li", recursive=False)) == 2
     fold = outer.li.details
-    assert fold.select_one("li em").get_text() == "list" and "a = 1" in fold.select_one(".highlight").get_text()
+    assert (
+        fold.select_one("li em").get_text() == "list"
+        and "a = 1" in fold.select_one(".highlight").get_text()
+    )
 
 
 def test_a_widget_is_a_sentence_and_a_progress_bar_is_gone(small: Book):
-    assert small.article("notebooks/00_a").select_one(".cell_output p em").get_text() == "A widget: open it."
-    assert "nights" not in small.article("notebooks/00_a").get_text() and not small.pages["notebooks/00_a.html"].select(
-        "pre:-soup-contains('widget')"
+    assert (
+        small.article("notebooks/00_a").select_one(".cell_output p em").get_text()
+        == "A widget: open it."
     )
+    assert "nights" not in small.article("notebooks/00_a").get_text()
+    assert not small.pages["notebooks/00_a.html"].select("pre:-soup-contains('widget')")
 
 
 def test_an_exercise_is_shown_as_it_is_handed_out(small: Book):
-    """As nbgrader does: the stub it writes is in its documentation. And its source, which has the solution, is not offered."""
+    """As nbgrader does: the stub is in its documentation. The source is nowhere: it has the
+    solution.
+    """
     article = small.article("notebooks/exercises/source/00_a/00_a")
     answer, hidden = (code.get_text().rstrip() for code in article.select(".cell_input pre"))
-    assert (
-        answer
-        == 'def answer():\n    """What it does."""\n    # YOUR CODE HERE\n    raise NotImplementedError("This is not written yet.")'
-    )
+    stub = '    # YOUR CODE HERE\n    raise NotImplementedError("This is not written yet.")'
+    assert answer == f'def answer():\n    """What it does."""\n{stub}'
     assert hidden == "# hidden tests run here"
-    assert not small.pages["notebooks/exercises/source/00_a/00_a.html"].select("a[href*='_sources']")
+    assert not small.pages["notebooks/exercises/source/00_a/00_a.html"].select(
+        "a[href*='_sources']"
+    )
     assert small.pages["notebooks/00_a.html"].select("a[href='../_sources/notebooks/00_a.ipynb']")
+    assert traces.found(small.folder, ["xyzzy"]) == []
 
 
 def test_links_of_the_readme_hold_where_it_is_included(small: Book):
@@ -287,23 +421,20 @@ def test_links_of_the_readme_hold_where_it_is_included(small: Book):
 @pytest.fixture(scope="module")
 def page(book: Book):
     """A browser's page at 127.0.0.1, and in `page.asked` every address that was asked for."""
-    if BROWSER is None:
+    if browser.chromium() is None:
         pytest.skip("there is no Chromium here")
-    api = pytest.importorskip("playwright.sync_api", reason="a browser is driven by playwright")
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=book.folder)) as server:
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=book.folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with api.sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-            page = browser.new_page(base_url=f"http://127.0.0.1:{server.server_address[1]}")
+        with browser.sync_playwright() as playwright:
+            program = playwright.chromium.launch(
+                executable_path=browser.chromium(), args=["--no-sandbox"]
+            )
+            page = program.new_page(base_url=f"http://127.0.0.1:{server.server_address[1]}")
             page.asked = []
             page.on("request", lambda request: page.asked.append(request.url))
             yield page
-            browser.close()
+            program.close()
         server.shutdown()
 
 
@@ -328,11 +459,17 @@ def test_pages_fit_a_narrow_window_and_a_dark_room(page):
     for name in ("book/index", "notebooks/02_two_towers", "notebooks/06_full_versus_incremental"):
         page.goto(f"/{name}.html")
         assert page.evaluate("document.documentElement.scrollWidth") <= 400, name
-        red, green, blue = map(int, re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))[:3])
+        red, green, blue = map(
+            int,
+            re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))[
+                :3
+            ],
+        )
         assert max(red, green, blue) < 64
 
 
 def test_nothing_was_asked_of_another_host(page):
-    page.goto("/notebooks/03_online_nomination.html")
-    page.wait_for_load_state("networkidle")
-    assert page.asked and not [url for url in page.asked if not re.match(r"http://127\.0\.0\.1:|data:|blob:", url)]
+    page.goto("/notebooks/03_online_nomination.html", wait_until="networkidle")
+    assert page.asked and not [
+        url for url in page.asked if not re.match(r"http://127\.0\.0\.1:|data:|blob:", url)
+    ]

@@ -1,12 +1,14 @@
-"""Every widget of the course in a real browser: the notebook runs, every control is moved, and what must change does.
+"""The course in a real browser: the first screen, and that every widget's controls change what they
+must.
 
-A picture after each move is kept in build/screenshots, or where COURSE_ARTEFACTS says. Without Chromium all this is skipped;
-COURSE_BROWSER names another browser of its kind.
+A picture after each move is kept in build/screenshots, or where COURSE_ARTEFACTS says. Without
+Chromium all this is skipped; COURSE_BROWSER names another browser of its kind.
 """
 
 import ast
 import os
 import re
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +16,7 @@ from typing import NamedTuple
 import browser
 import nbformat
 import pytest
+from playwright.sync_api import expect
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -37,8 +40,18 @@ EXPLORER = Widget(
     "message history nominations picture",
     [
         Move("item", "JUMBO BAG ALPHABET (23201)", ""),
-        Move("Buy", None, "message history nominations picture", r"Bought: JUMBO BAG ALPHABET .*first.*\b23201\b.*Nominations"),
-        Move("Start again", None, "message history nominations picture", r"Nothing bought yet.* 1\.000 .*latest first\s+nothing"),
+        Move(
+            "Buy",
+            None,
+            "message history nominations picture",
+            r"Bought: JUMBO BAG ALPHABET .*first.*\b23201\b.*Nominations",
+        ),
+        Move(
+            "Start again",
+            None,
+            "message history nominations picture",
+            r"Nothing bought yet.* 1\.000 .*latest first\s+nothing",
+        ),
         Move("user", "16438", "history nominations picture", "Nominations for 16438"),
     ],
 )
@@ -80,12 +93,16 @@ WIDGETS = {
     "08_random_mask": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
     "09_dropout": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
     "10_complementary": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
-    "11_correlated_mask": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)", presses=2)],  # two seed fields with the same relatives
+    "11_correlated_mask": [
+        view_explorer("REGENCY CAKESTAND 3 TIER (22423)", presses=2)
+    ],  # two seed fields with the same relatives
 }
 
 
 def uses_widgets(path: Path) -> bool:
-    source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    source = "\n".join(
+        cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"
+    )
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -96,8 +113,14 @@ def uses_widgets(path: Path) -> bool:
 
 
 def test_every_notebook_with_a_widget_is_in_the_table():
-    found = [path for path in NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts and uses_widgets(path)]
-    assert sorted(path.relative_to(NOTEBOOKS).with_suffix("").as_posix() for path in found) == sorted(WIDGETS)
+    found = [
+        path
+        for path in NOTEBOOKS.rglob("*.ipynb")
+        if ".ipynb_checkpoints" not in path.parts and uses_widgets(path)
+    ]
+    assert sorted(
+        path.relative_to(NOTEBOOKS).with_suffix("").as_posix() for path in found
+    ) == sorted(WIDGETS)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +132,33 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Lab]:
     pictures = Path(os.environ.get("COURSE_ARTEFACTS", ROOT / "build" / "screenshots"))
     with browser.lab(program, NOTEBOOKS, tmp_path_factory.mktemp("lab"), pictures) as lab:
         yield lab
+
+
+def test_the_first_screen_is_the_course_and_nothing_else(lab: browser.Lab):
+    """One address, in few lines; there a picture, and nothing of Jupyter's news or of nbgrader."""
+    said = lab.log.read_text()
+    (address,) = browser.addresses(lab.log)
+    assert said.count("\n") < 8 and urllib.parse.urlparse(address).hostname == "127.0.0.1", said
+    page = lab.context.new_page()
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(address)
+    page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
+    expect(page.locator(".jp-NotebookPanel h1")).to_contain_text("Start here")
+    expect(page.locator(".jp-OutputArea-output img").first).to_be_in_viewport(ratio=0.3)
+    page.wait_for_timeout(3000)  # for what pops up late
+    page.screenshot(path=lab.pictures / "first-screen.png")
+    assert page.locator(".Toastify__toast, .jp-Dialog, .jp-toast-button").count() == 0
+    assert not re.search(
+        "nbgrader|assignment|validate|news", page.locator("body").inner_text() + titles(page), re.I
+    )
+    assert [
+        page.request.get(f"{lab.api.url}/{path}").status for path in ("lsp/status", "formgrader")
+    ] == [200, 404]
+    page.close()
+
+
+def titles(page) -> str:
+    return " ".join(page.locator("[title]").evaluate_all("all => all.map(one => one.title)"))
 
 
 @pytest.mark.parametrize("name", WIDGETS)
@@ -131,18 +181,31 @@ def test_what_goes_wrong_is_seen(lab: browser.Lab):
         "raise KeyError('here')",
         "print('not reached')",
     ]
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)"}  # without one, JupyterLab asks
-    whole = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata={"kernelspec": kernel})
+    kernel = {
+        "name": "python3",
+        "display_name": "Python 3 (ipykernel)",
+    }  # without one, JupyterLab asks
+    whole = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata={"kernelspec": kernel}
+    )
     nbformat.write(whole, lab.root / "wrong.ipynb")
     with lab.opened("wrong") as notebook:
         ran = notebook.run().cells
         (panel,) = notebook.panels(1)
         assert panel.controls() == panel.cut_off() == ["Press"] and notebook.logged() is None
         panel.turn("Press", None)
-        browser.until(notebook.logged, lambda: "nothing is logged", browser.PATIENCE, notebook.pause)
-    assert notebook.errors[0] == "Oh!" and set(notebook.elsewhere) == {"http://localhost:1/picture.png"}
+        browser.until(
+            notebook.logged, lambda: "nothing is logged", browser.PATIENCE, notebook.pause
+        )
+    assert notebook.errors[0] == "Oh!" and set(notebook.elsewhere) == {
+        "http://localhost:1/picture.png"
+    }
     all_ran(nbformat.v4.new_notebook(cells=ran[:4]))
-    for cells, wrong in ((ran[:5], "Beware"), (ran[:4] + ran[5:6], "KeyError: 'here'"), (ran[:4] + ran[6:], "None")):
+    for cells, wrong in (
+        (ran[:5], "Beware"),
+        (ran[:4] + ran[5:6], "KeyError: 'here'"),
+        (ran[:4] + ran[6:], "None"),
+    ):
         with pytest.raises(AssertionError, match=wrong):
             all_ran(nbformat.v4.new_notebook(cells=cells))
 
@@ -152,7 +215,9 @@ def all_ran(notebook: nbformat.NotebookNode) -> None:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell in code:
         for output in cell.outputs:
-            assert output.output_type != "error", f"{cell.source}\n\n{output.ename}: {output.evalue}"
+            assert output.output_type != "error", (
+                f"{cell.source}\n\n{output.ename}: {output.evalue}"
+            )
             assert output.get("name") != "stderr", f"{cell.source}\n\n{output.text}"
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
 
@@ -172,8 +237,15 @@ def turn_all(notebook: browser.Notebook, panel: browser.Panel, widget: Widget) -
 def await_change(panel: browser.Panel, widget: Widget, move: Move, before: list[str]) -> None:
     def missing() -> list[str]:
         parts = zip(widget.parts.split(), before, panel.shown(), strict=True)
-        same = [part for part, old, new in parts if part in move.changes.split() and new in ("", old)]
+        same = [
+            part for part, old, new in parts if part in move.changes.split() and new in ("", old)
+        ]
         return same + [move.says] * (re.search(move.says, panel.text(), re.S) is None)
 
-    browser.until(lambda: not missing(), lambda: f"{move}: no change yet of {missing()}", browser.PATIENCE, panel.notebook.pause)
+    browser.until(
+        lambda: not missing(),
+        lambda: f"{move}: no change yet of {missing()}",
+        browser.PATIENCE,
+        panel.notebook.pause,
+    )
     panel.notebook.idle()

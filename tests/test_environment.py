@@ -34,7 +34,11 @@ MODULES = {  # where what is imported has another name
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
-LOCK = [line for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines() if not line.startswith("#")]
+LOCK = [
+    line
+    for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines()
+    if not line.startswith("#")
+]
 
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 DIRECT = {
@@ -44,7 +48,9 @@ DIRECT = {
 
 
 def locked(python: str, platform: str) -> dict[str, list[str]]:
-    """The versions of every package that the lock gives this Python on this platform: one each, if all is well."""
+    """The versions of every package that the lock gives this Python on this platform: one each, if
+    all is well.
+    """
     machine = {
         "python_version": python,
         "python_full_version": f"{python}.9",
@@ -91,11 +97,18 @@ def imported(file: Path) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "course_lib").rglob("*.py")), ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "course_lib").rglob("*.py")), ids=lambda file: file.name
+)
 def test_library_imports_nothing_but_direct_dependencies(file):
-    direct = {canonicalize_name(Requirement(line).name) for line in PROJECT["project"]["dependencies"] + EXTRAS["hnswlib"]}
+    direct = {
+        canonicalize_name(Requirement(line).name)
+        for line in PROJECT["project"]["dependencies"] + EXTRAS["hnswlib"]
+    }
     raised = {"grpc"}  # by pymilvus, whose errors are partly grpc's
-    assert imported(file) <= {MODULES.get(name, name) for name in direct} | sys.stdlib_module_names | raised | {"course_lib"}
+    assert imported(file) <= {
+        MODULES.get(name, name) for name in direct
+    } | sys.stdlib_module_names | raised | {"course_lib"}
 
 
 def test_the_makefile_installs_all_of_the_lock_and_lets_only_hnswlib_fail():
@@ -103,7 +116,10 @@ def test_the_makefile_installs_all_of_the_lock_and_lets_only_hnswlib_fail():
     (line,) = [line for line in LOCK if line.startswith("hnswlib")]
     assert re.fullmatch(r"hnswlib==[\d.]+", line)
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    assert "grep -v '^hnswlib==' requirements.lock" in makefile and "grep '^hnswlib==' requirements.lock" in makefile
+    assert (
+        "grep -v '^hnswlib==' requirements.lock" in makefile
+        and "grep '^hnswlib==' requirements.lock" in makefile
+    )
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
@@ -114,18 +130,27 @@ def test_lock_has_one_version_of_everything_within_the_bounds(python, platform):
     for name, bounds in DIRECT.items():
         assert bounds.contains(versions[name][0]), name
     assert versions["torch"] == ["2.13.0"]
-    for requirement in map(Requirement, PROJECT["build-system"]["requires"]):  # course_lib is installed without downloads
+    for requirement in map(
+        Requirement, PROJECT["build-system"]["requires"]
+    ):  # course_lib is installed without downloads
         assert requirement.specifier.contains(versions[requirement.name][0]), requirement
 
 
 def test_no_package_of_cuda_is_asked_for():
-    names = [Requirement(line).name for line in LOCK] + [line.split()[0] for line in ENVIRONMENT["dependencies"]]
-    assert not [name for name in names if re.match(r"nvidia|cuda|cudnn|triton|.*-(gpu|cu\d+)$", name)]
+    names = [Requirement(line).name for line in LOCK] + [
+        line.split()[0] for line in ENVIRONMENT["dependencies"]
+    ]
+    assert not [
+        name for name in names if re.match(r"nvidia|cuda|cudnn|triton|.*-(gpu|cu\d+)$", name)
+    ]
 
 
-@pytest.mark.parametrize("file", ["pyproject.toml", "environment.yml", "requirements.lock", "Makefile", ".ci/run"])
+@pytest.mark.parametrize(
+    "file", ["pyproject.toml", "environment.yml", "requirements.lock", "Makefile", ".ci/run"]
+)
 def test_no_address_of_a_registry(file):
     """Where packages come from is the machine's business: a mirror must work as well."""
     assert not re.findall(
-        r"\w+://\S+|--(?:extra-)?index-url|--find-links|\b\w+\.(?:org|com|io|net)\b", (ROOT / file).read_text("utf-8")
+        r"\w+://\S+|--(?:extra-)?index-url|--find-links|\b\w+\.(?:org|com|io|net)\b",
+        (ROOT / file).read_text("utf-8"),
     )

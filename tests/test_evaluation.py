@@ -21,12 +21,15 @@ from course_lib.evaluation import (
     slices,
     summary,
     uniformity,
-    within_slice,
+    within_slice_auc,
 )
+from course_lib.full_update import full_update
+from course_lib.incremental_update import incremental_update, unfrozen_update
 from course_lib.log import EventLog
-from course_lib.updates import full_update, incremental_update, new_state, unfrozen_update
+from course_lib.state import new_state
 
-# -- ranks ------------------------------------------------------------------------------------------------------------
+# -- ranks -----------------------------------------------------------------------------------------
+# -------------------
 
 
 def brute_rank(scores: list[float], bought: set[int], item: int) -> int:
@@ -40,11 +43,18 @@ def brute_rank(scores: list[float], bought: set[int], item: int) -> int:
 def test_ranks_against_brute_force(levels: int):
     rng = np.random.default_rng(levels)
     scores = rng.integers(levels, size=(6, 40)).astype(np.float32)
-    bought = [rng.choice(44, size, replace=False) for size in (0, 1, 5, 20, 2, 3)]  # four of these items are not listed yet
+    bought = [
+        rng.choice(44, size, replace=False) for size in (0, 1, 5, 20, 2, 3)
+    ]  # four of these items are not listed yet
     rows = rng.integers(6, size=50)
     items = np.array([rng.choice(np.setdiff1d(np.arange(44), bought[row])) for row in rows])
-    expected = [brute_rank(scores[row].tolist(), set(bought[row]), item) for row, item in zip(rows, items, strict=True)]
-    assert (items >= 40).any() and expected == ranks(torch.from_numpy(scores), bought, rows, items).tolist()
+    expected = [
+        brute_rank(scores[row].tolist(), set(bought[row]), item)
+        for row, item in zip(rows, items, strict=True)
+    ]
+    assert (items >= 40).any() and expected == ranks(
+        torch.from_numpy(scores), bought, rows, items
+    ).tolist()
 
 
 def test_ranks_by_hand():
@@ -52,12 +62,19 @@ def test_ranks_by_hand():
     everything, nothing = np.array([0, 0, 0, 0, 0]), [np.array([], dtype=int)]
     assert ranks(scores, nothing, everything, np.arange(5)).tolist() == [1, 3, 3, 4, NO_CANDIDATE]
     assert ranks(scores, [np.array([0, 2])], np.array([0, 0]), np.array([1, 3])).tolist() == [1, 2]
-    assert scores.tolist() == torch.tensor([[0.9, 0.5, 0.5, 0.1]]).tolist()  # the caller's scores stay
+    assert (
+        scores.tolist() == torch.tensor([[0.9, 0.5, 0.5, 0.1]]).tolist()
+    )  # the caller's scores stay
 
 
 def test_a_model_that_knows_nothing_scores_0():
     for value in (0.0, 1.0, -3.5, -torch.inf, torch.inf):
-        rank = ranks(torch.full((2, 101), value), [np.array([], dtype=int)] * 2, np.array([0, 1, 1]), np.array([0, 50, 100]))
+        rank = ranks(
+            torch.full((2, 101), value),
+            [np.array([], dtype=int)] * 2,
+            np.array([0, 1, 1]),
+            np.array([0, 50, 100]),
+        )
         assert rank.tolist() == [101] * 3
         assert recall(pd.DataFrame({"rank": rank}), 100) == 0
 
@@ -65,7 +82,9 @@ def test_a_model_that_knows_nothing_scores_0():
 def test_a_score_of_nan_is_refused():
     scores = torch.zeros(2, 3)
     scores[1, 2] = torch.nan
-    assert refusal(ranks, scores, [np.array([], dtype=int)] * 2, np.array([0]), np.array([0])).startswith("a score is NaN")
+    assert refusal(
+        ranks, scores, [np.array([], dtype=int)] * 2, np.array([0]), np.array([0])
+    ).startswith("a score is NaN")
 
 
 def test_what_is_not_listed_is_a_miss_at_every_k():
@@ -75,7 +94,8 @@ def test_what_is_not_listed_is_a_miss_at_every_k():
         assert recall(pd.DataFrame({"rank": rank}), 100) == 0
 
 
-# -- places within a slice --------------------------------------------------------------------------------------------
+# -- places within a slice
+# --------------------------------------------------------------------------------------------
 
 
 def slice_name(times: int) -> str:
@@ -89,7 +109,9 @@ def test_within_slice_against_scikit_learn(levels: int):
     scores = rng.integers(levels, size=(6, 60)).astype(np.float32)
     times_bought = rng.choice([0, 1, 20, 21, 100, 101, 5_000], 60)
     of = np.array([slice_name(times) for times in times_bought])
-    bought = [rng.choice(64, size, replace=False) for size in (0, 1, 5, 30, 2, 45)]  # four of these items are not listed yet
+    bought = [
+        rng.choice(64, size, replace=False) for size in (0, 1, 5, 30, 2, 45)
+    ]  # four of these items are not listed yet
     rows = rng.integers(6, size=80)
     items = np.array([rng.choice(np.setdiff1d(np.arange(64), bought[row])) for row in rows])
     expected = []
@@ -98,9 +120,13 @@ def test_within_slice_against_scikit_learn(levels: int):
         others = [other for other in same_slice if other != item and other not in bought[row]]
         truth, values = [1] + [0] * len(others), scores[row][[item, *others]] if others else []
         expected.append(roc_auc_score(truth, values) if others else np.nan)
-    found = within_slice(torch.from_numpy(scores), bought, rows, items, times_bought)
+    found = within_slice_auc(torch.from_numpy(scores), bought, rows, items, times_bought)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert np.isnan(found[items >= 60]).all() and (items >= 60).any() and len(set(of[items[items < 60]])) == 4
+    assert (
+        np.isnan(found[items >= 60]).all()
+        and (items >= 60).any()
+        and len(set(of[items[items < 60]])) == 4
+    )
 
 
 def test_within_slice_by_hand():
@@ -110,47 +136,83 @@ def test_within_slice_by_hand():
 
     def within(bought: list[int], *items: int) -> list[float]:
         rows = np.zeros(len(items), dtype=int)
-        return within_slice(scores, [np.array(bought, dtype=int)], rows, np.array(items), times_bought).round(6).tolist()
+        return (
+            within_slice_auc(
+                scores, [np.array(bought, dtype=int)], rows, np.array(items), times_bought
+            )
+            .round(6)
+            .tolist()
+        )
 
     assert within([], 0, 1, 2, 3) == [0, 0.5, 0.5, 1]  # 1 and 2: one of three is lower, one equal
     assert within([], 4, 5) == [0, 1]
     assert within([3], 1) == [0.75]  # bought before: no candidate
     assert within([0, 1, 9], 2) == [0]
-    assert np.isnan(within([], 6, 7)).all() and np.isnan(within([4], 5)).all()  # alone in its slice; not listed
+    assert (
+        np.isnan(within([], 6, 7)).all() and np.isnan(within([4], 5)).all()
+    )  # alone in its slice; not listed
     assert torch.equal(scores, before)
 
 
 def test_lifting_a_whole_slice_changes_ranks_and_no_place_within():
     rng = np.random.default_rng(0)
-    scores, times_bought = torch.from_numpy(rng.normal(size=(4, 50))), rng.choice([0, 5, 50, 500], 50)
-    rows, items, nothing = np.arange(40) % 4, rng.integers(50, size=40), [np.array([], dtype=int)] * 4
+    scores, times_bought = (
+        torch.from_numpy(rng.normal(size=(4, 50))),
+        rng.choice([0, 5, 50, 500], 50),
+    )
+    rows, items, nothing = (
+        np.arange(40) % 4,
+        rng.integers(50, size=40),
+        [np.array([], dtype=int)] * 4,
+    )
     lifted = scores + 3 * torch.from_numpy(times_bought == 0)
-    places = [within_slice(values, nothing, rows, items, times_bought) for values in (scores, lifted)]
+    places = [
+        within_slice_auc(values, nothing, rows, items, times_bought) for values in (scores, lifted)
+    ]
     np.testing.assert_array_equal(*places)
     assert (ranks(lifted, nothing, rows, items) != ranks(scores, nothing, rows, items)).any()
 
 
 def test_equal_scores_are_chance():
     for value in (0.0, -3.5, -torch.inf):
-        found = within_slice(torch.full((1, 30), value), [np.arange(5)], np.zeros(25, int), np.arange(5, 30), np.arange(30) * 10)
+        found = within_slice_auc(
+            torch.full((1, 30), value),
+            [np.arange(5)],
+            np.zeros(25, int),
+            np.arange(5, 30),
+            np.arange(30) * 10,
+        )
         assert (found[~np.isnan(found)] == 0.5).all() and len(found[~np.isnan(found)]) == 25
 
 
 @pytest.mark.parametrize("listed", [0, 1])
 def test_a_place_among_hardly_any_items(listed: int):
     rows, items = np.zeros(2, dtype=int), np.array([0, 3])
-    assert np.isnan(within_slice(torch.zeros(1, listed), [np.array([2])], rows, items, np.zeros(listed, dtype=int))).all()
+    assert np.isnan(
+        within_slice_auc(
+            torch.zeros(1, listed), [np.array([2])], rows, items, np.zeros(listed, dtype=int)
+        )
+    ).all()
 
 
 def test_slice_codes_at_the_borders():
     times = [0, 1, 20, 21, 100, 101, 10**9]
     assert slice_codes(np.array(times)).tolist() == [0, 1, 1, 2, 2, 3, 3]
     found = slices(pd.DataFrame({"bought": times}, index=[5, 5, 1, 2, 3, 4, 0]))
-    assert found.tolist() == [slice_name(number) for number in times] and found.index.tolist() == [5, 5, 1, 2, 3, 4, 0]
+    assert found.tolist() == [slice_name(number) for number in times] and found.index.tolist() == [
+        5,
+        5,
+        1,
+        2,
+        3,
+        4,
+        0,
+    ]
     assert found.cat.categories.tolist() == ["cold", "tail", "mid", "head"]
 
 
-# -- the shape of the space -------------------------------------------------------------------------------------------
+# -- the shape of the space
+# -------------------------------------------------------------------------------------------
 
 
 def test_alignment_and_uniformity_against_loops():
@@ -158,18 +220,27 @@ def test_alignment_and_uniformity_against_loops():
     a, b = one.double().numpy(), other.double().numpy()
     distances = [sum((a[i, k] - b[i, k]) ** 2 for k in range(5)) for i in range(9)]
     assert alignment(one, other) == pytest.approx(sum(distances) / 9, rel=1e-5)
-    pairs = [np.exp(-2 * sum((a[i, k] - a[j, k]) ** 2 for k in range(5))) for i in range(9) for j in range(i)]
+    pairs = [
+        np.exp(-2 * sum((a[i, k] - a[j, k]) ** 2 for k in range(5)))
+        for i in range(9)
+        for j in range(i)
+    ]
     assert uniformity(one) == pytest.approx(np.log(sum(pairs) / 36), rel=1e-5)
 
 
 def test_alignment_and_uniformity_by_hand():
     east, north = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     assert [alignment(east, other) for other in (east, north, -east)] == pytest.approx([0, 2, 4])
-    assert [uniformity(torch.cat([east, other])) for other in (east, north, -east)] == pytest.approx([0, -4, -8])
-    assert uniformity(unit_vectors(1_000, 64, 0)) == pytest.approx(-4, abs=0.15)  # as even as it gets
+    assert [
+        uniformity(torch.cat([east, other])) for other in (east, north, -east)
+    ] == pytest.approx([0, -4, -8])
+    assert uniformity(unit_vectors(1_000, 64, 0)) == pytest.approx(
+        -4, abs=0.15
+    )  # as even as it gets
 
 
-# -- recall, slices, differences --------------------------------------------------------------------------------------
+# -- recall, slices, differences
+# --------------------------------------------------------------------------------------
 
 
 def test_recall_by_hand():
@@ -182,17 +253,22 @@ def test_summary_slices_by_hand():
     rows = [
         (100, 0, 0.9), (101, 0, 0.2),                                      # cold: one of two
         (1, 1, 1), (51, 20, 0.5), (500, 20, 0), (600, 2, 0.1),             # tail: two of four
-        (7, 21, 0.3), (9, 100, 1), (100, 100, 0.2), (999, 50, np.nan),     # mid: three of four; one is alone in its slice
-        (50, 101, 0.7), (NO_CANDIDATE, 5_000, np.nan),                     # head: one of two; one is no candidate
+        # mid: three of four; one is alone in its slice
+        (7, 21, 0.3), (9, 100, 1), (100, 100, 0.2), (999, 50, np.nan),
+        # head: one of two; one is no candidate
+        (50, 101, 0.7), (NO_CANDIDATE, 5_000, np.nan),
     ]  # fmt: skip
-    result = summary(pd.DataFrame(rows, columns=["rank", "bought", "within"]))
+    result = summary(pd.DataFrame(rows, columns=["rank", "bought", "within_auc"]))
     recalls = {"R@50": 4 / 12, "R@100": 7 / 12, "cold": 0.5, "tail": 0.5, "mid": 0.75, "head": 0.5}
     within = {"in-cold": 0.55, "in-tail": 0.4, "in-mid": 0.5, "in-head": 0.7}
-    assert result.to_dict() == pytest.approx(recalls | within) and list(result.index) == [*recalls, *within]
+    assert result.to_dict() == pytest.approx(recalls | within) and list(result.index) == [
+        *recalls,
+        *within,
+    ]
 
 
 def test_summary_of_an_empty_slice_is_nan():
-    result = summary(pd.DataFrame({"rank": [1, 200], "bought": [0, 0], "within": [0.75, 0.25]}))
+    result = summary(pd.DataFrame({"rank": [1, 200], "bought": [0, 0], "within_auc": [0.75, 0.25]}))
     assert result["cold"] == 0.5 and result[["tail", "mid", "head"]].isna().all()
     assert result["in-cold"] == 0.5 and result[["in-tail", "in-mid", "in-head"]].isna().all()
 
@@ -214,16 +290,21 @@ def test_a_difference_prints_itself():
     assert str(difference) == "+0.0200 [-0.0048, +0.0448] (3 pairs)"  # 0.02 ± 4.3027 · 0.01 / √3
 
 
-@pytest.mark.parametrize("a, b", [([0.1], [0.2]), ([], []), ([0.1, 0.2, 0.3], [0.1]), ([0.1, 0.2], [0.1, 0.2, 0.3])])
+@pytest.mark.parametrize(
+    "a, b", [([0.1], [0.2]), ([], []), ([0.1, 0.2, 0.3], [0.1]), ([0.1, 0.2], [0.1, 0.2, 0.3])]
+)
 def test_pairs_that_are_none(a: list[float], b: list[float]):
     assert refusal(paired_difference, a, b)
 
 
-# -- replay -----------------------------------------------------------------------------------------------------------
+# -- replay ----------------------------------------------------------------------------------------
+# -------------------
 
 
 class Diary:
-    """A recommender that prefers items in the order of their codes, and notes what it is asked and told."""
+    """A recommender that prefers items in the order of their codes, and notes what it is asked and
+    told.
+    """
 
     def __init__(self) -> None:
         self.pages: list[tuple] = []
@@ -240,7 +321,9 @@ class Diary:
 
 
 def test_replay_by_hand(tiny: EventLog):
-    """Test, then train. All four items are listed from the start: mug 1, bag 2, lamp 3, vase 4, less what the user has."""
+    """Test, then train. All four items are listed from the start: mug 1, bag 2, lamp 3, vase 4,
+    less what the user has.
+    """
     diary = Diary()
     result = replay(tiny, diary, "2020-01-02", progress=False)
     assert diary.pages == [
@@ -251,7 +334,8 @@ def test_replay_by_hand(tiny: EventLog):
         ("scores", 6, [1]), ("learn", 6),
     ]  # fmt: skip
     expected = [
-        # day, user, item, rank, place within its slice (−1: none else is in it), times bought before that day, items the user had
+        # day, user, item, rank, place within its slice (−1: none else is in it), times bought
+        # before that day, items the user had
         (2, "ann", "bag", 1, -1, 1, 1),
         (2, "cid", "mug", 1, 1, 1, 0),  # before the bag; lamp and vase are cold
         (4, "bob", "mug", 1, -1, 2, 1),
@@ -259,33 +343,54 @@ def test_replay_by_hand(tiny: EventLog):
         (5, "cid", "bag", 1, -1, 2, 1),
         (6, "bob", "vase", 2, -1, 0, 2),  # by now the lamp is no longer cold
     ]
-    shown = result.assign(day=result["day"].dt.day, within=result["within"].fillna(-1))
+    shown = result.assign(day=result["day"].dt.day, within_auc=result["within_auc"].fillna(-1))
     assert list(shown.itertuples(index=False, name=None)) == expected
-    assert result.columns.tolist() == ["day", "user", "item", "rank", "within", "bought", "history"]
+    assert result.columns.tolist() == [
+        "day",
+        "user",
+        "item",
+        "rank",
+        "within_auc",
+        "bought",
+        "history",
+    ]
 
 
 def test_replay_from_to(tiny: EventLog):
     diary = Diary()
     result = replay(tiny, diary, "2020-01-04", "2020-01-05", progress=False)
     assert result["item"].tolist() == ["mug"]
-    assert [page[:2] for page in diary.pages] == [("learn", 1), ("learn", 2), ("scores", 4), ("learn", 4)]
+    assert [page[:2] for page in diary.pages] == [
+        ("learn", 1),
+        ("learn", 2),
+        ("scores", 4),
+        ("learn", 4),
+    ]
     whole = replay(tiny, Diary(), tiny.days[0], progress=False)
     assert len(whole) == len(tiny) and whole["rank"].tolist() == [1, 2, 1, 1, 1, 1, 1, 2]
 
 
 def test_replay_of_a_day_when_nothing_is_listed(frames):
-    """Items that are listed within the day of their first sale are no candidates that morning: misses, and no crash."""
+    """Items that are listed within the day of their first sale are no candidates that morning:
+    misses, and no crash.
+    """
     listed = ["2020-01-06", "2020-01-05", "2020-01-01 10:00", "2020-01-01 09:00"]
     frames["items"] = frames["items"].assign(listed=[pd.Timestamp(t) for t in listed])
     result = replay(EventLog.from_frame(**frames), Diary(), "2020-01-01", progress=False)
     assert result["rank"].tolist()[:2] == [NO_CANDIDATE] * 2
     assert result["rank"].tolist()[2:] == [1, 1, 1, 1, 1, 2]
-    assert result["within"].isna()[:2].all() and result["within"].notna().sum() == 1  # cid's mug, before the bag
+    assert (
+        result["within_auc"].isna()[:2].all() and result["within_auc"].notna().sum() == 1
+    )  # cid's mug, before the bag
 
 
-@pytest.mark.parametrize("days", [("2020-02-01",), ("2020-01-01", "2019-12-01"), ("2020-01-05", "2020-01-02")])
+@pytest.mark.parametrize(
+    "days", [("2020-02-01",), ("2020-01-01", "2019-12-01"), ("2020-01-05", "2020-01-02")]
+)
 def test_replay_of_no_days(tiny: EventLog, days: tuple[str, ...]):
-    assert refusal(replay, tiny, Diary(), *days, progress=False).startswith(f"the log has no day from {days[0]}")
+    assert refusal(replay, tiny, Diary(), *days, progress=False).startswith(
+        f"the log has no day from {days[0]}"
+    )
 
 
 def test_replay_of_the_two_towers_is_test_then_train(tiny: EventLog):
@@ -296,10 +401,12 @@ def test_replay_of_the_two_towers_is_test_then_train(tiny: EventLog):
     for day in tiny.days:
         rows = tiny.rows(day, day + pd.Timedelta(days=1))
         for row in range(rows.start, rows.stop):
-            user, item = tiny.user_codes[row], tiny.item_codes[row]
+            user, item = tiny.user_rows[row], tiny.item_rows[row]
             users = state.user_vectors(tiny, np.array([user]), rows.start)
             scores = (users @ state.item_vectors(tiny, np.arange(4), day).T)[0]
-            expected.append(brute_rank(scores.tolist(), set(tiny.bought(user, rows.start).tolist()), item))
+            expected.append(
+                brute_rank(scores.tolist(), set(tiny.bought(user, rows.start).tolist()), item)
+            )
         state = full_update(state, tiny, day)
     assert result["rank"].tolist() == expected
     ours, theirs = recommender.state.model.state_dict(), state.model.state_dict()
@@ -307,7 +414,9 @@ def test_replay_of_the_two_towers_is_test_then_train(tiny: EventLog):
 
 
 def test_scores_of_the_two_towers_know_nothing_of_the_day(tiny: EventLog):
-    """On the fifth: what was bought up to the fourth is event rows 0 to 4; ann's lamp and cid's bag are the answers."""
+    """On the fifth: what was bought up to the fourth is event rows 0 to 4; ann's lamp and cid's bag
+    are the answers.
+    """
     day, users = pd.Timestamp("2020-01-05"), np.array([2, 0])
     state = trained(tiny, SMALL, tiny.days[:3])
     features = state.features.user_features(tiny, users, 5)
@@ -326,7 +435,9 @@ def test_later_events_change_no_earlier_rank():
     results = []
     for f in (frames, other):
         log = EventLog.from_frame(**f)
-        results.append(replay(log, TwoTowerNightly(new_state(log, SMALL)), "2020-01-01", progress=False))
+        results.append(
+            replay(log, TwoTowerNightly(new_state(log, SMALL)), "2020-01-01", progress=False)
+        )
     pd.testing.assert_frame_equal(results[0][:5], results[1][:5])
 
 
@@ -342,11 +453,14 @@ def test_the_update_of_the_replay_can_be_exchanged(tiny: EventLog):
     assert days == [1, 2, 4, 5, 6] and recommender.state.updates == 0
 
 
-# -- hour by hour -----------------------------------------------------------------------------------------------------
+# -- hour by hour ----------------------------------------------------------------------------------
+# -------------------
 
 
 def test_hourly_replay_by_hand(tiny: EventLog):
-    """Each hour is tested, then told; what a user bought that morning is history and no candidate that evening."""
+    """Each hour is tested, then told; what a user bought that morning is history and no candidate
+    that evening.
+    """
     diary = Diary()
     result = replay(tiny, diary, "2020-01-05", "2020-01-06", progress=False, hourly=True)
     assert diary.pages == [
@@ -364,20 +478,26 @@ def test_hourly_replay_by_hand(tiny: EventLog):
 
 def test_what_was_bought_this_morning_is_no_candidate_this_evening():
     frames = tiny_frames()
-    frames["events"].loc[6, "user"] = "ann"  # ann: lamp at 8, and at 23:59, instead of cid, the bag, which she has: so the vase
+    frames["events"].loc[6, "user"] = (
+        "ann"  # ann: lamp at 8, and at 23:59, instead of cid, the bag, which she has: so the vase
+    )
     frames["events"].loc[6, "item"] = "vase"
     log = EventLog.from_frame(**with_listing(frames))
     hourly = replay(log, Diary(), "2020-01-05", "2020-01-06", progress=False, hourly=True)
     daily = replay(log, Diary(), "2020-01-05", "2020-01-06", progress=False)
     assert hourly["history"].tolist() == [2, 3] and daily["history"].tolist() == [2, 2]
     code = {item: i for i, item in enumerate(log.items.index)}
-    later = int(code["lamp"] < code["vase"])  # the lamp stood before the vase, and is gone by the evening
+    later = int(
+        code["lamp"] < code["vase"]
+    )  # the lamp stood before the vase, and is gone by the evening
     assert daily["rank"].iloc[1] - hourly["rank"].iloc[1] == later
 
 
 @pytest.mark.parametrize("hourly", [None, "ids", "all"])
 def test_what_is_served_is_what_was_published(hourly: str | None):
-    """Through the busy days of the tiny log: vectors by hand, from the updates themselves, against the recommender's scores."""
+    """Through the busy days of the tiny log: vectors by hand, from the updates themselves, against
+    the recommender's scores.
+    """
     log = EventLog.from_frame(**with_listing(tiny_frames()))
     start = trained(log, SMALL, log.days[:3])
     served = TwoTowerServed(start, hourly=hourly)
@@ -385,7 +505,8 @@ def test_what_is_served_is_what_was_published(hourly: str | None):
     everyone, everything = np.arange(3), np.arange(4)
     vectors = start.item_vectors(log, everything, morning)
     np.testing.assert_array_equal(
-        served.scores(log, morning, everyone), start.user_vectors(log, everyone, log.rows(morning).start) @ vectors.T
+        served.scores(log, morning, everyone),
+        start.user_vectors(log, everyone, log.rows(morning).start) @ vectors.T,
     )
     served.learn_hour(log, morning)
     state = start
@@ -402,7 +523,9 @@ def test_what_is_served_is_what_was_published(hourly: str | None):
     served.learn(log, pd.Timestamp("2020-01-05"))  # the hour's state is discarded
     night = full_update(start, log, pd.Timestamp("2020-01-05"))
     midnight = pd.Timestamp("2020-01-06")
-    expected = night.user_vectors(log, everyone, 7) @ night.item_vectors(log, everything, midnight).T
+    expected = (
+        night.user_vectors(log, everyone, 7) @ night.item_vectors(log, everything, midnight).T
+    )
     np.testing.assert_array_equal(served.scores(log, midnight, everyone), expected)
 
 
@@ -415,5 +538,8 @@ def test_cadence(retail: EventLog):
         never.learn(retail, day)
     assert never.state is state and rare.state.updates == state.updates + 1
     expected = full_update(state, retail, retail.days[2], days=3)
-    assert same(rare.state.model.item_tables[0].weight.detach(), expected.model.item_tables[0].weight.detach())
+    assert same(
+        rare.state.model.item_tables[0].weight.detach(),
+        expected.model.item_tables[0].weight.detach(),
+    )
     assert rare.first == retail.days[4]

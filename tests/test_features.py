@@ -1,4 +1,6 @@
-"""Features: index 0, vocabularies that know no future, counts that forget, histories that end in time."""
+"""Features: index 0, vocabularies that know no future, counts that forget, histories that end in
+time.
+"""
 
 import copy
 
@@ -8,7 +10,14 @@ import pytest
 import torch
 from helpers import SMALL, refusal, same, tiny_frames, trained, with_listing
 
-from course_lib.features import Encoder, FeatureStore, ForgettingCounts, as_new_items, drop_fields, first_seen, take
+from course_lib.features import (
+    DecayedCounts,
+    Encoder,
+    FeatureStore,
+    as_new_items,
+    drop_fields,
+    index_rows,
+)
 from course_lib.log import DAY, EventLog
 
 START = pd.Timestamp("2020-01-01")
@@ -16,15 +25,18 @@ START = pd.Timestamp("2020-01-01")
 
 @pytest.fixture
 def store(tiny: EventLog) -> FeatureStore:
-    """Vocabularies and counts of the tiny log's first two days: ann bought mug and bag, bob bag, cid mug."""
-    store = FeatureStore(Encoder(tiny.items), Encoder(tiny.users), (1.0, 2.0), history=2)
+    """Vocabularies and counts of the tiny log's first two days: ann bought mug and bag, bob bag,
+    cid mug.
+    """
+    store = FeatureStore.of(tiny, (1.0, 2.0), history=2)
     for day in tiny.days[:2]:
         store.learn(tiny, tiny.rows(day, day + DAY))
         store.count(tiny, tiny.rows(day, day + DAY), day)
     return store
 
 
-# -- the encoder ------------------------------------------------------------------------------------------------------
+# -- the encoder -----------------------------------------------------------------------------------
+# -------------------
 
 
 def test_encoder_by_hand(tiny: EventLog):
@@ -39,7 +51,12 @@ def test_encoder_by_hand(tiny: EventLog):
     features = encoder.encode(tiny.items)  # mug, bag, lamp, vase
     assert features["item"].tolist() == [1, 2, 0, 0]  # new items are 0
     assert features["colour"].tolist() == [1, 2, 1, 0]  # the vase has none
-    assert features["words"].tolist() == [[1, 2], [3, 1], [0, 0], [0, 0]]  # the lamp has none, the vase's is unknown
+    assert features["words"].tolist() == [
+        [1, 2],
+        [3, 1],
+        [0, 0],
+        [0, 0],
+    ]  # the lamp has none, the vase's is unknown
     assert all(values.dtype == torch.long for values in features.values())
     encoder.learn(tiny.items)
     assert encoder.encode(tiny.items)["item"].tolist() == [1, 2, 3, 4]  # what had an index keeps it
@@ -61,8 +78,18 @@ def test_bags_of_every_kind():
     table = pd.Series(words, pd.Index(range(6), name="item"), dtype=object).to_frame("words")
     encoder = Encoder(table)
     encoder.learn(table)
-    assert encoder.encode(table)["words"].tolist() == [[1, 2], [1, 3], [2, 0], [1, 1], [0, 0], [0, 0]]
-    assert encoder.encode(table[4:])["words"].shape == (2, 1)  # a bag has room for one, even if nobody fills it
+    assert encoder.encode(table)["words"].tolist() == [
+        [1, 2],
+        [1, 3],
+        [2, 0],
+        [1, 1],
+        [0, 0],
+        [0, 0],
+    ]
+    assert encoder.encode(table[4:])["words"].shape == (
+        2,
+        1,
+    )  # a bag has room for one, even if nobody fills it
     assert encoder.encode(table[:0])["words"].shape == (0, 1)
 
 
@@ -100,7 +127,9 @@ def test_names_that_torch_and_dict_use_too():
     odd = ["type", "keys", "a.b", "forward", "items", "training", "", "log_q", "weight", "user"]
     frames = tiny_frames()
     frames["items"] = frames["items"].assign(**{name: list("wxyz") for name in odd})
-    frames["users"] = frames["users"].assign(**{name.replace("user", "item"): list("xyz") for name in odd})
+    frames["users"] = frames["users"].assign(
+        **{name.replace("user", "item"): list("xyz") for name in odd}
+    )
     log = EventLog.from_frame(**frames)
     state = trained(log, SMALL, log.days)
     assert state.item_vectors(log, np.arange(4), log.days[-1]).shape == (4, 8)
@@ -108,7 +137,8 @@ def test_names_that_torch_and_dict_use_too():
     assert all(state.features.items.sizes[name] == 5 for name in odd)
 
 
-# -- no knowledge of the future ---------------------------------------------------------------------------------------
+# -- no knowledge of the future
+# ---------------------------------------------------------------------------------------
 
 
 def until(log: EventLog, time: pd.Timestamp) -> EventLog:
@@ -116,7 +146,9 @@ def until(log: EventLog, time: pd.Timestamp) -> EventLog:
     events = log.events[log.rows(end=time)]
     items, users = log.items.reset_index(), log.users.reset_index()
     return EventLog.from_frame(
-        events, items[items["item"].isin(events["item"])].drop(columns="listed"), users[users["user"].isin(events["user"])]
+        events,
+        items[items["item"].isin(events["item"])].drop(columns="listed"),
+        users[users["user"].isin(events["user"])],
     )
 
 
@@ -126,26 +158,34 @@ def test_a_truncated_log_gives_the_same_features(retail: EventLog):
     short = until(retail, time)
     stores = []
     for log in (short, retail):
-        store = FeatureStore(Encoder(log.items), Encoder(log.users), (7.0, 2.0), history=30)
+        store = FeatureStore.of(log, (7.0, 2.0), history=30)
         for day in short.days:
             rows = log.rows(day, day + DAY)
             store.learn(log, rows)
             store.count(log, rows, day)
         stores.append(store)
     a, b = stores
-    assert a.items.vocabularies == b.items.vocabularies and a.users.vocabularies == b.users.vocabularies
+    assert (
+        a.items.vocabularies == b.items.vocabularies
+        and a.users.vocabularies == b.users.vocabularies
+    )
     assert 1_000 < len(short.items) < len(retail.items)
     items, users = np.arange(len(short.items)), np.arange(len(short.users))
     for one, other in (
         (a.item_features(short, items, time), b.item_features(retail, items, time)),
         (a.user_features(short, users, len(short)), b.user_features(retail, users, len(short))),
-        ({"log q": a.log_q(torch.arange(1, 99), time)}, {"log q": b.log_q(torch.arange(1, 99), time)}),
+        (
+            {"log q": a.log_q(torch.arange(1, 99), time)},
+            {"log q": b.log_q(torch.arange(1, 99), time)},
+        ),
     ):
         assert one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
 
 
 def test_what_happens_later_changes_nothing_today():
-    """Two logs that part ways on the fifth: everything up to that morning is the same, scores included."""
+    """Two logs that part ways on the fifth: everything up to that morning is the same, scores
+    included.
+    """
     frames, other = with_listing(tiny_frames()), with_listing(tiny_frames())
     other["events"].loc[5:, ["user", "item"]] = [("bob", "vase"), ("cid", "lamp"), ("ann", "lamp")]
     logs = EventLog.from_frame(**frames), EventLog.from_frame(**other)
@@ -156,29 +196,42 @@ def test_what_happens_later_changes_nothing_today():
         before = log.rows(morning).start
         assert before == 5
         items = log.items.index.get_indexer(["mug", "bag", "lamp", "vase"])
-        scores.append(state.user_vectors(log, np.arange(3), before) @ state.item_vectors(log, items, morning).T)
+        scores.append(
+            state.user_vectors(log, np.arange(3), before)
+            @ state.item_vectors(log, items, morning).T
+        )
     assert same(*scores)
     assert states[0].features.items.vocabularies == states[1].features.items.vocabularies
 
 
-# -- counts that forget -----------------------------------------------------------------------------------------------
+# -- counts that forget
+# -----------------------------------------------------------------------------------------------
 
 
-def everything(counts: ForgettingCounts, time: pd.Timestamp, size: int) -> list[list[float]]:
+def everything(counts: DecayedCounts, time: pd.Timestamp, size: int) -> list[list[float]]:
     return counts.at(time, torch.arange(size)).tolist()
 
 
 def test_forgetting_counts_by_hand():
-    counts = ForgettingCounts((1.0, 2.0))
+    counts = DecayedCounts((1.0, 2.0))
     assert everything(counts, START, 3) == [[0, 0]] * 3
     counts.add(torch.tensor([1, 2, 1]), START)
     for settle in (False, True):
         if settle:
-            counts.settle(START, 3)
+            counts.flush(START, 3)
         assert everything(counts, START, 3) == [[0, 0], [2, 2], [1, 1]]
-        assert everything(counts, START + 2 * DAY, 3) == [[0, 0], [0.5, 1], [0.25, 0.5]]  # two days: a quarter, a half
+        assert everything(counts, START + 2 * DAY, 3) == [
+            [0, 0],
+            [0.5, 1],
+            [0.25, 0.5],
+        ]  # two days: a quarter, a half
         assert counts.total(START + 2 * DAY).tolist() == [0.75, 1.5]
-        assert counts.at(START, torch.tensor([2, 1, 2, 9])).tolist() == [[1, 1], [2, 2], [1, 1], [0, 0]]
+        assert counts.at(START, torch.tensor([2, 1, 2, 9])).tolist() == [
+            [1, 1],
+            [2, 2],
+            [1, 1],
+            [0, 0],
+        ]
     counts.add(torch.tensor([3]), START + 2 * DAY)
     assert everything(counts, START + 2 * DAY, 5) == [[0, 0], [0.5, 1], [0.25, 0.5], [1, 1], [0, 0]]
     assert everything(counts, START + 3 * DAY, 4)[3] == [0.5, 0.5**0.5]
@@ -188,12 +241,12 @@ def test_forgetting_counts_by_hand():
 def test_forgetting_counts_against_the_sum_over_events(settle_every: int):
     rng = np.random.default_rng(0)
     half_lives, size = np.array([0.5, 3.0, 20.0]), 7
-    counts, events = ForgettingCounts(tuple(half_lives)), []
+    counts, events = DecayedCounts(tuple(half_lives)), []
     for i, day in enumerate(sorted(rng.choice(40, 12, replace=False))):
         indices = rng.integers(size, size=5)
         counts.add(torch.from_numpy(indices), START + day * DAY)
         if (i + 1) % settle_every == 0:
-            counts.settle(START + day * DAY, size)
+            counts.flush(START + day * DAY, size)
         events += [(index, day) for index in indices]
     expected = np.zeros((size, 3))
     for index, day in events:
@@ -204,25 +257,29 @@ def test_forgetting_counts_against_the_sum_over_events(settle_every: int):
 
 
 def test_asking_does_not_change_the_counts():
-    counts = ForgettingCounts((1.0,))
+    counts = DecayedCounts((1.0,))
     counts.add(torch.tensor([0]), START)
-    counts.settle(START, 1)
+    counts.flush(START, 1)
     counts.at(START + 5 * DAY, torch.tensor([0])).zero_()
     assert everything(counts, START, 1) == [[1]]
 
 
 def test_counts_that_go_back():
-    counts = ForgettingCounts((1.0,))
+    counts = DecayedCounts((1.0,))
     counts.add(torch.tensor([0]), START + DAY)
-    for call in (lambda: counts.at(START, torch.tensor([0])), lambda: counts.add(torch.tensor([0]), START)):
+    for call in (
+        lambda: counts.at(START, torch.tensor([0])),
+        lambda: counts.add(torch.tensor([0]), START),
+    ):
         assert refusal(call).startswith("the counts stand at")
 
 
-# -- forks ------------------------------------------------------------------------------------------------------------
+# -- forks -----------------------------------------------------------------------------------------
+# -------------------
 
 
 def test_a_fork_learns_ids_and_counts_without_changing_what_it_came_from(tiny: EventLog):
-    store = FeatureStore(Encoder(tiny.items), Encoder(tiny.users), (7.0, 2.0), 3)
+    store = FeatureStore.of(tiny, (7.0, 2.0), history=3)
     store.learn(tiny, tiny.rows(None, START + 2 * DAY))
     known = {name: dict(vocabulary) for name, vocabulary in store.items.vocabularies.items()}
     fork, rows = store.fork(), tiny.rows()
@@ -230,64 +287,88 @@ def test_a_fork_learns_ids_and_counts_without_changing_what_it_came_from(tiny: E
     fork.count(tiny, rows, START + 9 * DAY)
     again = fork.fork()
     again.count(tiny, rows, START + 9 * DAY)
-    assert {name: dict(vocabulary) for name, vocabulary in store.items.vocabularies.items()} == known
-    assert store.counts.time is None and len(fork.counts.added) == 1 and len(again.counts.added) == 2
-    full = FeatureStore(Encoder(tiny.items), Encoder(tiny.users), (7.0, 2.0), 3)
+    assert {
+        name: dict(vocabulary) for name, vocabulary in store.items.vocabularies.items()
+    } == known
+    assert (
+        store.counts.time is None and len(fork.counts.added) == 1 and len(again.counts.added) == 2
+    )
+    full = FeatureStore.of(tiny, (7.0, 2.0), history=3)
     full.learn(tiny, rows)
     everyone = np.arange(len(tiny.items))
-    assert same(fork.item_ids(tiny, everyone), full.item_ids(tiny, everyone))
+    assert same(fork.item_indices(tiny, everyone), full.item_indices(tiny, everyone))
     assert fork.items.sizes["item"] == full.items.sizes["item"] == len(fork.items)
-    assert {n: s for n, s in fork.items.sizes.items() if n != "item"} == {n: len(v) + 1 for n, v in known.items() if n != "item"}
+    assert {n: s for n, s in fork.items.sizes.items() if n != "item"} == {
+        n: len(v) + 1 for n, v in known.items() if n != "item"
+    }
 
 
-# -- the feature store ------------------------------------------------------------------------------------------------
+# -- the feature store
+# ------------------------------------------------------------------------------------------------
 
 
 def test_item_features_by_hand(tiny: EventLog, store: FeatureStore):
     features = store.item_features(tiny, np.array([2, 0]), START + 3 * DAY)  # lamp (never met), mug
-    assert {name: values.tolist() for name, values in features.items() if name != "statistics"} == {
+    assert {name: values.tolist() for name, values in features.items() if name != "popularity"} == {
         "item": [0, 1],
         "colour": [1, 1],
         "words": [[0, 0], [1, 2]],
     }
     mugs = 0.5 ** (3 / 2) + 0.5 ** (2 / 2)  # bought on the first and the second, half-life 2 days
-    np.testing.assert_allclose(features["statistics"].numpy(), [[0.0], [np.log1p(mugs)]], rtol=1e-6)
-    assert features["statistics"].dtype == torch.float32
+    np.testing.assert_allclose(features["popularity"].numpy(), [[0.0], [np.log1p(mugs)]], rtol=1e-6)
+    assert features["popularity"].dtype == torch.float32
 
 
 def test_without_statistics_there_are_none(tiny: EventLog):
-    store = FeatureStore(Encoder(tiny.items), Encoder(tiny.users), (1.0,), 2)
-    assert "statistics" not in store.item_features(tiny, np.arange(4), START)
+    store = FeatureStore.of(tiny, (1.0,), history=2)
+    assert "popularity" not in store.item_features(tiny, np.arange(4), START)
 
 
 def test_log_q_by_hand(tiny: EventLog, store: FeatureStore):
-    """Half-life 1 day. On the third: mug and bag were bought once the day before and once two days before, of four purchases."""
+    """Half-life 1 day. On the third: mug and bag were bought once the day before and once two days
+    before, of four purchases.
+    """
     later = tiny.days[2]
-    np.testing.assert_allclose(store.log_q(torch.tensor([1, 2, 1]), later).exp().numpy(), [0.5, 0.5, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(
+        store.log_q(torch.tensor([1, 2, 1]), later).exp().numpy(), [0.5, 0.5, 0.5], rtol=1e-6
+    )
     store.learn(tiny, tiny.rows(later, later + DAY))
     store.count(tiny, tiny.rows(later, later + DAY), later)  # one more mug, on the fourth
     old = 0.5**3 + 0.5**2
     share = np.array([old + 1, old]) / (2 * old + 1)
-    np.testing.assert_allclose(store.log_q(torch.tensor([1, 2]), later).exp().numpy(), share, rtol=1e-6)
+    np.testing.assert_allclose(
+        store.log_q(torch.tensor([1, 2]), later).exp().numpy(), share, rtol=1e-6
+    )
 
 
 def test_user_features_by_hand(tiny: EventLog, store: FeatureStore):
-    """Before row 5 ann has bought mug then bag, bob bag then mug, cid a mug; a code of -1 is somebody new."""
+    """Before row 5 ann has bought mug then bag, bob bag then mug, cid a mug; a code of -1 is
+    somebody new.
+    """
     features = store.user_features(tiny, np.array([0, 1, 2, -1]), before=5)
     assert features["user"].tolist() == [1, 2, 3, 0]
     assert features["city"].tolist() == [1, 2, 0, 0]
-    assert features["history"].tolist() == [[2, 1], [1, 2], [1, 0], [0, 0]]  # the latest first; mug is 1, bag is 2
-    assert store.user_features(tiny, np.array([0]), before=8)["history"].tolist() == [[0, 2]]  # the lamp is new to the store
+    assert features["history"].tolist() == [
+        [2, 1],
+        [1, 2],
+        [1, 0],
+        [0, 0],
+    ]  # the latest first; mug is 1, bag is 2
+    assert store.user_features(tiny, np.array([0]), before=8)["history"].tolist() == [
+        [0, 2]
+    ]  # the lamp is new to the store
     assert store.user_features(tiny, np.array([0]), before=0)["history"].tolist() == [[0, 0]]
 
 
 @pytest.mark.parametrize("length", [1, 30])
 def test_histories_against_brute_force(retail: EventLog, length: int):
-    """For every buyer of a day: what was bought before that midnight, the latest first, at most `length`."""
+    """For every buyer of a day: what was bought before that midnight, the latest first, at most
+    `length`.
+    """
     day = retail.days[20]
-    store = FeatureStore(Encoder(retail.items), Encoder(retail.users), (7.0,), length)
+    store = FeatureStore.of(retail, (7.0,), history=length)
     store.learn(retail, retail.rows(end=day))
-    buyers = np.unique(retail.user_codes[retail.rows(day, day + DAY)])
+    buyers = np.unique(retail.user_rows[retail.rows(day, day + DAY)])
     history = store.user_features(retail, buyers, retail.rows(day).start)["history"]
     past = retail.events[retail.events["time"] < day]
     names = {index: item for item, index in store.items.vocabularies["item"].items()}
@@ -296,23 +377,26 @@ def test_histories_against_brute_force(retail: EventLog, length: int):
         bought = past.loc[past["user"] == user, "item"].tolist()
         assert [names[index] for index in row if index] == bought[::-1][:length]
         assert row == sorted(row, key=lambda index: index == 0)  # empty places come last
-    assert (history > 0).all(1).any() and (history == 0).all(1).any()  # there are both, long histories and none
+    assert (history > 0).all(1).any() and (history == 0).all(
+        1
+    ).any()  # there are both, long histories and none
 
 
 def test_item_ids_of_any_shape(tiny: EventLog, store: FeatureStore):
-    assert store.item_ids(tiny, np.array([[0, -1], [1, 3]])).tolist() == [[1, 0], [2, 0]]
-    assert store.item_ids(tiny, np.array([], dtype=int)).tolist() == []
+    assert store.item_indices(tiny, np.array([[0, -1], [1, 3]])).tolist() == [[1, 0], [2, 0]]
+    assert store.item_indices(tiny, np.array([], dtype=int)).tolist() == []
 
 
-def test_first_seen():
-    assert first_seen(np.array([5, 2, 5, 9, 2])).tolist() == [5, 2, 9]
-
-
-# -- defaults in training ---------------------------------------------------------------------------------------------
+# -- defaults in training
+# ---------------------------------------------------------------------------------------------
 
 
 def features_of(rows: int) -> dict[str, torch.Tensor]:
-    return {"item": torch.arange(1, rows + 1), "words": torch.ones(rows, 2, dtype=torch.long), "statistics": torch.ones(rows, 3)}
+    return {
+        "item": torch.arange(1, rows + 1),
+        "words": torch.ones(rows, 2, dtype=torch.long),
+        "popularity": torch.ones(rows, 3),
+    }
 
 
 def test_drop_fields_all_or_nothing():
@@ -321,8 +405,10 @@ def test_drop_fields_all_or_nothing():
     none, everything = drop_fields(features, 0.0, generator), drop_fields(features, 1.0, generator)
     assert all(same(none[name], features[name]) for name in features)
     assert not everything["item"].any() and not everything["words"].any()
-    assert same(everything["statistics"], features["statistics"])  # purchase counts are no field
-    assert all(same(features[name], values) for name, values in features_of(50).items())  # and the input is as it was
+    assert same(everything["popularity"], features["popularity"])  # purchase counts are no field
+    assert all(
+        same(features[name], values) for name, values in features_of(50).items()
+    )  # and the input is as it was
 
 
 def test_drop_fields_drops_a_share_and_whole_bags():
@@ -330,9 +416,13 @@ def test_drop_fields_drops_a_share_and_whole_bags():
     dropped = drop_fields(features, 0.1, torch.Generator().manual_seed(0))
     items, words = dropped["item"] == 0, dropped["words"] == 0
     for gone in (items, words[:, 0]):
-        assert abs(gone.double().mean() - 0.1) < 4 * (0.1 * 0.9 / 20_000) ** 0.5  # four standard errors
+        assert (
+            abs(gone.double().mean() - 0.1) < 4 * (0.1 * 0.9 / 20_000) ** 0.5
+        )  # four standard errors
     assert same(words[:, 0], words[:, 1])
-    assert abs((items & words[:, 0]).double().mean() - 0.01) < 4 * (0.01 / 20_000) ** 0.5  # each field by itself
+    assert (
+        abs((items & words[:, 0]).double().mean() - 0.01) < 4 * (0.01 / 20_000) ** 0.5
+    )  # each field by itself
     again = drop_fields(features, 0.1, torch.Generator().manual_seed(0))
     assert same(dropped["item"], again["item"])
 
@@ -342,24 +432,37 @@ def test_as_new_items_all_or_nothing():
     none, everything = (as_new_items(features, "item", share, generator) for share in (0.0, 1.0))
     assert all(same(none[name], features[name]) for name in features)
     assert list(everything) == list(features)
-    assert same(everything["item"], torch.zeros(50, dtype=torch.long)) and same(everything["statistics"], torch.zeros(50, 3))
+    assert same(everything["item"], torch.zeros(50, dtype=torch.long)) and same(
+        everything["popularity"], torch.zeros(50, 3)
+    )
     assert same(everything["words"], features["words"])  # what they are stays
-    assert all(same(features[name], values) for name, values in features_of(50).items())  # and the input is as it was
-    del features["statistics"]
+    assert all(
+        same(features[name], values) for name, values in features_of(50).items()
+    )  # and the input is as it was
+    del features["popularity"]
     assert list(as_new_items(features, "item", 1.0, generator)) == ["item", "words"]
 
 
 @pytest.mark.parametrize("share", [0.3, 0.999])
 def test_as_new_items_takes_counts_and_id_together(share: float):
     features = features_of(20_000)
-    new, again, other = (as_new_items(features, "item", share, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    new, again, other = (
+        as_new_items(features, "item", share, torch.Generator().manual_seed(seed))
+        for seed in (0, 0, 1)
+    )
     gone = new["item"] == 0
-    assert abs(gone.double().mean() - share) < 4 * (share * (1 - share) / 20_000) ** 0.5  # four standard errors
+    assert (
+        abs(gone.double().mean() - share) < 4 * (share * (1 - share) / 20_000) ** 0.5
+    )  # four standard errors
     assert same(new["item"][~gone], features["item"][~gone])
-    assert same(new["statistics"], (~gone).float()[:, None].expand(-1, 3)) and same(new["words"], features["words"])
-    assert all(same(new[name], again[name]) for name in features) and not same(new["item"], other["item"])
+    assert same(new["popularity"], (~gone).float()[:, None].expand(-1, 3)) and same(
+        new["words"], features["words"]
+    )
+    assert all(same(new[name], again[name]) for name in features) and not same(
+        new["item"], other["item"]
+    )
 
 
 def test_take():
-    taken = take(features_of(4), torch.tensor([2, 2, 0]))
+    taken = index_rows(features_of(4), torch.tensor([2, 2, 0]))
     assert taken["item"].tolist() == [3, 3, 1] and taken["words"].shape == (3, 2)

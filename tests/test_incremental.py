@@ -1,4 +1,6 @@
-"""The incremental update: which numbers move, by how much, and what is left of it after the next full update."""
+"""The incremental update: which numbers move, by how much, and what is left of it after the next
+full update.
+"""
 
 import copy
 from dataclasses import replace
@@ -9,67 +11,111 @@ import pytest
 import torch
 from helpers import SMALL, Sizes, contents, refusal, same, trained
 
+from course_lib.full_update import full_update, make_examples
+from course_lib.incremental_update import (
+    DeltaTable,
+    delta_table,
+    incremental_update,
+    unfrozen_update,
+)
 from course_lib.log import DAY, EventLog
 from course_lib.losses import in_batch_softmax
-from course_lib.towers import Overlay, Table, overlay
-from course_lib.updates import Settings, State, full_update, incremental_update, make_batch, unfrozen_update
+from course_lib.state import Settings, State
+from course_lib.towers import EmbeddingTable
 
 FIFTH, SIXTH = pd.Timestamp("2020-01-05"), pd.Timestamp("2020-01-06")
 
 
 @pytest.fixture(scope="module")
 def morning(retail: EventLog, retail_state: State) -> pd.Timestamp:
-    """The busiest hour of the day after the last that the state has learned."""
-    times = retail.events["time"][retail.rows(retail.days[3], retail.days[3] + DAY)].dt.floor("h")
-    return times.value_counts().index[0]
+    """The first hour after the last day that the state has learned."""
+    return retail.events["time"][retail.rows(retail.days[3]).start].floor("h")
 
 
 def hour_rows(log: EventLog, hour: pd.Timestamp) -> slice:
     return log.rows(hour, hour + pd.Timedelta(hours=1))
 
 
-def test_nothing_moves_but_the_ids_that_the_hour_names(retail: EventLog, retail_state: State, morning: pd.Timestamp):
+def test_nothing_moves_but_the_ids_that_the_hour_names(
+    retail: EventLog, retail_state: State, morning: pd.Timestamp
+):
     before, full = contents(retail_state), retail_state
     new, touched = incremental_update(full, retail, morning)
     assert contents(full) == before and new.full is full
     rows = hour_rows(retail, morning)
-    assert set(touched.items) == set(retail.item_codes[rows]) and set(touched.users) == set(retail.user_codes[rows])
+    assert set(touched.items) == set(retail.item_rows[rows]) and set(touched.users) == set(
+        retail.user_rows[rows]
+    )
     for table, old in zip(new.model.tables(), full.model.tables(), strict=True):
         if table is new.model.item_tables[0] or table is new.model.user_tables[0]:
             continue
         assert table is old  # the very same: shared, not copied
-    assert all(a is b for a, b in zip(new.model.dense_parameters(), full.model.dense_parameters(), strict=True))
+    assert all(
+        a is b
+        for a, b in zip(new.model.dense_parameters(), full.model.dense_parameters(), strict=True)
+    )
     for codes, table, old, encoder, index in (
-        (touched.items, new.model.item_tables[0], full.model.item_tables[0], new.features.items, retail.items.index),
-        (touched.users, new.model.user_tables[0], full.model.user_tables[0], new.features.users, retail.users.index),
+        (
+            touched.items,
+            new.model.item_tables[0],
+            full.model.item_tables[0],
+            new.features.items,
+            retail.items.index,
+        ),
+        (
+            touched.users,
+            new.model.user_tables[0],
+            full.model.user_tables[0],
+            new.features.users,
+            retail.users.index,
+        ),
     ):
         everything = torch.arange(len(encoder))
         now = table.rows(everything).detach()
-        then = torch.cat([old.weight.detach(), old.weight.detach()[:1].expand(len(now) - len(old), -1)])
+        then = torch.cat(
+            [old.weight.detach(), old.weight.detach()[:1].expand(len(now) - len(old), -1)]
+        )
         moved = set((now != then).any(1).nonzero().flatten().tolist())
         assert moved == {encoder.vocabularies[encoder.id].get(index[code]) for code in codes}
         assert len(now) > len(old)  # somebody new came in that hour
 
 
-def test_one_step_against_dense_autograd_in_float64(retail: EventLog, retail_state: State, morning: pd.Timestamp):
-    """The same loss on a plain model that has the new rows, differentiated whole; Adagrad by its formula."""
-    state = replace(retail_state, settings=replace(retail_state.settings, batch_size=1_000))  # one step
+def test_one_step_against_dense_autograd_in_float64(
+    retail: EventLog, retail_state: State, morning: pd.Timestamp
+):
+    """The same loss on a plain model that has the new rows, differentiated whole; Adagrad by its
+    formula.
+    """
+    state = replace(
+        retail_state, settings=replace(retail_state.settings, batch_size=1_000)
+    )  # one step
     new, _ = incremental_update(state, retail, morning, rate=0.05)
     features = state.features.fork()
     rows = hour_rows(retail, morning)
     features.learn(retail, rows, ids_only=True)
     frozen = replace(state, features=features, updates=state.updates + 1)
-    batch = make_batch(frozen, retail, rows, morning, frozen.generator())
+    batch = make_examples(frozen, retail, rows, morning, frozen.generator())
     model = copy.deepcopy(state.model).double()
     squares = {}
-    for name, table, size in (("i", model.item_tables[0], len(features.items)), ("u", model.user_tables[0], len(features.users))):
+    for name, table, size in (
+        ("i", model.item_tables[0], len(features.items)),
+        ("u", model.user_tables[0], len(features.users)),
+    ):
         extra = size - len(table)
-        table.weight = torch.nn.Parameter(torch.cat([table.weight.data, table.weight.data[:1].expand(extra, -1)]))
-        squares[name] = torch.cat([table.squares, table.squares[:1].expand(extra)])
-        table.rows = lambda indices, table=table: table.weight[indices]  # plain indexing, dense gradients
-    items = {n: v.double() if n == "statistics" else v for n, v in batch.items.items()}
+        table.weight = torch.nn.Parameter(
+            torch.cat([table.weight.data, table.weight.data[:1].expand(extra, -1)])
+        )
+        squares[name] = torch.cat([table.accumulator, table.accumulator[:1].expand(extra)])
+        table.rows = lambda indices, table=table: table.weight[
+            indices
+        ]  # plain indexing, dense gradients
+    items = {n: v.double() if n == "popularity" else v for n, v in batch.items.items()}
     loss = in_batch_softmax(
-        model.user_vectors(batch.users), model.item_vectors(items), batch.log_q.double(), batch.ids, frozen.settings.temperature
+        model.user_vectors(batch.users),
+        model.item_vectors(items),
+        batch.log_q.double(),
+        batch.ids,
+        frozen.settings.temperature,
     )
     loss.backward()
     for name, table, moved, ids in (
@@ -87,16 +133,28 @@ def test_hours_build_on_each_other_and_leave_each_other_alone(tiny: EventLog):
     state = trained(tiny, SMALL, tiny.days[:3])
     first, touched = incremental_update(state, tiny, "2020-01-05 08:00")
     assert touched.items.tolist() == [2] and touched.users.tolist() == [0]  # ann bought the lamp
-    ids, weight = first.model.item_tables[0].ids.clone(), first.model.item_tables[0].weight.detach().clone()
+    ids, weight = (
+        first.model.item_tables[0].ids.clone(),
+        first.model.item_tables[0].weight.detach().clone(),
+    )
     second, touched = incremental_update(first, tiny, "2020-01-05 23:00")
     assert touched.items.tolist() == [1] and touched.users.tolist() == [2]
-    assert same(first.model.item_tables[0].ids, ids) and same(first.model.item_tables[0].weight.detach(), weight)
+    assert same(first.model.item_tables[0].ids, ids) and same(
+        first.model.item_tables[0].weight.detach(), weight
+    )
     assert second.full is state and second.updates == first.updates + 1
-    lamp = second.features.item_ids(tiny, np.array([2]))
-    assert same(second.model.item_tables[0].rows(lamp), first.model.item_tables[0].rows(lamp))  # kept from the first hour
+    lamp = second.features.item_indices(tiny, np.array([2]))
+    assert same(
+        second.model.item_tables[0].rows(lamp), first.model.item_tables[0].rows(lamp)
+    )  # kept from the first hour
     at = pd.Timestamp("2020-01-06")
-    counts = second.features.counts.at(at, second.features.item_ids(tiny, np.array([2, 1])))[:, 1]
-    expected = [0.5 ** (16 / 24 / 2), 0.5 ** (1 / 24 / 2) + 0.5 ** (5 / 2) + 0.5 ** (4 / 2)]  # half-life: two days
+    counts = second.features.counts.at(at, second.features.item_indices(tiny, np.array([2, 1])))[
+        :, 1
+    ]
+    expected = [
+        0.5 ** (16 / 24 / 2),
+        0.5 ** (1 / 24 / 2) + 0.5 ** (5 / 2) + 0.5 ** (4 / 2),
+    ]  # half-life: two days
     np.testing.assert_allclose(counts.numpy(), expected, rtol=1e-12)
 
 
@@ -107,9 +165,11 @@ def test_an_hour_without_events(tiny: EventLog, tiny_state: State):
 
 def test_a_rate_of_0_counts_and_moves_nothing(tiny: EventLog):
     state = trained(tiny, SMALL, tiny.days[:3])
-    new, _ = incremental_update(state, tiny, "2020-01-05 23:00", rate=0.0)
+    new, _ = incremental_update(state, tiny, FIFTH, FIFTH + DAY, rate=0.0)
     known = torch.arange(len(state.features.items))
-    assert same(new.model.item_tables[0].rows(known).detach(), state.model.item_tables[0].weight.detach())
+    assert same(
+        new.model.item_tables[0].rows(known).detach(), state.model.item_tables[0].weight.detach()
+    )
     assert new.features.counts.total(FIFTH + DAY)[0] > state.features.counts.total(FIFTH + DAY)[0]
 
 
@@ -117,10 +177,14 @@ def test_the_full_update_goes_back_to_the_full_state(tiny: EventLog):
     state = trained(tiny, SMALL, tiny.days[:3])
     expected = contents(full_update(state, tiny, FIFTH))
     new, _ = incremental_update(state, tiny, "2020-01-05 08:00")
-    assert refusal(full_update, new, tiny, FIFTH).startswith("this state comes from an incremental update")
+    assert refusal(full_update, new, tiny, FIFTH).startswith(
+        "this state comes from an incremental update"
+    )
     assert contents(full_update(new.full, tiny, FIFTH)) == expected
-    everything = unfrozen_update(state, tiny, "2020-01-05 23:00")
-    assert everything.full is state and refusal(full_update, everything, tiny, FIFTH).startswith("this state comes from")
+    everything = unfrozen_update(state, tiny, FIFTH, FIFTH + DAY)
+    assert everything.full is state and refusal(full_update, everything, tiny, FIFTH).startswith(
+        "this state comes from"
+    )
 
 
 def test_unfrozen_moves_everything(tiny: EventLog):
@@ -128,18 +192,30 @@ def test_unfrozen_moves_everything(tiny: EventLog):
     new = unfrozen_update(state, tiny, FIFTH, FIFTH + DAY)
     dense = zip(new.model.dense_parameters(), state.model.dense_parameters(), strict=True)
     assert all(not torch.equal(a, b) for a, b in dense)
-    ordered = full_update(state, tiny, FIFTH, shuffle=False)  # a day at once, in order of time, is the same thing
+    ordered = full_update(
+        state, tiny, FIFTH, shuffle=False
+    )  # a day at once, in order of time, is the same thing
     assert contents(ordered)["model"] == contents(new)["model"]
 
 
 def test_it_costs_what_the_hour_names(tiny: EventLog):
-    """No operation makes anything as long as the catalogue, and more items change no operation's size."""
+    """No operation makes anything as long as the catalogue, and more items change no operation's
+    size.
+    """
     made = []
     for rows in (5_000, 50_000):
-        state = trained(tiny, Settings(dim=8, hidden=8, statistics=(2.0,), device="cpu"), tiny.days[:3])
-        state.features.items.vocabularies["item"] |= {f"item {i}": i for i in range(len(state.features.items), rows)}
-        state.model.grow(state.features.items.sizes, state.features.users.sizes, torch.Generator().manual_seed(0))
-        state.features.counts.settle(FIFTH, rows)
+        state = trained(
+            tiny,
+            Settings(dim=8, hidden=8, popularity_half_lives=(2.0,), device="cpu"),
+            tiny.days[:3],
+        )
+        state.features.items.vocabularies["item"] |= {
+            f"item {i}": i for i in range(len(state.features.items), rows)
+        }
+        state.model.grow(
+            state.features.items.sizes, state.features.users.sizes, torch.Generator().manual_seed(0)
+        )
+        state.features.counts.flush(FIFTH, rows)
         with Sizes() as sizes:
             new, touched = incremental_update(state, tiny, "2020-01-05 08:00")
             new.item_vectors(tiny, touched.items, FIFTH + DAY)
@@ -147,37 +223,46 @@ def test_it_costs_what_the_hour_names(tiny: EventLog):
     assert made[0] == made[1] and max(size for _, size in made[0]) < 5_000
 
 
-# -- overlays ---------------------------------------------------------------------------------------------------------
+# -- delta_tables ----------------------------------------------------------------------------------
+# -----------------------
 
 
 def test_an_overlay_by_hand():
-    base = Table(2)
+    base = EmbeddingTable(2)
     base.grow(4, torch.Generator().manual_seed(0))
-    base.squares += torch.arange(4.0)
+    base.accumulator += torch.arange(4.0)
     rows = base.weight.detach()
-    over = overlay(base, torch.tensor([5, 2, 2]))
-    assert over.ids.tolist() == [2, 5] and over.squares.tolist() == [2.0, 0.0]
+    over = delta_table(base, torch.tensor([5, 2, 2]))
+    assert over.ids.tolist() == [2, 5] and over.accumulator.tolist() == [2.0, 0.0]
     over.weight.data += 10
     expected = torch.stack([rows[0], rows[1], rows[2] + 10, rows[3], rows[0] + 10])
     assert same(over(torch.tensor([0, 1, 2, 3, 5])).detach(), expected)
     bags = over(torch.tensor([[1, 2, 0], [0, 0, 0]])).detach()
-    np.testing.assert_allclose(bags.numpy(), torch.stack([(rows[1] + rows[2] + 10) / 2**0.5, rows[0]]).numpy(), rtol=1e-6)
-    again = overlay(over, torch.tensor([3]))
+    np.testing.assert_allclose(
+        bags.numpy(), torch.stack([(rows[1] + rows[2] + 10) / 2**0.5, rows[0]]).numpy(), rtol=1e-6
+    )
+    again = delta_table(over, torch.tensor([3]))
     assert again.ids.tolist() == [2, 3, 5] and again.base is base
-    assert same(again(torch.tensor([2, 3, 5])).detach(), torch.stack([rows[2] + 10, rows[3], rows[0] + 10]))
+    assert same(
+        again(torch.tensor([2, 3, 5])).detach(), torch.stack([rows[2] + 10, rows[3], rows[0] + 10])
+    )
     over.weight.data += 1  # they share nothing
     assert same(again(torch.tensor([2])).detach()[0], rows[2] + 10)
     assert base.weight.detach() is not None and same(base.weight.detach(), rows)
 
 
 def test_an_overlay_of_nothing_is_the_table():
-    base = Table(3)
+    base = EmbeddingTable(3)
     base.grow(5, torch.Generator().manual_seed(0))
-    over = overlay(base, torch.zeros(0, dtype=torch.long))
-    assert isinstance(over, Overlay) and same(over(torch.arange(5)).detach(), base.weight.detach())
+    over = delta_table(base, torch.zeros(0, dtype=torch.long))
+    assert isinstance(over, DeltaTable) and same(
+        over(torch.arange(5)).detach(), base.weight.detach()
+    )
 
 
-# -- states on disk ---------------------------------------------------------------------------------------------------
+# -- states on disk
+# --------------------------------------------------------------------------------------------------
+# -
 
 
 def test_a_state_comes_back_from_its_file(retail: EventLog, retail_state: State, tmp_path):
@@ -186,25 +271,33 @@ def test_a_state_comes_back_from_its_file(retail: EventLog, retail_state: State,
     loaded = State.load(path, device="cpu")
     assert contents(loaded) == contents(retail_state)
     day = retail.days[3]
-    assert contents(full_update(loaded, retail, day)) == contents(full_update(retail_state, retail, day))
+    assert contents(full_update(loaded, retail, day)) == contents(
+        full_update(retail_state, retail, day)
+    )
     hour = incremental_update(loaded, retail, day + pd.Timedelta(hours=10))[0].model.item_tables[0]
-    other = incremental_update(retail_state, retail, day + pd.Timedelta(hours=10))[0].model.item_tables[0]
-    assert same(hour.weight.detach(), other.weight.detach()) and [p.name for p in tmp_path.iterdir()] == ["state.pt"]
+    other = incremental_update(retail_state, retail, day + pd.Timedelta(hours=10))[
+        0
+    ].model.item_tables[0]
+    assert same(hour.weight.detach(), other.weight.detach()) and [
+        p.name for p in tmp_path.iterdir()
+    ] == ["state.pt"]
 
 
 def test_the_share_of_new_items_is_kept_and_is_0_in_a_file_that_has_none(tiny: EventLog, tmp_path):
     path = tmp_path / "state.pt"
-    trained(tiny, replace(SMALL, new_item_share=0.3), tiny.days[:2]).save(path)
-    assert State.load(path, device="cpu").settings == replace(SMALL, new_item_share=0.3)
+    trained(tiny, replace(SMALL, cold_start_dropout=0.3), tiny.days[:2]).save(path)
+    assert State.load(path, device="cpu").settings == replace(SMALL, cold_start_dropout=0.3)
     old = torch.load(path, weights_only=True)
-    del old["settings"]["new_item_share"]
+    del old["settings"]["cold_start_dropout"]
     torch.save(old, path)
     assert State.load(path, device="cpu").settings == SMALL
 
 
 def test_an_incremental_state_is_not_kept(tiny: EventLog, tmp_path):
     new, _ = incremental_update(trained(tiny, SMALL, tiny.days[:3]), tiny, "2020-01-05 08:00")
-    assert refusal(new.save, tmp_path / "state.pt").startswith("this state comes from an incremental update")
+    assert refusal(new.save, tmp_path / "state.pt").startswith(
+        "this state comes from an incremental update"
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -213,10 +306,17 @@ def test_a_damaged_state(tiny_state: State, tmp_path):
     assert refusal(State.load, path).startswith(f"there is no state at {path}")
     tiny_state.save(path)
     whole = path.read_bytes()
-    for damaged in (whole[: len(whole) // 2], b"", whole[:100] + bytes([whole[100] ^ 255]) + whole[101:], b"not a state"):
+    for damaged in (
+        whole[: len(whole) // 2],
+        b"",
+        whole[:100] + bytes([whole[100] ^ 255]) + whole[101:],
+        b"not a state",
+    ):
         path.write_bytes(damaged)
         try:
-            assert contents(State.load(path)) == contents(tiny_state)  # the flipped byte hit padding
+            assert contents(State.load(path)) == contents(
+                tiny_state
+            )  # the flipped byte hit padding
         except ValueError as error:
             assert str(error).startswith(f"{path} is damaged or holds no state")
 
@@ -224,4 +324,6 @@ def test_a_damaged_state(tiny_state: State, tmp_path):
 def test_a_state_holds_no_code(tmp_path):
     """A pickle that would run something is refused, and does not run."""
     torch.save({"settings": pytest.fail}, tmp_path / "evil.pt")
-    assert refusal(State.load, tmp_path / "evil.pt").startswith(f"{tmp_path / 'evil.pt'} is damaged or holds no state")
+    assert refusal(State.load, tmp_path / "evil.pt").startswith(
+        f"{tmp_path / 'evil.pt'} is damaged or holds no state"
+    )

@@ -1,4 +1,6 @@
-"""Shards: against TensorFlow, against frames made by hand, and what a reader says to every kind of damage."""
+"""Shards: against TensorFlow, against frames made by hand, and what a reader says to every kind of
+damage.
+"""
 
 import gzip
 import itertools
@@ -22,6 +24,7 @@ from helpers import Frames, refusal
 
 from course_lib import tfrecord
 from course_lib.log import EventLog
+from course_lib.state import State
 from course_lib.tfrecord import (
     Example,
     event_frame,
@@ -37,7 +40,6 @@ from course_lib.tfrecord import (
     write_records,
     write_shards,
 )
-from course_lib.updates import State
 
 FIXTURES = Path(__file__).parent / "fixtures"
 EVENTS = json.loads((FIXTURES / "events.json").read_text("utf-8"))
@@ -52,7 +54,9 @@ def consumed(stream: Iterator) -> None:
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same values, a missing one as None, columns in the order of their names: what two frames are compared by."""
+    """The same values, a missing one as None, columns in the order of their names: what two frames
+    are compared by.
+    """
     return frame.astype(object).where(frame.notna(), None).sort_index(axis=1)
 
 
@@ -64,10 +68,14 @@ def same_frame(a: pd.DataFrame, b: pd.DataFrame) -> None:
 def same_log(a: EventLog, b: EventLog) -> None:
     for name in ("events", "items", "users"):
         same_frame(getattr(a, name), getattr(b, name))
-    assert (a.item_codes.tolist(), a.user_codes.tolist()) == (b.item_codes.tolist(), b.user_codes.tolist())
+    assert (a.item_rows.tolist(), a.user_rows.tolist()) == (
+        b.item_rows.tolist(),
+        b.user_rows.tolist(),
+    )
 
 
-# -- TensorFlow -------------------------------------------------------------------------------------------------------
+# -- TensorFlow ------------------------------------------------------------------------------------
+# -------------------
 
 
 def fixture_frame() -> pd.DataFrame:
@@ -80,7 +88,11 @@ def fixture_frame() -> pd.DataFrame:
 def test_we_read_what_tensorflow_wrote():
     (events,) = read(FIXTURES / "tensorflow.tfrecord")
     same_frame(events, fixture_frame())
-    assert [events[name].dtype for name in ("user", *TIMES)] == ["int64", "datetime64[us]", "datetime64[us]"]
+    assert [events[name].dtype for name in ("user", *TIMES)] == [
+        "int64",
+        "datetime64[us]",
+        "datetime64[us]",
+    ]
 
 
 def test_we_write_what_tensorflow_has_checked(tmp_path: Path):
@@ -89,12 +101,18 @@ def test_we_write_what_tensorflow_has_checked(tmp_path: Path):
     assert (tmp_path / "ours.tfrecord").read_bytes() == (FIXTURES / "course.tfrecord").read_bytes()
 
 
-@pytest.mark.skipif(not TENSORFLOW, reason="COURSE_TENSORFLOW_PYTHON names no Python that has TensorFlow")
+@pytest.mark.skipif(
+    not TENSORFLOW, reason="COURSE_TENSORFLOW_PYTHON names no Python that has TensorFlow"
+)
 def test_against_tensorflow_itself(tmp_path: Path):
     ours, theirs = tmp_path / "course.tfrecord", tmp_path / "tensorflow.tfrecord"
     write(ours, fixture_frame())
     for command, path in (("check", ours), ("write", theirs)):
-        done = subprocess.run([TENSORFLOW, FIXTURES / "with_tensorflow.py", command, path], capture_output=True, text=True)
+        done = subprocess.run(
+            [TENSORFLOW, FIXTURES / "with_tensorflow.py", command, path],
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr
     (events,) = read(theirs)
     same_frame(events, fixture_frame())
@@ -105,12 +123,15 @@ def test_against_tensorflow_itself(tmp_path: Path):
 
 def test_our_reader_agrees_with_itself_on_the_two_ways_to_write(tmp_path: Path):
     """Ours in parts, TensorFlow's in one piece: the same protobuf message."""
-    ours, theirs = (list(records(FIXTURES / f"{name}.tfrecord")) for name in ("course", "tensorflow"))
+    ours, theirs = (
+        list(records(FIXTURES / f"{name}.tfrecord")) for name in ("course", "tensorflow")
+    )
     assert ours != theirs
     assert list(map(Example.FromString, ours)) == list(map(Example.FromString, theirs))
 
 
-# -- frames and checksums ---------------------------------------------------------------------------------------------
+# -- frames and checksums
+# ---------------------------------------------------------------------------------------------
 
 
 def crc32c(data: bytes) -> int:
@@ -127,7 +148,9 @@ def test_masked_crc_by_hand():
     """CRC32C of "123456789" is E3069283: rotated right by 15 bits 2507C60D, and A282EAD8 added."""
     assert crc32c(b"123456789") == google_crc32c.value(b"123456789") == 0xE3069283
     assert masked_crc(b"123456789") == 0xC78AB0E5
-    assert masked_crc(bytes(32)) == (((0x8A9136AA >> 15) | (0x8A9136AA << 17)) + 0xA282EAD8) % 2**32  # RFC 3720, B.4
+    assert (
+        masked_crc(bytes(32)) == (((0x8A9136AA >> 15) | (0x8A9136AA << 17)) + 0xA282EAD8) % 2**32
+    )  # RFC 3720, B.4
 
 
 def frame_by_hand(record: bytes) -> bytes:
@@ -153,7 +176,9 @@ def test_an_example_by_hand():
     floats = b"\x12\x06\x0a\x04\x00\x00\x80\x3f"  # Feature.float_list (2) . value (1), packed: 1.0
     entries = b""
     for name, feature in ((b"w", words), (b"n", numbers), (b"f", floats)):
-        entry = b"\x0a\x01" + name + b"\x12" + bytes([len(feature)]) + feature  # map entry: key (1), value (2)
+        entry = (
+            b"\x0a\x01" + name + b"\x12" + bytes([len(feature)]) + feature
+        )  # map entry: key (1), value (2)
         entries += b"\x0a" + bytes([len(entry)]) + entry
     feature = Example.FromString(b"\x0a" + bytes([len(entries)]) + entries).features.feature
     assert set(feature) == {"w", "n", "f"}
@@ -162,20 +187,31 @@ def test_an_example_by_hand():
     assert feature["f"].float_list.value == [1.0]
 
 
-# -- there and back ---------------------------------------------------------------------------------------------------
+# -- there and back
+# --------------------------------------------------------------------------------------------------
+# -
 
 
 def test_shards_of_the_tiny_log_by_hand(tiny: EventLog, tmp_path: Path):
     days = write_shards(tiny, tmp_path / "days")
     assert [path.name for path in days] == [f"2020-01-{day:02}.tfrecord" for day in (1, 2, 4, 5, 6)]
     assert [len(list(records(path))) for path in days] == [2, 2, 1, 2, 1]
-    hours = write_shards(tiny, tmp_path / "hours", every="hour", start="2020-01-02", end="2020-01-06")
-    assert [path.name for path in hours] == [f"2020-01-{hour}.tfrecord" for hour in ("02T09", "02T11", "04T09", "05T08", "05T23")]
-    assert sorted((tmp_path / "days").iterdir()) == days and sorted((tmp_path / "hours").iterdir()) == hours
+    hours = write_shards(
+        tiny, tmp_path / "hours", every="hour", start="2020-01-02", end="2020-01-06"
+    )
+    assert [path.name for path in hours] == [
+        f"2020-01-{hour}.tfrecord" for hour in ("02T09", "02T11", "04T09", "05T08", "05T23")
+    ]
+    assert (
+        sorted((tmp_path / "days").iterdir()) == days
+        and sorted((tmp_path / "hours").iterdir()) == hours
+    )
     assert write_shards(tiny, tmp_path / "none", start="2021-01-01") == []
 
     feature = Example.FromString(next(records(hours[3]))).features.feature
-    assert {name: [*feature[name].bytes_list.value, *feature[name].int64_list.value] for name in feature} == {
+    assert {
+        name: [*feature[name].bytes_list.value, *feature[name].int64_list.value] for name in feature
+    } == {
         "user": [b"ann"],
         "item": [b"lamp"],
         "time": [1_578_211_200_000_000],
@@ -203,42 +239,65 @@ def test_the_first_weeks_of_the_real_log_there_and_back(retail: EventLog, two_we
     same_frame(back.events, retail.events[:n])
     same_frame(back.users, retail.users[: len(back.users)])
     same_frame(back.items, retail.items[: len(back.items)])
-    assert np.array_equal(back.item_codes, retail.item_codes[:n]) and np.array_equal(back.user_codes, retail.user_codes[:n])
-    assert (back.users.index.dtype, back.items.index.dtype) == (retail.users.index.dtype, retail.items.index.dtype)
+    assert np.array_equal(back.item_rows, retail.item_rows[:n]) and np.array_equal(
+        back.user_rows, retail.user_rows[:n]
+    )
+    assert (back.users.index.dtype, back.items.index.dtype) == (
+        retail.users.index.dtype,
+        retail.items.index.dtype,
+    )
 
 
 def test_hours_of_the_real_log_from_its_middle(retail: EventLog, tmp_path: Path):
     rows = retail.rows("2011-06-01", "2011-06-03")
     hours = write_shards(retail, tmp_path, "hour", "2011-06-01", "2011-06-03")
-    assert [path.stem for path in hours] == sorted({f"{time:%Y-%m-%dT%H}" for time in retail.events["time"][rows]})
+    assert [path.stem for path in hours] == sorted(
+        {f"{time:%Y-%m-%dT%H}" for time in retail.events["time"][rows]}
+    )
     for path, frame in zip(hours, map(read, hours), strict=True):
         assert all(f"{time:%Y-%m-%dT%H}" == path.stem for time in pd.concat(frame)["time"])
     back = to_log(hours)
     same_frame(back.events, retail.events[rows].reset_index(drop=True))
     same_frame(back.users, retail.users.loc[back.users.index])
-    same_frame(back.items.sort_index(), retail.items.loc[retail.events["item"][rows].unique()].sort_index())
+    same_frame(
+        back.items.sort_index(), retail.items.loc[retail.events["item"][rows].unique()].sort_index()
+    )
     assert back.items["listed"].is_monotonic_increasing
 
 
 def test_read_gives_chunks_of_at_most_the_buffer(retail: EventLog, two_weeks: list[Path]):
     expected = event_frame(retail, retail.rows(end="2010-12-15"))
     chunks = list(read(*two_weeks, buffer=999))
-    assert [len(chunk) for chunk in chunks] == [999] * (len(expected) // 999) + [len(expected) % 999]
+    assert [len(chunk) for chunk in chunks] == [999] * (len(expected) // 999) + [
+        len(expected) % 999
+    ]
     same_frame(pd.concat(chunks, ignore_index=True), expected)
 
 
 def test_what_an_items_first_shard_says_is_kept(tiny: EventLog, tmp_path: Path):
     """The later shard has another name for the mug, and a field that the first lacks."""
-    first, later = event_frame(tiny, slice(0, 2)), event_frame(tiny, slice(3, 6))  # mug, bag; mug, mug, lamp
+    first, later = (
+        event_frame(tiny, slice(0, 2)),
+        event_frame(tiny, slice(3, 6)),
+    )  # mug, bag; mug, mug, lamp
     write(tmp_path / "1.tfrecord", first)
-    write(tmp_path / "2.tfrecord", later.assign(**{"item/description": "NEW NAME", "item/shape": "round"}))
+    write(
+        tmp_path / "2.tfrecord",
+        later.assign(**{"item/description": "NEW NAME", "item/shape": "round"}),
+    )
     log = to_log([tmp_path / "1.tfrecord", tmp_path / "2.tfrecord"])
-    assert log.items["description"].to_dict() == {"mug": "A RED MUG", "bag": "A BLUE BAG", "lamp": "NEW NAME"}
+    assert log.items["description"].to_dict() == {
+        "mug": "A RED MUG",
+        "bag": "A BLUE BAG",
+        "lamp": "NEW NAME",
+    }
     assert log.items["shape"].to_dict() == {"mug": None, "bag": None, "lamp": "round"}
 
 
 def test_a_teachers_own_fields(frames: Frames, tmp_path: Path):
-    """Whole numbers, booleans, sets, arrays, every kind of missing, and fields of the same name on both sides."""
+    """Whole numbers, booleans, sets, arrays, every kind of missing, and fields of the same name on
+    both sides.
+    """
     gone = [np.nan, None, pd.NA, "x"]
     items = frames["items"].assign(
         item=pd.array([7, 5, 3, 1]),
@@ -250,7 +309,9 @@ def test_a_teachers_own_fields(frames: Frames, tmp_path: Path):
         gaps=pd.Series(gone, dtype=object),
         listed=pd.Timestamp("2019-12-01"),
     )
-    events = frames["events"].assign(item=frames["events"]["item"].map({"vase": 7, "lamp": 5, "bag": 3, "mug": 1}))
+    events = frames["events"].assign(
+        item=frames["events"]["item"].map({"vase": 7, "lamp": 5, "bag": 3, "mug": 1})
+    )
     log = EventLog.from_frame(events, items, frames["users"].astype("string"))
     back = to_log(write_shards(log, tmp_path, "hour"))
     assert back.users["city"].tolist() == ["Ayr", "Ely", None]
@@ -265,25 +326,32 @@ def test_a_teachers_own_fields(frames: Frames, tmp_path: Path):
         "gaps": ["x", None, None, None],
     }
     items = plain(back.items.loc[[1, 3, 5, 7]])
-    for name in ("sets", "arrays"):  # a shard without any list in the column knows the missing one as None
+    for name in (
+        "sets",
+        "arrays",
+    ):  # a shard without any list in the column knows the missing one as None
         items[name] = [value or [] for value in items[name]]
     assert items[list(expected)].to_dict("list") == expected
     assert (back.items["listed"] == pd.Timestamp("2019-12-01")).all()
 
 
 @pytest.mark.parametrize("buffer", [3, 8, 1_000])
-def test_tensors_are_those_of_the_log(tiny: EventLog, tiny_state: State, tmp_path: Path, buffer: int):
+def test_tensors_are_those_of_the_log(
+    tiny: EventLog, tiny_state: State, tmp_path: Path, buffer: int
+):
     features, start = tiny_state.features, 0
     for users, items in read_tensors(features, *write_shards(tiny, tmp_path), buffer=buffer):
         rows = slice(start, start + len(items["item"]))
         for encoder, table, codes, got in (
-            (features.items, tiny.items, tiny.item_codes, items),
-            (features.users, tiny.users, tiny.user_codes, users),
+            (features.items, tiny.items, tiny.item_rows, items),
+            (features.users, tiny.users, tiny.user_rows, users),
         ):
             expected = encoder.encode(table.iloc[codes[rows]])
             assert got.keys() == expected.keys()
             for name, values in expected.items():
-                width = values.shape[1] if values.dim() == 2 else None  # a bag may be padded by more
+                width = (
+                    values.shape[1] if values.dim() == 2 else None
+                )  # a bag may be padded by more
                 assert torch.equal(got[name][..., :width] if width else got[name], values), name
                 assert width is None or not got[name][:, width:].any()
         start = rows.stop
@@ -294,17 +362,20 @@ def test_tensors_of_the_real_log(retail: EventLog, retail_state: State, two_week
     """The state has learned three days: what came later is 0."""
     n = retail.rows(end="2010-12-15").stop
     ((users, items),) = read_tensors(retail_state.features, *two_weeks, buffer=n)
-    assert torch.equal(items["item"], retail_state.features.item_ids(retail, retail.item_codes[:n]))
+    assert torch.equal(
+        items["item"], retail_state.features.item_indices(retail, retail.item_rows[:n])
+    )
     for encoder, table, codes, got in (
-        (retail_state.features.items, retail.items, retail.item_codes, items),
-        (retail_state.features.users, retail.users, retail.user_codes, users),
+        (retail_state.features.items, retail.items, retail.item_rows, items),
+        (retail_state.features.users, retail.users, retail.user_rows, users),
     ):
         for name, values in encoder.encode(table.iloc[codes[:n]]).items():
             assert torch.equal(got[name], values), name
     assert 0 < (items["item"] == 0).sum() < n
 
 
-# -- memory -----------------------------------------------------------------------------------------------------------
+# -- memory ----------------------------------------------------------------------------------------
+# -------------------
 
 
 def peak(function) -> int:
@@ -320,7 +391,9 @@ def peak(function) -> int:
 def test_memory_depends_on_the_buffer_and_not_on_the_file(tmp_path: Path):
     """Files of 2 and of 16 MB: whatever held the file would need 14 MB more."""
     ids = list(range(500))
-    block = pd.DataFrame({"user": ids, "item": [str(n) * 700 for n in ids], "time": pd.Timestamp("2020-01-01")})
+    block = pd.DataFrame(
+        {"user": ids, "item": [str(n) * 700 for n in ids], "time": pd.Timestamp("2020-01-01")}
+    )
     consumed(examples(block))  # the cache of parts knows them all from now on
 
     def events(blocks: int) -> Iterator[bytes]:
@@ -343,7 +416,8 @@ def test_memory_depends_on_the_buffer_and_not_on_the_file(tmp_path: Path):
     assert all(large < small + 1e6 for small, large in zip(*peaks, strict=True)), peaks
 
 
-# -- damage -----------------------------------------------------------------------------------------------------------
+# -- damage ----------------------------------------------------------------------------------------
+# -------------------
 
 
 @pytest.fixture
@@ -363,7 +437,9 @@ def test_every_truncation_is_refused(shard: Path):
         elif size in ends:  # nothing can tell
             assert len(list(records(shard))) == sorted(ends).index(size)
         else:
-            number, offset = max((number, end) for number, end in enumerate(sorted(ends)) if end < size)
+            number, offset = max(
+                (number, end) for number, end in enumerate(sorted(ends)) if end < size
+            )
             message = f"{shard}: record {number} at byte {offset} is cut off, the file ends at byte {size}; write the shard anew."
             assert refusal(consumed, records(shard)) == message
             assert refusal(consumed, read(shard)) == message
@@ -375,19 +451,29 @@ def test_every_flipped_byte_is_refused(shard: Path):
     before = list(records(shard))
     ends = list(itertools.accumulate(16 + len(record) for record in before))
     for place in range(len(whole)):
-        shard.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        shard.write_bytes(
+            whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :]
+        )
         number, given = sum(end <= place for end in ends), []
         message = refusal(lambda given=given: given.extend(records(shard)))
-        assert message.startswith(f"{shard}: record {number} at byte {[0, *ends][number]} ") and "damaged" in message
+        assert (
+            message.startswith(f"{shard}: record {number} at byte {[0, *ends][number]} ")
+            and "damaged" in message
+        )
         assert message.endswith("; write the shard anew.")
         assert given == before[:number]
 
 
-@pytest.mark.parametrize("content", [b"a,b\n1,2\n" * 20, b"PAR1" + bytes(100), gzip.compress(bytes(1_000), mtime=0), bytes(12)])
+@pytest.mark.parametrize(
+    "content",
+    [b"a,b\n1,2\n" * 20, b"PAR1" + bytes(100), gzip.compress(bytes(1_000), mtime=0), bytes(12)],
+)
 def test_a_file_that_is_no_tfrecord(tmp_path: Path, content: bytes):
     path = tmp_path / "other.tfrecord"
     path.write_bytes(content)
-    assert refusal(consumed, read(path)).startswith(f"{path}: record 0 at byte 0 has a damaged head, or the file is no TFRecord")
+    assert refusal(consumed, read(path)).startswith(
+        f"{path}: record 0 at byte 0 has a damaged head, or the file is no TFRecord"
+    )
 
 
 def test_a_whole_head_of_a_record_that_is_not_there(tmp_path: Path):
@@ -436,13 +522,25 @@ def spoilt(shard: Path, number: int, name: str, values: list | None) -> Path:
         (0, "user/city", None, "record 1 has a feature 'user/city', and the first one has not;"),
         (1, "item", [], "record 1 has no value of feature 'item', which every event needs"),
         (1, "item/listed", [], "record 1 has no value of feature 'item/listed'"),
-        (2, "item/colour", [b"red", b"blue"], "record 2 has 2 values of feature 'item/colour', and the name of a list"),
-        (1, "time", [b"noon"], "record 1 has a feature 'time' that is no whole number of microseconds"),
+        (
+            2,
+            "item/colour",
+            [b"red", b"blue"],
+            "record 2 has 2 values of feature 'item/colour', and the name of a list",
+        ),
+        (
+            1,
+            "time",
+            [b"noon"],
+            "record 1 has a feature 'time' that is no whole number of microseconds",
+        ),
         (1, "user/city", [b"\xff"], "record 1 has a feature 'user/city' that is no text in UTF-8"),
     ],
 )
 @pytest.mark.parametrize("buffer", [1, 2, 100])
-def test_a_wrong_or_missing_feature(shard: Path, number: int, name: str, values: list | None, sentence: str, buffer: int):
+def test_a_wrong_or_missing_feature(
+    shard: Path, number: int, name: str, values: list | None, sentence: str, buffer: int
+):
     path = spoilt(shard, number, name, values)
     assert refusal(consumed, read(path, buffer=buffer)).startswith(f"{path}: {sentence}")
 
@@ -451,15 +549,22 @@ def test_a_wrong_or_missing_feature(shard: Path, number: int, name: str, values:
 @pytest.mark.parametrize("buffer", [1, 2, 100])
 def test_a_bad_record_in_the_second_of_two_shards(shard: Path, number: int, buffer: int):
     path = spoilt(shard, number, "item/colour", None)
-    assert refusal(consumed, read(shard, path, buffer=buffer)).startswith(f"{path}: record {number} has no feature 'item/colour'")
+    assert refusal(consumed, read(shard, path, buffer=buffer)).startswith(
+        f"{path}: record {number} has no feature 'item/colour'"
+    )
 
 
 def test_shards_written_by_both_read_together():
     shards = [FIXTURES / f"{name}.tfrecord" for name in ("course", "tensorflow", "course")]
-    same_frame(pd.concat(read(*shards), ignore_index=True), pd.concat([fixture_frame()] * 3, ignore_index=True))
+    same_frame(
+        pd.concat(read(*shards), ignore_index=True),
+        pd.concat([fixture_frame()] * 3, ignore_index=True),
+    )
 
 
-def test_a_field_that_the_features_have_and_the_shard_lacks(tiny: EventLog, tiny_state: State, tmp_path: Path):
+def test_a_field_that_the_features_have_and_the_shard_lacks(
+    tiny: EventLog, tiny_state: State, tmp_path: Path
+):
     path = tmp_path / "narrow.tfrecord"
     write(path, event_frame(tiny, slice(3)).drop(columns="item/words"))
     message = refusal(consumed, read_tensors(tiny_state.features, path))
@@ -478,15 +583,27 @@ def put(column: str, row: int, value: object):
 @pytest.mark.parametrize(
     "change, sentence",
     [
-        (lambda events: events.drop(columns="user"), "the events have no column 'user'; a shard needs user, item, time."),
+        (
+            lambda events: events.drop(columns="user"),
+            "the events have no column 'user'; a shard needs user, item, time.",
+        ),
         (put("item", 1, None), "the events' column 'item' has no value in row 1"),
         (lambda events: events.assign(time="noon"), "the events' column 'time' is "),
-        (lambda events: events.assign(time=events["time"].dt.tz_localize("UTC")), "the events' column 'time' is "),
+        (
+            lambda events: events.assign(time=events["time"].dt.tz_localize("UTC")),
+            "the events' column 'time' is ",
+        ),
         (put("time", 2, "noon"), "the events' column 'time' is object; make it datetime"),
-        (lambda events: events.assign(time=events["time"][:2]), "the events' column 'time' has no value in row 2"),
+        (
+            lambda events: events.assign(time=events["time"][:2]),
+            "the events' column 'time' has no value in row 2",
+        ),
         (put("item/listed", 2, pd.NaT), "the events' column 'item/listed' has no value in row 2"),
         (put("user", 0, 1.5), "column 'user' holds 1.5; a feature holds text or whole numbers"),
-        (put("item/words", 2, ["x", 1]), "column 'item/words[]' holds ('x', 1); a feature holds text or whole numbers"),
+        (
+            put("item/words", 2, ["x", 1]),
+            "column 'item/words[]' holds ('x', 1); a feature holds text or whole numbers",
+        ),
         (lambda events: events[:0], "{path} would have no events"),
     ],
 )
@@ -532,7 +649,9 @@ write_records(sys.argv[1], records())
 def test_a_process_killed_in_mid_write(shard: Path, there_before: bool):
     path = shard if there_before else shard.with_name("new.tfrecord")
     before = {file: file.read_bytes() for file in shard.parent.iterdir()}
-    with subprocess.Popen([sys.executable, "-c", WRITE_AND_WAIT, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITE_AND_WAIT, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout.readline().strip() == b"half-way"
         process.kill()
     assert {file: file.read_bytes() for file in shard.parent.glob("*.tfrecord")} == before
@@ -542,15 +661,20 @@ def test_a_process_killed_in_mid_write(shard: Path, there_before: bool):
     assert len(list(records(path))) == 3
 
 
-# -- the shuffle buffer -----------------------------------------------------------------------------------------------
+# -- the shuffle buffer
+# -----------------------------------------------------------------------------------------------
 
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("n, buffer", [(0, 3), (1, 1), (10, 1), (10, 3), (10, 10), (10, 99), (3_000, 50)])
-def test_shuffle_order_is_a_permutation_that_no_event_leaves_by_more_than_the_buffer(n: int, buffer: int):
+@pytest.mark.parametrize(
+    "n, buffer", [(0, 3), (1, 1), (10, 1), (10, 3), (10, 10), (10, 99), (3_000, 50)]
+)
+def test_shuffle_order_is_a_permutation_that_no_event_leaves_by_more_than_the_buffer(
+    n: int, buffer: int
+):
     order = shuffle_order(n, buffer, seeded(1))
     assert order.dtype == torch.long and order.sort().values.tolist() == list(range(n))
     assert (order - torch.arange(n) < buffer).all()  # none comes earlier than the buffer allows
@@ -563,7 +687,11 @@ def test_shuffle_order_is_a_permutation_that_no_event_leaves_by_more_than_the_bu
 @pytest.mark.parametrize(
     "n, buffer, orders",
     [
-        (3, 2, ["012", "021", "102", "120"]),  # 0 or 1 first; 2 takes its place, and the rest is shuffled
+        (
+            3,
+            2,
+            ["012", "021", "102", "120"],
+        ),  # 0 or 1 first; 2 takes its place, and the rest is shuffled
         (3, 3, ["012", "021", "102", "120", "201", "210"]),
         (4, 2, ["0123", "0132", "0213", "0231", "1023", "1032", "1203", "1230"]),
     ],
@@ -571,14 +699,21 @@ def test_shuffle_order_is_a_permutation_that_no_event_leaves_by_more_than_the_bu
 def test_shuffle_orders_are_equally_likely(n: int, buffer: int, orders: list[str]):
     """Against all orders, counted by hand; six standard errors."""
     generator, draws = seeded(0), 6_000
-    seen = Counter("".join(map(str, shuffle_order(n, buffer, generator).tolist())) for _ in range(draws))
+    seen = Counter(
+        "".join(map(str, shuffle_order(n, buffer, generator).tolist())) for _ in range(draws)
+    )
     assert sorted(seen) == orders
     share = 1 / len(orders)
-    assert all(abs(times / draws - share) < 6 * (share * (1 - share) / draws) ** 0.5 for times in seen.values())
+    assert all(
+        abs(times / draws - share) < 6 * (share * (1 - share) / draws) ** 0.5
+        for times in seen.values()
+    )
 
 
 def test_shuffled_streams(tiny: EventLog):
-    """It asks for an element more than the buffer holds, and gives the elements themselves, in `shuffle_order`."""
+    """It asks for an element more than the buffer holds, and gives the elements themselves, in
+    `shuffle_order`.
+    """
     asked = []
     stream = shuffled((asked.append(n) or f"event {n}" for n in range(1_000)), 10, seeded(3))
     first = next(stream)
@@ -593,4 +728,6 @@ def test_no_buffer(shard: Path, buffer: int):
 
 
 def test_the_caches_are_bounded():
-    assert {cached.cache_info().maxsize for cached in (tfrecord._part, tfrecord._parsed)} == {tfrecord.CACHED}
+    assert {cached.cache_info().maxsize for cached in (tfrecord._part, tfrecord._parsed)} == {
+        tfrecord.CACHED
+    }

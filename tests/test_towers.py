@@ -6,27 +6,29 @@ import torch
 from helpers import same
 
 from course_lib.features import Features
-from course_lib.towers import RowwiseAdagrad, Table, TwoTower
+from course_lib.towers import EmbeddingTable, RowwiseAdagrad, TwoTower
 
 
-def rows_of(table: Table) -> np.ndarray:
+def rows_of(table: EmbeddingTable) -> np.ndarray:
     return table.weight.detach().numpy().astype(np.float64)
 
 
-def a_table(rows: int = 6, dim: int = 4, seed: int = 0) -> Table:
+def a_table(rows: int = 6, dim: int = 4, seed: int = 0) -> EmbeddingTable:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        table = Table(dim)
+        table = EmbeddingTable(dim)
     table.grow(rows, torch.Generator().manual_seed(seed))
     return table
 
 
 @pytest.fixture
 def model() -> TwoTower:
-    """Item fields `item` (9 rows), `words` (5, a bag) and one statistic; user fields `user` (7) and `city` (3)."""
+    """Item fields `item` (9 rows), `words` (5, a bag) and one statistic; user fields `user` (7) and
+    `city` (3).
+    """
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = TwoTower(["item", "words"], ["user", "city"], statistics=2, dim=6, hidden=5)
+        model = TwoTower(["item", "words"], ["user", "city"], popularity=2, dim=6, hidden=5)
     model.grow({"item": 9, "words": 5}, {"user": 7, "city": 3}, torch.Generator().manual_seed(0))
     return model
 
@@ -36,7 +38,7 @@ def items() -> Features:
     return {
         "item": torch.tensor([1, 0, 8, 8]),
         "words": torch.tensor([[1, 4, 0], [0, 0, 0], [2, 2, 3], [0, 0, 4]]),
-        "statistics": torch.tensor([[0.0, 1.5], [0.0, 0.0], [2.0, 0.3], [0.1, 0.1]]),
+        "popularity": torch.tensor([[0.0, 1.5], [0.0, 0.0], [2.0, 0.3], [0.1, 0.1]]),
     }
 
 
@@ -49,7 +51,8 @@ def users() -> Features:
     }
 
 
-# -- by hand ----------------------------------------------------------------------------------------------------------
+# -- by hand ---------------------------------------------------------------------------------------
+# -------------------
 
 
 def pooled(rows: np.ndarray, bag: list[int]) -> np.ndarray:
@@ -59,11 +62,15 @@ def pooled(rows: np.ndarray, bag: list[int]) -> np.ndarray:
 
 
 def linear(layer: torch.nn.Linear, x: np.ndarray) -> np.ndarray:
-    return x @ layer.weight.detach().numpy().astype(np.float64).T + layer.bias.detach().numpy().astype(np.float64)
+    return x @ layer.weight.detach().numpy().astype(
+        np.float64
+    ).T + layer.bias.detach().numpy().astype(np.float64)
 
 
 def tower(module, x: np.ndarray) -> np.ndarray:
-    y = linear(module.shortcut, x) + linear(module.network[2], np.maximum(linear(module.network[0], x), 0))
+    y = linear(module.shortcut, x) + linear(
+        module.network[2], np.maximum(linear(module.network[0], x), 0)
+    )
     return y / np.linalg.norm(y, axis=1, keepdims=True)
 
 
@@ -78,8 +85,10 @@ def test_a_table_looks_up_rows_and_pools_bags():
 
 def test_item_vectors_against_numpy(model: TwoTower, items: Features):
     tables = [rows_of(table) for table in model.item_tables]
-    x = tables[0][items["item"]] + np.stack([pooled(tables[1], bag) for bag in items["words"].tolist()])
-    x += linear(model.item_tower.statistics, items["statistics"].numpy().astype(np.float64))
+    x = tables[0][items["item"]] + np.stack(
+        [pooled(tables[1], bag) for bag in items["words"].tolist()]
+    )
+    x += linear(model.item_tower.popularity, items["popularity"].numpy().astype(np.float64))
     vectors = model.item_vectors(items).detach().numpy()
     np.testing.assert_allclose(vectors, tower(model.item_tower, x), atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
@@ -89,7 +98,11 @@ def test_user_vectors_against_numpy(model: TwoTower, users: Features):
     """The history goes through the item tower's own ID table."""
     user, city = (rows_of(table) for table in model.user_tables)
     item = rows_of(model.item_tables[0])
-    x = user[users["user"]] + city[users["city"]] + np.stack([pooled(item, bag) for bag in users["history"].tolist()])
+    x = (
+        user[users["user"]]
+        + city[users["city"]]
+        + np.stack([pooled(item, bag) for bag in users["history"].tolist()])
+    )
     vectors = model.user_vectors(users).detach().numpy()
     np.testing.assert_allclose(vectors, tower(model.user_tower, x), atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
@@ -108,11 +121,14 @@ def test_every_field_reaches_the_vector(model: TwoTower, items: Features, users:
             assert not torch.allclose(vectors(features), vectors(other)), name
 
 
-# -- gradients and growth ---------------------------------------------------------------------------------------------
+# -- gradients and growth
+# ---------------------------------------------------------------------------------------------
 
 
 def test_only_named_rows_get_a_gradient(model: TwoTower, items: Features, users: Features):
-    """Sparse, and row 0 is trained where a field is missing, an ID unknown or a bag empty, and only there."""
+    """Sparse, and row 0 is trained where a field is missing, an ID unknown or a bag empty, and only
+    there.
+    """
     (model.user_vectors(users)[:1] * model.item_vectors(items)[:3].sum(0)).sum().backward()
     named = []
     for table in model.tables():
@@ -125,19 +141,26 @@ def test_only_named_rows_get_a_gradient(model: TwoTower, items: Features, users:
 
 
 def test_an_unused_default_gets_no_gradient(model: TwoTower, items: Features):
-    model.item_vectors({name: values[[0, 2]] for name, values in items.items()})[:, 0].sum().backward()
-    assert [float(table.weight.grad.to_dense()[0].abs().sum()) for table in model.item_tables] == [0, 0]
+    model.item_vectors({name: values[[0, 2]] for name, values in items.items()})[
+        :, 0
+    ].sum().backward()
+    assert [float(table.weight.grad.to_dense()[0].abs().sum()) for table in model.item_tables] == [
+        0,
+        0,
+    ]
 
 
 def test_growth_appends_and_keeps():
     table = a_table(rows=4)
-    table.squares += torch.arange(4)
-    weight, squares = table.weight.detach().clone(), table.squares.clone()
+    table.accumulator += torch.arange(4)
+    weight, squares = table.weight.detach().clone(), table.accumulator.clone()
     table.grow(4)
-    assert same(table.weight.detach(), weight) and same(table.squares, squares)
+    assert same(table.weight.detach(), weight) and same(table.accumulator, squares)
     table.grow(1000, torch.Generator().manual_seed(5))
-    assert same(table.weight[:4].detach(), weight) and same(table.squares[:4], squares)
-    assert table.weight.shape == (1000, 4) and table.squares[4:].eq(0).all() and len(table) == 1000
+    assert same(table.weight[:4].detach(), weight) and same(table.accumulator[:4], squares)
+    assert (
+        table.weight.shape == (1000, 4) and table.accumulator[4:].eq(0).all() and len(table) == 1000
+    )
     assert abs(float(table.weight[4:].detach().std()) / table.scale - 1) < 0.05
     twin = a_table(rows=4)
     twin.grow(1000, torch.Generator().manual_seed(5))
@@ -147,7 +170,8 @@ def test_growth_appends_and_keeps():
     assert table.weight.requires_grad
 
 
-# -- row-wise Adagrad -------------------------------------------------------------------------------------------------
+# -- row-wise Adagrad
+# -------------------------------------------------------------------------------------------------
 
 
 def batches(rows: int, steps: int = 8) -> list[torch.Tensor]:
@@ -159,7 +183,9 @@ def batches(rows: int, steps: int = 8) -> list[torch.Tensor]:
 
 def weighted(embeddings: torch.Tensor, step: int) -> torch.Tensor:
     """Some loss that is not the same for any two places."""
-    weight = torch.arange(embeddings.numel(), dtype=embeddings.dtype).reshape(embeddings.shape) + step
+    weight = (
+        torch.arange(embeddings.numel(), dtype=embeddings.dtype).reshape(embeddings.shape) + step
+    )
     return ((embeddings * 3 + weight.sin()) ** 2).sum()
 
 
@@ -192,8 +218,8 @@ def test_rowwise_adagrad_against_a_dense_loop():
                 squares[row] += np.mean(gradient**2)
                 weight[row] -= 0.3 * gradient / (np.sqrt(squares[row]) + 1e-8)
         np.testing.assert_allclose(rows_of(table), weight, atol=1e-5)
-        np.testing.assert_allclose(table.squares.numpy(), squares, rtol=1e-4)
-    assert same(table.weight[2].detach(), start[2]) and table.squares[2] == 0
+        np.testing.assert_allclose(table.accumulator.numpy(), squares, rtol=1e-4)
+    assert same(table.weight[2].detach(), start[2]) and table.accumulator[2] == 0
 
 
 def test_a_step_forgets_its_gradient():

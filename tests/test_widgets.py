@@ -1,4 +1,6 @@
-"""The widgets, turned as a reader turns them, without a browser: what they show is what the library answers."""
+"""The widgets, turned as a reader turns them, without a browser: what they show is what the library
+answers.
+"""
 
 import re
 
@@ -10,9 +12,10 @@ import torch
 from course_lib import figures, widgets
 from course_lib.augment import Complementary
 from course_lib.evaluation import TwoTowerServed, recall, replay
+from course_lib.full_update import full_update
 from course_lib.log import DAY, EventLog
 from course_lib.nomination import Nominator
-from course_lib.updates import State, full_update
+from course_lib.state import State
 
 BASKET = ["22423", "85123A"]
 
@@ -31,21 +34,30 @@ def explorer(nominator: Nominator, retail: EventLog) -> widgets.Panel:
 
 def rows(table) -> list[list[str]]:
     """The cells of a table in HTML, its head left out."""
-    return [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", table.value, re.S)]
+    return [
+        re.findall(r"<td>(.*?)</td>", row)
+        for row in re.findall(r"<tr>(.*?)</tr>", table.value, re.S)
+    ]
 
 
-def test_what_is_shown_is_what_the_nominator_answers(explorer: widgets.Panel, nominator: Nominator, retail: EventLog):
+def test_what_is_shown_is_what_the_nominator_answers(
+    explorer: widgets.Panel, nominator: Nominator, retail: EventLog
+):
     found = nominator.nominate("<new>", 5)
     before = retail.events[retail.events["time"] < retail.days[3]]
     shown = rows(explorer.nominations)
     assert [row[0] for row in shown] == found["item"].tolist()
     assert [row[2] for row in shown] == [f"{score:.3f}" for score in found["score"]]
-    assert [int(row[3]) for row in shown] == [(before["item"] == item).sum() for item in found["item"]]
+    assert [int(row[3]) for row in shown] == [
+        (before["item"] == item).sum() for item in found["item"]
+    ]
     assert not any(row[4] for row in shown)
     assert "nothing" in explorer.history.value and rows(explorer.history) == []
 
 
-def test_a_purchase_is_history_and_moves_vector_and_list_at_once(explorer: widgets.Panel, nominator: Nominator):
+def test_a_purchase_is_history_and_moves_vector_and_list_at_once(
+    explorer: widgets.Panel, nominator: Nominator
+):
     first, picture = explorer.listed["item"].tolist(), explorer.picture.value
     explorer.buy.click()
     assert rows(explorer.history)[0][0] == "22423"
@@ -57,11 +69,15 @@ def test_a_purchase_is_history_and_moves_vector_and_list_at_once(explorer: widge
     assert [row[0] for row in shown] == now and "22423" not in now and now != first
     for place, (item, *_, change) in enumerate(shown):
         by = first.index(item) - place if item in first else None
-        assert change == ("new" if by is None else f"▲{by}" if by > 0 else f"▼{-by}" if by < 0 else "")
+        assert change == (
+            "new" if by is None else f"▲{by}" if by > 0 else f"▼{-by}" if by < 0 else ""
+        )
     assert explorer.picture.value != picture
 
 
-def test_another_item_can_be_typed_and_nonsense_changes_nothing(explorer: widgets.Panel, nominator: Nominator, retail: EventLog):
+def test_another_item_can_be_typed_and_nonsense_changes_nothing(
+    explorer: widgets.Panel, nominator: Nominator, retail: EventLog
+):
     item = retail.items.index[7]
     explorer.item.value = f"{retail.items['description'].iloc[7]} ({item})"
     explorer.buy.click()
@@ -73,14 +89,18 @@ def test_another_item_can_be_typed_and_nonsense_changes_nothing(explorer: widget
     assert "no such item" in explorer.message.value
 
 
-def test_another_user_and_starting_again(explorer: widgets.Panel, nominator: Nominator, retail: EventLog):
+def test_another_user_and_starting_again(
+    explorer: widgets.Panel, nominator: Nominator, retail: EventLog
+):
     explorer.buy.click()
     explorer.again.click()
     assert len(explorer.path) == 1 and nominator.history("<new>").empty
     user = retail.users.index[0]
     explorer.user.value = user
     assert [row[0] for row in rows(explorer.history)] == nominator.history(user, 5)["item"].tolist()
-    assert [row[0] for row in rows(explorer.nominations)] == nominator.nominate(user, 5)["item"].tolist()
+    assert [row[0] for row in rows(explorer.nominations)] == nominator.nominate(user, 5)[
+        "item"
+    ].tolist()
 
 
 def test_text_from_the_log_is_text(explorer: widgets.Panel):
@@ -91,7 +111,9 @@ def test_text_from_the_log_is_text(explorer: widgets.Panel):
 @pytest.fixture
 def table() -> pd.DataFrame:
     rows = [("ivf", np.nan, probe, probe / 8, probe / 10) for probe in (1, 4, 8)]
-    rows += [("hnsw", M, ef, ef / 100 - 1 / M, ef * M / 10_000) for M in (4, 16) for ef in (50, 100)]
+    rows += [
+        ("hnsw", M, ef, ef / 100 - 1 / M, ef * M / 10_000) for M in (4, 16) for ef in (50, 100)
+    ]
     return pd.DataFrame(rows, columns=["index", "M", "value", "recall", "compared"])
 
 
@@ -100,11 +122,19 @@ def test_dials(table: pd.DataFrame):
     assert panel.chosen["value"] == 1 and panel.M.disabled and not panel.nprobe.disabled
     picture = panel.picture.value
     panel.nprobe.value = 4
-    assert "0.500" in panel.message.value and "40.0 %" in panel.message.value and panel.picture.value != picture
+    assert (
+        "0.500" in panel.message.value
+        and "40.0 %" in panel.message.value
+        and panel.picture.value != picture
+    )
     panel.kind.value = "hnsw"
     assert panel.nprobe.disabled and not panel.M.disabled
     panel.M.value, panel.ef_search.value = 16, 100
-    assert panel.chosen.name == 6 and "0.938" in panel.message.value and "16.0 %" in panel.message.value
+    assert (
+        panel.chosen.name == 6
+        and "0.938" in panel.message.value
+        and "16.0 %" in panel.message.value
+    )
 
 
 def test_a_page_without_widgets_says_so(table: pd.DataFrame, explorer: widgets.Panel):
@@ -126,7 +156,9 @@ def test_the_plane_is_the_one_in_which_vectors_differ_most():
 def test_the_rings_are_where_the_values_are(table: pd.DataFrame):
     """`figures.dials` rings the chosen row in the panel of its kind."""
     for row, ax in ((2, 0), (5, 1)):
-        rings = [line for line in figures.dials(table, row).axes[ax].lines if line.get_markersize() == 16]
+        rings = [
+            line for line in figures.dials(table, row).axes[ax].lines if line.get_markersize() == 16
+        ]
         assert [(ring.get_xdata()[0], ring.get_ydata()[0]) for ring in rings] == [
             (100 * table["compared"][row], table["recall"][row])
         ]
@@ -136,7 +168,15 @@ def test_update_dials_replay_the_day_as_chosen(retail, retail_state):
     """Recall by hour against an hourly replay of the same day; the dials change it."""
     day, older = retail.days[4], full_update(retail_state, retail, retail.days[3])
     panel = widgets.update_dials(retail, {0: older, 1: retail_state}, day, [0.1])
-    result = replay(retail, TwoTowerServed(older), day, day + DAY, progress=False, hourly=True, learn_before=False)
+    result = replay(
+        retail,
+        TwoTowerServed(older),
+        day,
+        day + DAY,
+        progress=False,
+        hourly=True,
+        learn_before=False,
+    )
     assert panel.recall["all day"] == pytest.approx(recall(result, 100))
     first = result[result["hour"] == result["hour"].min()]
     assert panel.recall.iloc[0] == pytest.approx(recall(first, 100))
@@ -146,15 +186,18 @@ def test_update_dials_replay_the_day_as_chosen(retail, retail_state):
     old = panel.recall
     panel.rate.value = 0.1
     assert not panel.recall.equals(old)
-    assert panel.recall.iloc[0] == old.iloc[0]  # before the first hour there is nothing to have learned from
+    assert (
+        panel.recall.iloc[0] == old.iloc[0]
+    )  # before the first hour there is nothing to have learned from
 
 
-# -- views of an item -------------------------------------------------------------------------------------------------
+# -- views of an item
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def views(retail: EventLog, retail_state: State) -> widgets.Panel:
-    items = retail.items.index[retail.item_codes[:2]].tolist()  # both learned
+    items = retail.items.index[retail.item_rows[:2]].tolist()  # both learned
     return widgets.view_explorer(Complementary(), retail_state, retail, items, retail.days[3])
 
 
@@ -166,17 +209,23 @@ def test_every_filled_field_is_in_one_view(views: widgets.Panel):
     assert str(whole["item"]) in views.table.value
 
 
-def test_the_cosines_are_those_of_the_views_vectors(views: widgets.Panel, retail: EventLog, retail_state: State):
+def test_the_cosines_are_those_of_the_views_vectors(
+    views: widgets.Panel, retail: EventLog, retail_state: State
+):
     """In float64, from the same draw made here."""
     views.draw.value = 7
     code = retail.items.index.get_indexer([views.item.value])
     features = retail_state.features.item_features(retail, code, retail.days[3])
     parts = [features, *Complementary()(features, torch.Generator().manual_seed(7))]
     with torch.no_grad():
-        whole, first, second = (retail_state.model.item_vectors(part).double().numpy()[0] for part in parts)
+        whole, first, second = (
+            retail_state.model.item_vectors(part).double().numpy()[0] for part in parts
+        )
     expected = [np.dot(a, b) for a, b in ((whole, first), (whole, second), (first, second))]
     np.testing.assert_allclose(views.cosines, expected, atol=1e-6)
-    assert [f"{value:.2f}" for value in expected] == re.findall(r"<b>(.*?)</b>", views.message.value)
+    assert [f"{value:.2f}" for value in expected] == re.findall(
+        r"<b>(.*?)</b>", views.message.value
+    )
 
 
 def test_another_item_or_draw_is_shown_at_once(views: widgets.Panel):

@@ -93,6 +93,7 @@ class FaissIndex(VectorIndex):
         else:
             known = ids[self._known(ids)]
             old = index.reconstruct_batch(known)
+            index.remove_ids(known)
             try:
                 index.add_with_ids(vectors, ids)
             except BaseException:

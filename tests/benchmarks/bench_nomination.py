@@ -1,10 +1,12 @@
-"""What one user's `nominate` costs beside the tower pass and the library's search that it can't do without.
+"""What one user's `nominate` costs beside the tower pass and the library's search that it can't do
+without.
 
     python tests/benchmarks/bench_nomination.py [--times 2000] [--limit 1.3]
 
-The bare sum: the user network on tensors that are ready, and Faiss's own search for k + the user's purchases. `best` is
-`nominate` without the table for people. The three take turns, user by user, so that whatever else the machine does
-slows all alike. Exits with 1 if `nominate`'s median or 99th percentile is more than `--limit` times the bare sum's.
+The bare sum: the user network on tensors that are ready, and Faiss's own search for k + the user's
+purchases. `best` is `nominate` without the table for people. The three take turns, user by user, so
+that whatever else the machine does slows all alike. Exits with 1 if `nominate`'s median or 99th
+percentile is more than `--limit` times the bare sum's.
 """
 
 import argparse
@@ -16,10 +18,11 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from course_lib.full_update import full_update
 from course_lib.index import FaissIndex
-from course_lib.log import load_online_retail
 from course_lib.nomination import Nominator
-from course_lib.updates import Settings, full_update, new_state
+from course_lib.online_retail import load_online_retail
+from course_lib.state import Settings, new_state
 
 K = 100
 
@@ -42,9 +45,12 @@ def main() -> int:
         version, bare_index = nominator.version, nominator.version.index._index
         if kind == "hnsw":
             bare_index.hnsw.efSearch = version.index.ef_search
-        users = np.unique(log.user_codes[: version.before])
+        users = np.unique(log.user_rows[: version.before])
         bought = {user: log.bought(user, version.before) for user in users}
-        ready = {user: state.features.features_of(log, np.array([user]), [bought[user]]) for user in users}
+        ready = {
+            user: state.features.features_of(log, np.array([user]), [bought[user]])
+            for user in users
+        }
         found = {"bare": [], "best": [], "nominate": []}
         for turn in tqdm(range(-200, options.times), desc=kind, disable=None):
             user = users[turn % len(users)]
@@ -64,7 +70,10 @@ def main() -> int:
         table = pd.DataFrame(found).quantile([0.5, 0.99])
         ratio = table.div(table["bare"], axis=0)
         for quantile, label in ((0.5, "median"), (0.99, "p99")):
-            parts = [f"{what} {table.loc[quantile, what]:.0f} µs ({ratio.loc[quantile, what]:.2f} ×)" for what in found]
+            parts = [
+                f"{what} {table.loc[quantile, what]:.0f} µs ({ratio.loc[quantile, what]:.2f} ×)"
+                for what in found
+            ]
             print(f"{kind:5} {label:7}", ", ".join(parts))
         worst = max(worst, ratio["nominate"].max())
     print(f"nominate costs at most {worst:.2f} × the bare sum, allowed {options.limit:.2f}")

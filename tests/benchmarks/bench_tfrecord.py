@@ -1,11 +1,14 @@
-"""Shards of the real log on one core: events a second written, read and read into tensors; memory; TensorFlow beside it.
+"""Shards of the real log on one core: events a second written, read and read into tensors; memory;
+TensorFlow beside it.
 
-    [COURSE_TENSORFLOW_PYTHON=/path/to/python] python tests/benchmarks/bench_tfrecord.py [--rounds 5] [--least 80000]
+    [COURSE_TENSORFLOW_PYTHON=/path/to/python] python tests/benchmarks/bench_tfrecord.py [--rounds
+    5] [--least 80000]
 
-Seconds are the process's own (CPU time, one thread), so that what else the machine does counts little; the rounds take
-turns, and of each task the median and the fastest round are shown. TensorFlow, in a Python of its own, reads the same
-shards with TFRecordDataset and parse_example: strings as strings, no vocabulary. Exits with 1 if the fastest round of
-writing, reading or reading into tensors of the day shards has fewer than `--least` events a second.
+Seconds are the process's own (CPU time, one thread), so that what else the machine does counts
+little; the rounds take turns, and of each task the median and the fastest round are shown.
+TensorFlow, in a Python of its own, reads the same shards with TFRecordDataset and parse_example:
+strings as strings, no vocabulary. Exits with 1 if the fastest round of writing, reading or reading
+into tensors of the day shards has fewer than `--least` events a second.
 """
 
 import os
@@ -27,9 +30,10 @@ import torch
 from tqdm.auto import tqdm
 
 from course_lib.features import Encoder
-from course_lib.log import EventLog, load_online_retail
+from course_lib.log import EventLog
+from course_lib.online_retail import load_online_retail
+from course_lib.state import new_state
 from course_lib.tfrecord import read, read_tensors, records, to_log, write_records, write_shards
-from course_lib.updates import new_state
 
 WITH_TENSORFLOW = Path(__file__).parent.parent / "fixtures" / "with_tensorflow.py"
 TENSORFLOW = os.environ.get("COURSE_TENSORFLOW_PYTHON")
@@ -48,7 +52,9 @@ def seconds(task: Callable[[], object]) -> float:
 
 def tensorflow_seconds(folder: Path) -> float:
     """CPU seconds for all events of the folder, its imports not counted."""
-    done = subprocess.run([TENSORFLOW, WITH_TENSORFLOW, "time", folder], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [TENSORFLOW, WITH_TENSORFLOW, "time", folder], capture_output=True, text=True, check=True
+    )
     return json.loads(done.stdout)["seconds"]
 
 
@@ -68,12 +74,16 @@ def speeds(log: EventLog, folder: Path, rounds: int) -> dict[str, list[float]]:
         "read hour shards into tensors": lambda: consumed(read_tensors(features, *hours)),
         "to_log, day shards": lambda: to_log(days),
     }
-    times = {name: [] for name in tasks} | ({"TensorFlow reads day shards into tensors": []} if TENSORFLOW else {})
+    times = {name: [] for name in tasks} | (
+        {"TensorFlow reads day shards into tensors": []} if TENSORFLOW else {}
+    )
     for _ in tqdm(range(rounds), disable=None):
         for name, task in tasks.items():
             times[name].append(seconds(task))
         if TENSORFLOW:
-            times["TensorFlow reads day shards into tensors"].append(tensorflow_seconds(folder / "day"))
+            times["TensorFlow reads day shards into tensors"].append(
+                tensorflow_seconds(folder / "day")
+            )
     return {name: [len(log) / value for value in values] for name, values in times.items()}
 
 
@@ -88,10 +98,15 @@ def peak(task: Callable[[], object]) -> float:
 
 def memory(log: EventLog, folder: Path) -> None:
     """Peak memory against the size of one file of some weeks or months."""
-    print(f"\n{'one file of':>12} {'records':>9} {'read 1,000':>11} {'read 10,000':>12}   (MB at most, by buffer)")
+    print(
+        f"\n{'one file of':>12} {'records':>9} {'read 1,000':>11} {'read 10,000':>12}   (MB at most, by buffer)"
+    )
     for end in ("2011-01-05", "2011-04-01", "2011-12-10"):
         path = folder / f"{end}.tfrecord"
-        write_records(path, (record for day in write_shards(log, folder / end, end=end) for record in records(day)))
+        write_records(
+            path,
+            (record for day in write_shards(log, folder / end, end=end) for record in records(day)),
+        )
         tasks = [records(path), read(path, buffer=1_000), read(path, buffer=10_000)]
         frames, small, large = (peak(partial(consumed, task)) for task in tasks)
         print(f"{path.stat().st_size / 1e6:9.1f} MB {frames:9.1f} {small:11.1f} {large:12.1f}")
@@ -111,11 +126,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         measured = speeds(log, Path(folder), options.rounds)
         for name, values in measured.items():
-            print(f"{name:42} {statistics.median(values):>9,.0f} events/s, fastest {max(values):>9,.0f}")
+            print(
+                f"{name:42} {statistics.median(values):>9,.0f} events/s, fastest {max(values):>9,.0f}"
+            )
         if TENSORFLOW:
             theirs = statistics.median(measured["TensorFlow reads day shards into tensors"])
-            for name in ("records of day shards (frames, CRCs)", "read day shards", "read day shards into tensors"):
-                print(f"{name}: {statistics.median(measured[name]) / theirs:.2f} × TensorFlow's speed")
+            for name in (
+                "records of day shards (frames, CRCs)",
+                "read day shards",
+                "read day shards into tensors",
+            ):
+                print(
+                    f"{name}: {statistics.median(measured[name]) / theirs:.2f} × TensorFlow's speed"
+                )
         memory(log, Path(folder))
     wanted = ("write day shards", "read day shards", "read day shards into tensors")
     return int(min(max(measured[name]) for name in wanted) < options.least)

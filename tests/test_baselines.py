@@ -8,23 +8,32 @@ from helpers import tiny_frames, with_listing
 from sklearn.linear_model import Ridge
 from sklearn.metrics.pairwise import cosine_similarity
 
+from course_lib.baselines import EASE, ItemCF, Popularity
 from course_lib.evaluation import Recommender
 from course_lib.log import EventLog
-from course_lib.peers import EASE, ItemCF, Popularity
 
 DAY = pd.Timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
 def busy() -> EventLog:
-    """30 users, 12 items, 20 days; the last two items are first sold late, and listed two days before."""
+    """30 users, 12 items, 20 days; the last two items are first sold late, and listed two days
+    before.
+    """
     rng = np.random.default_rng(0)
     pairs = [(user, item) for user in range(30) for item in rng.choice(12, 6, replace=False)]
     days = [rng.integers(16, 20) if item >= 10 else rng.integers(20) for _, item in pairs]
-    events = pd.DataFrame(pairs, columns=["user", "item"]).assign(time=pd.Timestamp("2020-03-01 12:00") + np.array(days) * DAY)
+    events = pd.DataFrame(pairs, columns=["user", "item"]).assign(
+        time=pd.Timestamp("2020-03-01 12:00") + np.array(days) * DAY
+    )
     events = events.sort_values("time", ignore_index=True)
     first = events.groupby("item")["time"].min()
-    items = pd.DataFrame({"item": range(12), "listed": [first[item] - (2 * DAY if item >= 10 else 30 * DAY) for item in range(12)]})
+    items = pd.DataFrame(
+        {
+            "item": range(12),
+            "listed": [first[item] - (2 * DAY if item >= 10 else 30 * DAY) for item in range(12)],
+        }
+    )
     return EventLog.from_frame(events, items, pd.DataFrame({"user": range(30)}))
 
 
@@ -38,7 +47,7 @@ def after(log: EventLog, recommender: Recommender, day: pd.Timestamp) -> Recomme
 def weights(log: EventLog, day: pd.Timestamp, half_life: float) -> np.ndarray:
     """[users, items listed] how much is left of each purchase before `day`."""
     matrix = np.zeros((len(log.users), len(log.items)))
-    for user, item, time in zip(log.user_codes, log.item_codes, log.events["time"], strict=True):
+    for user, item, time in zip(log.user_rows, log.item_rows, log.events["time"], strict=True):
         if time < day:
             matrix[user, item] = 0.5 ** ((day - time.normalize()).days / half_life)
     return matrix[:, : log.listed(day)]
@@ -58,7 +67,9 @@ def test_popularity_against_brute_force(busy: EventLog, half_life: float):
 
 def test_item_cf_against_brute_force(busy: EventLog):
     day, users = busy.days[-2], np.array([5, 0, 29])
-    scores = after(busy, ItemCF(history_half_life=9.0, popularity=0.4, popularity_half_life=3.0), day).scores(busy, day, users)
+    scores = after(
+        busy, ItemCF(history_half_life=9.0, popularity=0.4, popularity_half_life=3.0), day
+    ).scores(busy, day, users)
     history, recent = weights(busy, day, 9.0), popularity(busy, day, 3.0)
     expected = np.zeros((3, history.shape[1]))
     for row, user in enumerate(users):
@@ -66,7 +77,9 @@ def test_item_cf_against_brute_force(busy: EventLog):
             for other in range(history.shape[1]):
                 if other != item:
                     similarity = history[:, item] @ history[:, other]
-                    similarity /= np.linalg.norm(history[:, item]) * np.linalg.norm(history[:, other])
+                    similarity /= np.linalg.norm(history[:, item]) * np.linalg.norm(
+                        history[:, other]
+                    )
                     expected[row, item] += history[user, other] * similarity
             expected[row, item] += 0.4 * recent[item] / recent.max()
     np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-5)
@@ -91,13 +104,17 @@ def test_ease_is_a_ridge_regression_of_every_item_on_the_others(purchases: torch
     found = EASE(ridge=5.0).similarities(purchases)
     for item in range(9):
         others = np.arange(9) != item
-        ridge = Ridge(alpha=5.0, fit_intercept=False).fit(purchases[:, others].double(), purchases[:, item].double())
+        ridge = Ridge(alpha=5.0, fit_intercept=False).fit(
+            purchases[:, others].double(), purchases[:, item].double()
+        )
         np.testing.assert_allclose(found[others, item].numpy(), ridge.coef_, atol=1e-5)
     assert (found.diagonal() == 0).all()
 
 
 def test_ease_satisfies_its_closed_form(purchases: torch.Tensor):
-    """(XᵀX + λI) B = XᵀX + λI − diag(γ): what is left over lies on the diagonal alone (Steck, 2019)."""
+    """(XᵀX + λI) B = XᵀX + λI − diag(γ): what is left over lies on the diagonal alone (Steck,
+    2019).
+    """
     x = purchases.double().numpy()
     gram = x.T @ x + 5.0 * np.eye(9)
     left = gram - gram @ EASE(ridge=5.0).similarities(purchases).double().numpy()
@@ -107,7 +124,9 @@ def test_ease_satisfies_its_closed_form(purchases: torch.Tensor):
 
 def test_ease_scores_against_brute_force(busy: EventLog):
     day, users = busy.days[-2], np.array([5, 0])
-    scores = after(busy, EASE(ridge=2.0, history_half_life=9.0, popularity=0.0), day).scores(busy, day, users)
+    scores = after(busy, EASE(ridge=2.0, history_half_life=9.0, popularity=0.0), day).scores(
+        busy, day, users
+    )
     history = weights(busy, day, 9.0)
     inverse = np.linalg.inv(history.T @ history + 2.0 * np.eye(history.shape[1]))
     similarity = np.eye(len(inverse)) - inverse / np.diag(inverse)
@@ -117,10 +136,12 @@ def test_ease_scores_against_brute_force(busy: EventLog):
 @pytest.mark.parametrize("make", [Popularity, ItemCF, EASE])
 def test_a_user_without_history_gets_what_is_popular(busy: EventLog, make: type):
     day = busy.days[1]
-    buyers = busy.user_codes[busy.rows(end=day)]
+    buyers = busy.user_rows[busy.rows(end=day)]
     stranger = np.setdiff1d(np.arange(30), buyers)[:1]
     scores = after(busy, make(), day).scores(busy, day, stranger)[0].numpy()
-    assert (np.argsort(-scores, kind="stable") == np.argsort(-popularity(busy, day, 7.0), kind="stable")).all()
+    assert (
+        np.argsort(-scores, kind="stable") == np.argsort(-popularity(busy, day, 7.0), kind="stable")
+    ).all()
 
 
 @pytest.mark.parametrize("make", [Popularity, ItemCF, EASE])
@@ -130,7 +151,9 @@ def test_before_the_first_day_all_scores_are_the_same_number(busy: EventLog, mak
 
 
 def test_similarities_are_refitted_every_week(busy: EventLog):
-    """The first day fits; until seven days later new purchases make new histories, but no new similarities."""
+    """The first day fits; until seven days later new purchases make new histories, but no new
+    similarities.
+    """
     first, fitted = busy.days[5], []
 
     class Noted(ItemCF):
@@ -144,7 +167,9 @@ def test_similarities_are_refitted_every_week(busy: EventLog):
     later = first + 6 * DAY
     history, old = weights(busy, later, 60.0), weights(busy, first, 60.0)
     similarity = cosine_similarity(old.T) * (1 - np.eye(old.shape[1]))
-    np.testing.assert_allclose(asked[later].numpy()[:, : old.shape[1]], history[:, : old.shape[1]] @ similarity, atol=1e-5)
+    np.testing.assert_allclose(
+        asked[later].numpy()[:, : old.shape[1]], history[:, : old.shape[1]] @ similarity, atol=1e-5
+    )
 
 
 def test_an_item_listed_since_the_last_fit_is_scored_by_popularity_alone(busy: EventLog):
@@ -154,10 +179,18 @@ def test_an_item_listed_since_the_last_fit_is_scored_by_popularity_alone(busy: E
     recommender.scores(busy, busy.days[12], np.arange(30))
     scores = recommender.scores(busy, day, np.arange(30))
     known = busy.listed(busy.days[12])
-    assert scores.shape == (30, busy.listed(day)) and not scores[:, known:].any() and scores[:, :known].any()
+    assert (
+        scores.shape == (30, busy.listed(day))
+        and not scores[:, known:].any()
+        and scores[:, :known].any()
+    )
 
 
-@pytest.mark.parametrize("make", [Popularity, ItemCF, lambda: EASE(ridge=1.0)], ids=["popularity", "item-to-item CF", "EASE"])
+@pytest.mark.parametrize(
+    "make",
+    [Popularity, ItemCF, lambda: EASE(ridge=1.0)],
+    ids=["popularity", "item-to-item CF", "EASE"],
+)
 def test_later_events_change_no_score(make):
     frames, other = with_listing(tiny_frames()), with_listing(tiny_frames())
     other["events"].loc[5:, ["user", "item"]] = [("bob", "vase"), ("cid", "lamp"), ("ann", "lamp")]

@@ -1,6 +1,7 @@
-"""The peers: simple methods that a two-tower model has to beat, each with `scores` and `learn` for `evaluation.replay`.
+"""The peers: simple methods that a two-tower model has to beat, each with `scores` and `learn` for
+`evaluation.replay`.
 
-Defaults are what was best on April and May 2011 (data/results/peers_tuning.csv).
+Defaults are what was best on April and May 2011 (data/results/baselines_tuning.csv).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from course_lib.features import ForgettingCounts
+from course_lib.features import DecayedCounts
 from course_lib.log import DAY, EventLog
 
 
@@ -17,25 +18,29 @@ class Popularity:
     """The same list for everybody: purchase counts that halve every `half_life` days."""
 
     def __init__(self, half_life: float = 7.0) -> None:
-        self.counts = ForgettingCounts((half_life,))
+        self.counts = DecayedCounts((half_life,))
 
     def scores(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
         return self.counts.at(day, torch.arange(log.listed(day)))[:, 0].expand(len(users), -1)
 
     def learn(self, log: EventLog, day: pd.Timestamp) -> None:
-        self.counts.add(torch.from_numpy(log.item_codes[log.rows(day, day + DAY)]), day)
-        self.counts.settle(day, len(log.items))
+        self.counts.add(torch.from_numpy(log.item_rows[log.rows(day, day + DAY)]), day)
+        self.counts.flush(day, len(log.items))
 
 
 class _ItemToItem:
-    """A user's score of an item: the sum of its similarity to what the user bought, plus a little popularity.
+    """A user's score of an item: the sum of its similarity to what the user bought, plus a little
+    popularity.
 
-    Old purchases fade with `history_half_life`, in the user's own history and in the similarities. Similarities are
-    refitted every `refit` days from all events so far. `popularity` weighs the most popular item's share of the score:
-    without it nobody who is new gets any nomination but ties.
+    Old purchases fade with `history_half_life`, in the user's own history and in the similarities.
+    Similarities are refitted every `refit` days from all events so far. `popularity` weighs the
+    most popular item's share of the score: without it nobody who is new gets any nomination but
+    ties.
     """
 
-    def __init__(self, history_half_life: float, popularity: float, popularity_half_life: float, refit: int) -> None:
+    def __init__(
+        self, history_half_life: float, popularity: float, popularity_half_life: float, refit: int
+    ) -> None:
         self.history_half_life, self.popularity, self.refit = history_half_life, popularity, refit
         self.recent = Popularity(popularity_half_life)
         self.similarity: torch.Tensor | None = None  # [m, m]
@@ -60,21 +65,31 @@ class _ItemToItem:
         self.recent.learn(log, day)
 
     def _history(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
-        """[n, m] what n users (codes) had bought before `day`, 1 on the day itself and half after each half-life."""
-        owners = pd.Index(users).get_indexer(log.user_codes[log.rows(end=day)])  # −1: somebody else's event
+        """[n, m] what n users (codes) had bought before `day`, 1 on the day itself and half after
+        each half-life.
+        """
+        owners = pd.Index(users).get_indexer(
+            log.user_rows[log.rows(end=day)]
+        )  # −1: somebody else's event
         rows = np.flatnonzero(owners >= 0)
         age = (day - log.events["time"].iloc[rows].dt.normalize()) / DAY
         history = torch.zeros(len(users), log.listed(day))
         weight = torch.tensor(0.5 ** (age.to_numpy() / self.history_half_life), dtype=torch.float32)
-        history[owners[rows], log.item_codes[rows]] = weight
+        history[owners[rows], log.item_rows[rows]] = weight
         return history
 
 
 class ItemCF(_ItemToItem):
-    """Item-to-item collaborative filtering: the cosine of two items' columns of buyers (Sarwar et al., 2001)."""
+    """Item-to-item collaborative filtering: the cosine of two items' columns of buyers (Sarwar et
+    al., 2001).
+    """
 
     def __init__(
-        self, history_half_life: float = 60.0, popularity: float = 3.0, popularity_half_life: float = 7.0, refit: int = 7
+        self,
+        history_half_life: float = 60.0,
+        popularity: float = 3.0,
+        popularity_half_life: float = 7.0,
+        refit: int = 7,
     ) -> None:
         super().__init__(history_half_life, popularity, popularity_half_life, refit)
 
@@ -99,5 +114,9 @@ class EASE(_ItemToItem):
 
     def similarities(self, history: torch.Tensor) -> torch.Tensor:
         gram = history.T @ history
-        precision = torch.cholesky_inverse(torch.linalg.cholesky(gram + self.ridge * torch.eye(len(gram))))
-        return (-precision / precision.diagonal()).fill_diagonal_(0)  # column j: the weights that predict item j
+        precision = torch.cholesky_inverse(
+            torch.linalg.cholesky(gram + self.ridge * torch.eye(len(gram)))
+        )
+        return (-precision / precision.diagonal()).fill_diagonal_(
+            0
+        )  # column j: the weights that predict item j
