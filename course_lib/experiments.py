@@ -522,7 +522,7 @@ def epochs(
     times_bought = np.bincount(log.item_rows, minlength=len(log.items))
     state, validation = new_state(log, settings), rows % 2 == 0
     for done in range(1, number + 1):
-        state = full_update(state, log, day, term=term)
+        state = full_update(state, log, day, term=term, turn="again")
         scores = (
             state.user_vectors(log, users, len(log))
             @ state.item_vectors(log, np.arange(len(log.items)), day).T
