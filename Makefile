@@ -1,4 +1,4 @@
-# make lab     JupyterLab, open at the first notebook
+# make lab     JupyterLab, open at the first notebook    make lab LAB_ARGS="--port=9999"    with arguments of its own
 # make test    every test, notebooks included
 # make book    the course as a website, in build/book
 # make exercises    the exercises as students get them, in notebooks/exercises/release
@@ -44,18 +44,21 @@ $(READY): requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+# jupyter/ has the settings for learners: no news, nothing of nbgrader, 127.0.0.1 alone, one address in the terminal.
+lab: export JUPYTER_CONFIG_PATH := $(CURDIR)/jupyter$(if $(JUPYTER_CONFIG_PATH),:$(JUPYTER_CONFIG_PATH))
 lab: $(READY)
 	@set --; \
 	if [ "$$(id -u)" -eq 0 ]; then set -- "$$@" --allow-root; fi; \
 	if [ "$$(uname)" != Darwin ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then set -- "$$@" --no-browser; fi; \
-	exec $(BIN)/python -m jupyterlab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/$(FIRST) "$$@"
+	exec $(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/$(FIRST) "$$@" $(LAB_ARGS)
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadscope tests
 	$(BIN)/python -m pytest --nbval -n 2 --dist loadscope notebooks
 
 book: $(READY)
-	$(BIN)/python -m sphinx -q -W --keep-going -c book -d build/book-cache . build/book
+	rm -rf build/book
+	$(BIN)/python -m sphinx -q -E -W --keep-going -c book -d build/book-cache . build/book
 	@echo "Open build/book/index.html"
 
 exercises: $(READY)

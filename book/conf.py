@@ -61,6 +61,7 @@ def for_the_page(app: Sphinx, docname: str, source: list[str]) -> None:
     if Path(app.env.doc2path(docname)).suffix != ".ipynb":
         return
     notebook = json.loads(source[0])
+    notebook["cells"] = [cell for cell in notebook["cells"] if not is_worked_solution(cell)]
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell["source"] = handed_out("".join(cell["source"]))
@@ -71,14 +72,16 @@ def for_the_page(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def handed_out(code: str) -> str:
-    """What `nbgrader generate_assignment` makes of a cell: the page folds the worked solution away,
-    and must not show it twice.
-    """
+    """What `nbgrader generate_assignment` makes of a cell."""
     stub = r'\1# YOUR CODE HERE\n\1raise NotImplementedError("This is not written yet.")'
     code = re.sub(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION", stub, code, flags=re.M | re.S)
     return re.sub(
         r"^ *### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS", "", code, flags=re.M | re.S
     ).rstrip()
+
+
+def is_worked_solution(cell: dict) -> bool:
+    return "worked-solution" in cell["metadata"].get("tags", [])
 
 
 def link_from_here(app: Sphinx, path: Path, docname: str, content: list[str]) -> None:
@@ -125,17 +128,17 @@ def visit_math(writer, node: nodes.math | nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
-def no_download(
+def no_source(
     app: Sphinx, pagename: str, template: str, context: dict, doctree: nodes.document | None
 ) -> None:
-    """The source of an exercise has its solution in it."""
-    if "/exercises/" in pagename:
-        context["page_source_suffix"] = ""
+    """Sphinx copies a page's source beside it, and that of an exercise has its solution in it."""
+    if "/exercises/source/" in pagename:
+        context["sourcename"] = context["page_source_suffix"] = ""
 
 
 def setup(app: Sphinx) -> None:
     app.connect("source-read", for_the_page)
     app.connect("include-read", link_from_here)
     app.connect("doctree-read", describe_figures)
-    app.connect("html-page-context", no_download, priority=1)
+    app.connect("html-page-context", no_source, priority=1)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))

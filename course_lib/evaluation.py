@@ -99,7 +99,9 @@ class TwoTowerServed:
 
     def learn_hour(self, log: EventLog, hour: pd.Timestamp) -> None:
         if self.hourly == "ids":
-            self.state, touched = incremental_update(self.state, log, hour, rate=self.rate)
+            self.state, touched = incremental_update(
+                self.state, log, hour, rate=self.rate, turn="skip"
+            )
             self.publish(log, touched.items, hour)
         elif self.hourly == "all":
             self.state = unfrozen_update(self.state, log, hour)

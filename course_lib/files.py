@@ -1,4 +1,4 @@
-"""Files that are whole or not there: nobody ever reads half a shard, half a state, half an index."""
+"""Files that are whole or not there: nobody ever reads half a shard, a state or an index."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """A new file beside `path` to write to; once the block is left it takes the place of `path`, in
-    one step.
+    """A new file beside `path` to write to; when the block ends, it replaces `path` in one step.
 
-    If the block raises, or the process is killed, what was at `path` before is still there.
+    If the block raises, or the process is killed, what was at `path` before is still there. Where
+    `path` is a link, the file that it points to is replaced.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file in it.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent}; make it first.")
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
     try:
         yield temporary

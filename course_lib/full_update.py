@@ -23,7 +23,7 @@ from course_lib.features import (
 )
 from course_lib.log import DAY, EventLog
 from course_lib.losses import Joint, in_batch_softmax, joint, self_supervised
-from course_lib.state import State
+from course_lib.state import State, Turn
 from course_lib.towers import RowwiseAdagrad
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]
@@ -80,7 +80,7 @@ def full_update(
     shuffle: bool = True,
     loss: Loss = in_batch_softmax,
     term: SelfSupervision | None = None,
-    again: bool = False,
+    turn: Turn = "next",
 ) -> State:
     """A new state after one epoch over all events of a day, shuffled, on all parameters.
 
@@ -91,7 +91,8 @@ def full_update(
     - `days`: how many days, from `day` on. `shuffle=False`: from morning to night.
     - `term`: a self-supervised term; every step then minimises the joint loss, whose items are
       drawn from all that the vocabulary knows.
-    - `again`: one more epoch over a day that the state has learned.
+    - `turn`: "again" for one more epoch over a day that the state has learned, "skip" to leave out
+      what came before the day.
 
     Raises ValueError for an incremental state, for a day without events, one that has been learned,
     and one before which others have not been.
@@ -102,7 +103,7 @@ def full_update(
             "this state comes from an incremental update; a full update starts from the last full "
             "state: state.full."
         )
-    rows = state.next_rows(log, day, day + days * DAY, again)
+    rows = state.next_rows(log, day, day + days * DAY, turn)
     if rows.start == rows.stop:
         raise ValueError(f"{day:%Y-%m-%d} has no events to learn from; leave the day out.")
     mornings = log.days[(log.days >= day) & (log.days < day + days * DAY)]

@@ -16,7 +16,7 @@ from torch.nn import functional
 from course_lib.full_update import Examples, make_examples, minibatches, one_thread, train_all
 from course_lib.log import HOUR, EventLog
 from course_lib.losses import in_batch_softmax
-from course_lib.state import State
+from course_lib.state import State, Turn
 from course_lib.towers import EmbeddingTable, RowwiseAdagrad, pool
 
 
@@ -92,6 +92,7 @@ def incremental_update(
     hour: pd.Timestamp | str,
     end: pd.Timestamp | None = None,
     rate: float | None = None,
+    turn: Turn = "next",
 ) -> tuple[State, Touched]:
     """Gradient descent on the embeddings of the user IDs and item IDs that an hour's events name;
     all else is frozen.
@@ -104,12 +105,12 @@ def incremental_update(
     "incremental update".
 
     - `end`: of the events' time; an hour after `hour` unless said. `rate`: the learning rate,
-      `Settings.embedding_lr` unless said.
+      `Settings.embedding_lr` unless said. `turn`: as for `full_update`.
 
     Raises ValueError for events that have been learned, or before which others have not been.
     """
     hour = pd.Timestamp(hour)
-    rows = state.next_rows(log, hour, hour + HOUR if end is None else end)
+    rows = state.next_rows(log, hour, hour + HOUR if end is None else end, turn)
     touched = Touched(pd.unique(log.item_rows[rows]), pd.unique(log.user_rows[rows]))
     if rows.start == rows.stop:
         return state, touched

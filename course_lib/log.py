@@ -1,15 +1,20 @@
 """The log: who bought what, when, and what is known of each item and user.
 
-`EventLog` is what every chapter works on; `EventLog.from_frame` makes one of DataFrames.
+`EventLog` is what every chapter works on; `EventLog.from_frame` makes one of DataFrames. An item
+has three names: the *item* is what the log calls it, its *row* is its place in the log's table, its
+*index* the place in an embedding table. So has a user.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 import pandas as pd
+
+from course_lib import frames
 
 LISTED_BEFORE_FIRST_SALE = pd.Timedelta(days=14)
 DAY = pd.Timedelta(days=1)
@@ -24,12 +29,12 @@ class EventLog:
 
     - `events`: columns `user`, `item`, `time`; sorted by time; a (user, item) pair at most once.
     - `items`: one row per item, indexed by item, in order of listing; columns `listed` (the time
-      from which the item can be nominated), `description` (for people), and the item's fields, each
-      categorical or list-valued.
+      from which the item can be nominated), `description` (for people), and the item's fields.
     - `users`: one row per user, indexed by user, in order of first event; the user's fields.
 
-    Because both tables are in order of appearance, "known on day t" is always a prefix of them: an
-    item's *code* (its row number) never depends on the future.
+    Items are all `int` or all `str`, and so are users. A field's values are all `str`, all `int`,
+    all `bool`, or lists of one of them; what is missing is NaN, or an empty list. Both tables are
+    in order of appearance, so "known on day t" is a prefix, and a row never depends on the future.
     """
 
     events: pd.DataFrame
@@ -40,162 +45,106 @@ class EventLog:
     def from_frame(cls, events: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame) -> EventLog:
         """Check three DataFrames and make a log of them.
 
-        - `events`: `user`, `item`, `time` (datetime, not decreasing); one row per event, no (user,
-          item) pair twice.
+        - `events`: `user`, `item` (text or whole numbers), `time` (datetime without a time zone,
+          never decreasing); one row per event, no (user, item) pair twice.
         - `items`: `item` and any fields; optional `description` (text) and `listed` (datetime).
-          Without `listed`, an item is listed 14 days before its first sale: a documented
-          assumption, so that an unsold item's being listed does not tell that it will sell today.
-          An item that never sells is left out then.
-        - `users`: `user` and any fields.
+          Without `listed`, an item is listed 14 days before its first sale: an assumption, so that
+          an unsold item's being listed does not tell that it will sell today. An item that never
+          sells is left out then.
+        - `users`: `user` and any fields. A user without events is left out.
 
-        A field holds categories (text, whole numbers, booleans) or lists of them; a missing
-        category is None, or NaN among text, and becomes the field's default. Raises ValueError: one
-        sentence, naming the column and the first bad row.
+        A field holds text, whole numbers or booleans, or lists of one of them; a missing value
+        becomes the field's default. Raises ValueError: one sentence that names the column and the
+        first bad row.
         """
-        for name, frame, needed in (
-            ("events", events, ["user", "item", "time"]),
-            ("items", items, ["item"]),
-            ("users", users, ["user"]),
-        ):
-            if frame.columns.has_duplicates:
-                raise ValueError(
-                    f"{name} has column '{frame.columns[frame.columns.duplicated()][0]}' twice; rename or drop one."
-                )
-            for column in needed:
-                if column not in frame.columns:
-                    raise ValueError(
-                        f"{name} has no column '{column}'; it needs {', '.join(needed)}."
-                    )
-                _refuse(frame[column].isna(), name, column, "is missing; every row needs a value")
-            for column in (
-                []
-                if name == "events"
-                else frame.columns.drop([*needed, *NOT_A_FIELD], errors="ignore")
-            ):
-                _check_field(name, frame[column])
+        frames.check_columns("events", events, ["user", "item", "time"])
+        frames.check_columns("items", items, ["item"], reserved=TAKEN)
+        frames.check_columns("users", users, ["user"], reserved=TAKEN + NOT_A_FIELD)
         if events.empty:
             raise ValueError("events has no rows; a log needs at least one.")
-        _check_time("events", events["time"])
-        _refuse(
-            events["time"].diff() < pd.Timedelta(0),
-            "events",
-            "time",
-            "is earlier than the row before; sort by time",
-        )
-        _refuse(
-            events.duplicated(["user", "item"]),
-            "events",
-            "item",
-            "was already bought by this user; keep first purchases only",
-        )
-        _refuse(items.duplicated("item"), "items", "item", "is there twice; keep one row per item")
-        _refuse(users.duplicated("user"), "users", "user", "is there twice; keep one row per user")
-        _refuse(
-            ~events["item"].isin(items["item"]),
-            "events",
-            "item",
-            "is not in items; add a row for it there",
-        )
-        _refuse(
-            ~events["user"].isin(users["user"]),
-            "events",
-            "user",
-            "is not in users; add a row for it there",
-        )
-
-        items, users = items.set_index("item"), users.set_index("user")
-        first = events.groupby("item", observed=True)["time"].min()
-        if "listed" in items:
-            _check_time("items", items["listed"])
-            late = items["listed"] > first.reindex(items.index)
-            _refuse(
-                late,
-                "items",
-                "listed",
-                "is after the item's first sale; an item is listed before it is sold",
-            )
-        else:
-            items["listed"] = (first - LISTED_BEFORE_FIRST_SALE).reindex(items.index)
-            items = items[items["listed"].notna()]
-        if "description" not in items:
-            items["description"] = items.index.astype(str)
-        items["listed"] = items["listed"].astype("datetime64[us]")
-        items = items.sort_values("listed", kind="stable").astype(
-            dict.fromkeys(items.columns.drop("listed"), object)
-        )
-        users = users.loc[events["user"].unique()].astype(
-            object
-        )  # plain objects: they are looked up one by one
-        events = (
-            events[["user", "item", "time"]]
-            .astype({"time": "datetime64[us]"})
-            .reset_index(drop=True)
-        )
-        return cls(events, items, users)
+        times = frames.times("events", events["time"])
+        _check_order(events["time"], times, times[0])
+        ids, tables = {}, {}
+        for kind, name, frame in (("user", "users", users), ("item", "items", items)):
+            ids[kind], known = frames.ids("events", events[kind]), frames.ids(name, frame[kind])
+            twice = pd.Index(known).duplicated()
+            frames.refuse(twice, name, frame[kind], f"is there twice; keep one row for each {kind}")
+            frames.check_type(events[kind], ids[kind], frames.named(name, frame[kind]), known)
+            frames.check_known(events[kind], ids[kind], name, set(known))
+            tables[kind] = _table(name, frame.drop(columns=kind), pd.Index(known, name=kind))
+        log = pd.DataFrame(ids | {"time": times})
+        again = "was already bought by this user; keep first purchases only"
+        frames.refuse(log.duplicated(["user", "item"]), "events", events["item"], again)
+        users = tables["user"].loc[log["user"].unique()]
+        return cls(log, _listed(items, tables["item"], log), users)
 
     def __len__(self) -> int:
         return len(self.events)
 
     def append(self, events: pd.DataFrame) -> EventLog:
-        """A log that goes on with these events, in this order; codes and rows of this log stay what
-        they are.
+        """A log that goes on with these events, in this order; the rows of this log stay as they
+        are.
 
         A (user, item) pair that is there already is left out: first purchases only. An item that is
-        new here counts as listed when this log's last item was, if it was listed before that: codes
+        new here counts as listed when this log's last item was, if it was listed before that: rows
         are given in order of appearance.
 
         - `events`: `user`, `item`, `time`, and each field of either as `item/…`, `user/…`
-          (`tfrecord.read` gives such tables). Raises ValueError for a missing column, or a time
-          before this log's last.
+          (`tfrecord.read` gives such tables). Raises ValueError as `from_frame` does, for a value
+          of another kind than the log's, and for a time before this log's last.
         """
-        for name in (
-            "user",
-            "item",
-            "time",
-            *("item/" + self.items.columns),
-            *("user/" + self.users.columns),
-        ):
-            if name not in events:
-                raise ValueError(
-                    f"events has no column '{name}'; it needs the fields of the log that it goes on from."
-                )
-        _check_time("events", events["time"])
-        times = pd.concat([self.events["time"].iloc[-1:], events["time"]])
-        _refuse(
-            times.diff()[1:] < pd.Timedelta(0),
-            "events",
-            "time",
-            "is earlier than the row before; what came late goes to the end",
-        )
-        pairs = pd.concat([self.events[["user", "item"]], events[["user", "item"]]])
-        events = events[~pairs.duplicated().to_numpy()[len(self) :]]
-        tables = {}
-        for kind, known in (("item", self.items), ("user", self.users)):
-            new = events[~events[kind].isin(known.index)].drop_duplicates(kind).set_index(kind)
-            new = new[kind + "/" + known.columns].set_axis(known.columns, axis=1)
+        tables = {"user": self.users, "item": self.items}
+        names = {kind: [f"{kind}/{name}" for name in table] for kind, table in tables.items()}
+        needed = ["user", "item", "time", *names["user"], *names["item"]]
+        frames.check_columns("events", events, needed)
+        if events.empty:
+            return self
+        times = frames.times("events", events["time"])
+        _check_order(events["time"], times, self.events["time"].iloc[-1])
+        ids = {}
+        for kind, rows in (("user", self.row_of_user), ("item", self.row_of_item)):
+            known, ids[kind] = tables[kind], frames.ids("events", events[kind])
+            frames.check_type(events[kind], ids[kind], "the log", known.index[:1].tolist())
+            new = _table("events", events[names[kind]], pd.Index(ids[kind], name=kind), known)
+            new = new[~new.index.duplicated() & [id not in rows for id in ids[kind]]]
             if kind == "item":
-                new = new.assign(
-                    listed=new["listed"].clip(lower=known["listed"].iloc[-1])
-                ).sort_values("listed", kind="stable")
-            tables[f"{kind}s"] = pd.concat([known, new]).astype(known.dtypes) if len(new) else known
-        return EventLog(
-            pd.concat([self.events, events[["user", "item", "time"]]], ignore_index=True), **tables
-        )
+                listed = new["listed"].clip(lower=known["listed"].iloc[-1])
+                new = new.assign(listed=listed).sort_values("listed", kind="stable")
+            tables[kind] = pd.concat([known, new]).astype(known.dtypes) if len(new) else known
+        new = pd.DataFrame(ids | {"time": times}).astype(self.events.dtypes)
+        log = pd.concat([self.events, new]).drop_duplicates(["user", "item"], ignore_index=True)
+        return EventLog(log, tables["item"], tables["user"])
+
+    @cached_property
+    def row_of_user(self) -> dict[int | str, int]:
+        """Row in `users` of each user."""
+        return {user: row for row, user in enumerate(self.users.index.tolist())}
+
+    @cached_property
+    def row_of_item(self) -> dict[int | str, int]:
+        """Row in `items` of each item."""
+        return {item: row for row, item in enumerate(self.items.index.tolist())}
+
+    def user_row(self, user: int | str) -> int:
+        """Row in `users`, −1 for a user that the log does not know.
+
+        Raises ValueError for an id of another type than the log's: "416" is not 416.
+        """
+        return _row(self.row_of_user, "user", user)
+
+    def item_row(self, item: int | str) -> int:
+        """Row in `items`, −1 for an item that the log does not know; raises as `user_row` does."""
+        return _row(self.row_of_item, "item", item)
 
     @cached_property
     def user_rows(self) -> np.ndarray:
-        """[len(events)] row numbers in `users`."""
-        return self.users.index.get_indexer(self.events["user"])
-
-    @cached_property
-    def row_of_user(self) -> dict:
-        """Row number in `users` of each user."""
-        return {user: code for code, user in enumerate(self.users.index.tolist())}
+        """[len(events)] each event's row in `users`; read-only."""
+        return _rows(self.events["user"], self.row_of_user)
 
     @cached_property
     def item_rows(self) -> np.ndarray:
-        """[len(events)] row numbers in `items`."""
-        return self.items.index.get_indexer(self.events["item"])
+        """[len(events)] each event's row in `items`; read-only."""
+        return _rows(self.events["item"], self.row_of_item)
 
     @cached_property
     def days(self) -> pd.DatetimeIndex:
@@ -205,22 +154,20 @@ class EventLog:
     def rows(
         self, start: pd.Timestamp | str | None = None, end: pd.Timestamp | str | None = None
     ) -> slice:
-        """The slice of event rows with start ≤ time < end."""
+        """The slice of event rows with start ≤ time < end. Raises ValueError as `local_time`."""
         time = self.events["time"]
-        low = 0 if start is None else int(time.searchsorted(pd.Timestamp(start).as_unit("us")))
-        high = len(time) if end is None else int(time.searchsorted(pd.Timestamp(end).as_unit("us")))
-        return slice(low, high)
+        low = 0 if start is None else int(time.searchsorted(local_time(start)))
+        return slice(low, len(time) if end is None else int(time.searchsorted(local_time(end))))
 
     @cached_property
     def _rows_by_user(self) -> tuple[np.ndarray, np.ndarray]:
-        order = np.argsort(
-            self.user_rows, kind="stable"
-        )  # each user's event rows, together and in time order
+        # each user's event rows, together and in time order, and where they begin
+        order = np.argsort(self.user_rows, kind="stable")
         return order, np.searchsorted(self.user_rows[order], np.arange(len(self.users) + 1))
 
     def bought(self, user: int, before: int) -> np.ndarray:
-        """Item codes that user (code; −1 is a new user) bought in event rows < `before`, in order
-        of time.
+        """Rows of the items that the user (a row; −1 is a new user) bought in event rows <
+        `before`, in order of time.
         """
         if user < 0:
             return np.array([], dtype=int)
@@ -229,69 +176,74 @@ class EventLog:
         return self.item_rows[rows[: np.searchsorted(rows, before)]]
 
     def listed(self, time: pd.Timestamp | str) -> int:
-        """How many items are listed at `time`: they are the first that many rows of `items`."""
-        return int(
-            self.items["listed"].searchsorted(pd.Timestamp(time).as_unit("us"), side="right")
-        )
+        """How many items are listed at `time`: they are the first that many rows of `items`. Raises
+        ValueError as `local_time`.
+        """
+        return int(self.items["listed"].searchsorted(local_time(time), side="right"))
 
 
-# -- checks ----------------------------------------------------------------------------------------
-# -------------------
+def local_time(time: pd.Timestamp | str) -> pd.Timestamp:
+    """A moment as the log's clock has it; raises ValueError for one with a time zone and for what
+    is no time.
+    """
+    try:
+        moment = pd.NaT if isinstance(time, Real) else pd.Timestamp(time)
+    except (TypeError, ValueError):
+        moment = pd.NaT
+    if moment is pd.NaT or moment.tz is not None:
+        how = "give one such as '2011-06-01 09:00', without a time zone"
+        raise ValueError(f"{frames.short(time)} is no moment of the log's local time; {how}.")
+    return moment.as_unit("us")
 
 
-def _refuse(bad: pd.Series, frame: str, column: str, why: str) -> None:
-    bad = np.asarray(bad, dtype=bool)
-    if bad.any():
+def _row(row_of: dict, kind: str, id: object) -> int:
+    known = type(next(iter(row_of)))
+    value = id if type(id) is known else frames.plain(id)
+    if type(value) is not known:
         raise ValueError(
-            f"{frame}: column '{column}', row {int(bad.argmax())} {why} (such rows: {int(bad.sum())})."
+            f"{kind} {frames.short(id)} is of type {type(id).__name__}, and the log has ids of "
+            f"type {known.__name__}; ask for one of that type."
         )
+    return row_of.get(value, -1)
 
 
-def _check_time(frame: str, time: pd.Series) -> None:
-    if not pd.api.types.is_datetime64_any_dtype(time):
-        raise ValueError(
-            f"{frame}: column '{time.name}' is {time.dtype}, not datetime; convert it with pandas.to_datetime."
-        )
-    if time.dt.tz is not None:
-        raise ValueError(
-            f"{frame}: column '{time.name}' has a time zone; make local time of it with .dt.tz_localize(None)."
-        )
-    _refuse(time.isna(), frame, time.name, "is missing; every row needs a value")
+def _rows(ids: pd.Series, row_of: dict) -> np.ndarray:
+    rows = np.fromiter(map(row_of.__getitem__, ids.tolist()), np.intp, len(ids))
+    rows.flags.writeable = False
+    return rows
 
 
-def _check_field(frame: str, values: pd.Series) -> None:
-    if values.name in TAKEN:
-        raise ValueError(
-            f"{frame}: column '{values.name}' has a name that the library uses itself; rename it."
-        )
-    if pd.api.types.is_float_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
-        _refuse(
-            values.isna(),
-            frame,
-            values.name,
-            "is NaN; a field holds categories, and a missing one is None in a text column",
-        )
-        raise ValueError(
-            f"{frame}: column '{values.name}' is {values.dtype}; a field holds categories, so cut numbers into bands "
-            "(pandas.cut) and make text of them."
-        )
-    if values.dtype == object:
-        categories = (str, int, bool, np.integer, np.bool_)
-        missing, lists = (
-            values.isna(),
-            values.map(lambda value: isinstance(value, (list, tuple, set, np.ndarray))),
-        )
-        bags = values.where(lists, values.map(lambda value: [value]))
-        wrong = ~missing & ~bags.map(lambda bag: all(isinstance(v, categories) for v in bag))
-        _refuse(
-            wrong,
-            frame,
-            values.name,
-            "holds neither a category, nor None, nor a list of categories",
-        )
-        _refuse(
-            ~lists & ~missing & lists.any(),
-            frame,
-            values.name,
-            "is no list, and other rows are; make a list of it",
-        )
+def _check_order(column: pd.Series, times: np.ndarray, since: pd.Timestamp) -> None:
+    back = np.diff(times, prepend=np.datetime64(since, "us")) / HOUR.to_timedelta64()
+    clocks = back.min(initial=0) >= -1
+    how = "where clocks went back, .cummax() keeps the order" if clocks else "sort by time"
+    frames.refuse(back < 0, "events", column, f"is earlier than the row before; {how}")
+
+
+def _listed(given: pd.DataFrame, items: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
+    """The table of items in order of listing, with all its columns."""
+    first = log.drop_duplicates("item").set_index("item")["time"].reindex(items.index)
+    if "listed" in items:
+        why = "is after the item's first sale; an item is listed before it is sold"
+        frames.refuse(items["listed"] > first, "items", given["listed"], why)
+    else:
+        listed = (first - LISTED_BEFORE_FIRST_SALE).astype("datetime64[us]")
+        items = items.assign(listed=listed)[listed.notna()]
+    if "description" not in items:
+        items = items.assign(description=items.index.astype(str).astype(object))
+    return items.sort_values("listed", kind="stable")
+
+
+def _table(
+    frame: str, columns: pd.DataFrame, index: pd.Index, known: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """The columns as a table of plain values, of the kinds that they have in the `known` one."""
+    table = {}
+    for name, column in columns.items():
+        name = str(name).rpartition("/")[2]
+        if name == "listed":
+            table[name] = pd.Series(frames.times(frame, column))
+        else:
+            rule = [""] if name == "description" else None if known is None else known[name]
+            table[name] = pd.Series(frames.field(frame, column, rule), dtype=object)
+    return pd.DataFrame(table, index=range(len(index))).set_axis(index)

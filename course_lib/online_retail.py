@@ -26,65 +26,63 @@ def load_online_retail(path: str | Path = DATA) -> EventLog:
     raw = _read_parquet(Path(path))
     kept = raw["CustomerID"].notna() & (raw["Quantity"] > 0) & (raw["UnitPrice"] > 0)
     kept &= raw["StockCode"].str.match(r"^\d{5}", na=False)
-    raw = raw[kept].rename(
-        columns={
-            "CustomerID": "user",
-            "StockCode": "item",
-            "InvoiceDate": "time",
-            "Country": "country",
-        }
-    )
+    names = {"CustomerID": "user", "StockCode": "item", "InvoiceDate": "time", "Country": "country"}
+    raw = raw[kept].rename(columns=names)
     raw["user"] = raw["user"].astype("int64")
     events = raw.drop_duplicates(["user", "item"])[["user", "item", "time"]]
     users = raw.drop_duplicates("user")[["user", "country"]]
-    sold = raw.drop_duplicates(
-        "item"
-    )  # what is known of an item is what its first sale says: no later row is read
-    return EventLog.from_frame(
-        events, item_fields(sold["item"], sold["Description"], sold["UnitPrice"]), users
-    )
+    # what is known of an item is what its first sale says: no later row is read
+    sold = raw.drop_duplicates("item")
+    items = item_fields(sold["item"], sold["Description"], sold["UnitPrice"])
+    return EventLog.from_frame(events, items, users)
 
 
-# -- fields of Online Retail
-# ------------------------------------------------------------------------------------------
+# -- fields ----------------------------------------------------------------------------------------
 
 COLOURS = set(
     """
-    AMBER AMETHYST AQUA BEIGE BLACK BLUE BRONZE BROWN BURGUNDY COPPER CORAL CREAM GOLD GREEN GREY IVORY LILAC MAUVE
-    # fmt: skip
-    MINT MULTICOLOUR OLIVE ORANGE PEACH PINK PURPLE RED SILVER TURQUOISE WHITE YELLOW""".split()
+    AMBER AMETHYST AQUA BEIGE BLACK BLUE BRONZE BROWN BURGUNDY COPPER CORAL CREAM GOLD GREEN GREY
+    IVORY LILAC MAUVE MINT MULTICOLOUR OLIVE ORANGE PEACH PINK PURPLE RED SILVER TURQUOISE WHITE
+    YELLOW
+    """.split()
 )
-MATERIALS = set("""
-    ACRYLIC BAMBOO BEADED CERAMIC COTTON CROCHET CRYSTAL DIAMANTE ENAMEL FABRIC FELT FELTCRAFT GLASS IRON KNITTED LACE
-    LEATHER METAL PAPER PLASTIC PORCELAIN RATTAN SHELL SLATE STEEL STRAW TIN WICKER WIRE WOOD WOODEN WOOL
-    ZINC""".split())  # fmt: skip
+MATERIALS = set(
+    """
+    ACRYLIC BAMBOO BEADED CERAMIC COTTON CROCHET CRYSTAL DIAMANTE ENAMEL FABRIC FELT FELTCRAFT
+    GLASS IRON KNITTED LACE LEATHER METAL PAPER PLASTIC PORCELAIN RATTAN SHELL SLATE STEEL STRAW
+    TIN WICKER WIRE WOOD WOODEN WOOL ZINC
+    """.split()
+)
 LABELS = """
-    HOT-WATER-BOTTLE T-LIGHT-HOLDER CANDLE-HOLDER WATERING-CAN PHOTO-FRAME PICTURE-FRAME CUSHION-COVER CAKE-STAND
-    CAKESTAND CAKE-CASE CAKE-TIN LUNCH-BAG LUNCH-BOX STORAGE-BAG STORAGE-BOX STORAGE-TIN SHOPPER-BAG JUMBO-BAG GIFT-WRAP GIFT-BAG
-    GIFT-TAG KEY-RING HAIR-CLIP HAND-WARMER DOOR-MAT WALL-ART WALL-CLOCK ALARM-CLOCK TEA-TOWEL TEA-SET TEA-COSY
-    PAPER-CHAIN PLAYING-CARD TRINKET-BOX MONEY-BANK MUG-COSY BIRD-HOUSE LETTER-RACK RECIPE-BOX SOAP-DISH FLOWER-POT
-    ADVENT-CALENDAR COOKIE-CUTTER ART-FLOWER FRIDGE-MAGNET PAPER-PLATE PAPER-CUP PAPER-NAPKIN SEWING-KIT DINNER-SET
-    APRON ART BACKPACK BAG BALL BALLOON BANGLE BANK BASKET BEAKER BELL BIN BLACKBOARD BOARD BOOK BOTTLE BOWL BOX
-    BRACELET BROOCH BRUSH BUCKET BUNTING BUTTON CABINET CALCULATOR CALENDAR CAN CANDLE CANDLEHOLDER
-    CANDLESTICK CARD CASE CHAIN CHAIR CHALK CHARM CHIME CHOPSTICK CLIP CLOCK COASTER COMB CONTAINER COSY CUP CURTAIN
-    CUSHION CUTLERY DECORATION DISH DOILEY DOILY DOLL DOORMAT DOORSTOP DRAWER EARRING ERASER FAN FLAG FLANNEL FRAME
-    GAME GARLAND GLOBE GLOVE GNOME GUN HAMMER HANDBAG HANGER HELICOPTER HOLDER HOOK INCENSE JAR JEWELLERY JIGSAW
-    JOURNAL JUG KEYRING KIT KNOB LADDER LADLE LAMP LAMPSHADE LANTERN LIGHT LIP-GLOSS MAGNET MARKER MASK MAT MATCHES
-    MIRROR MOBILE MOULD MUG NAPKIN NECKLACE NOTEBOOK OIL ORGANISER ORNAMENT PAD PAN PARASOL PASSPORT-COVER PATCH PEG
-    PEN PENCIL PENDANT PIN PLACEMAT PLANTER PLATE POSTER POT PURSE QUILT RACK RIBBON RING ROPE RUG RULER SACHET SACK
-    SAUCER SCALE SCARF SCISSORS SHEET SHELF SIGN SKETCHBOOK SLIPPER SOAP SPOON STAMP STAND STATIONERY STICKER STOCKING
-    STOOL STRAW SWEETS T-LIGHT TABLE TABLECLOTH TAG TAPE TEACUP TEAPOT THERMOMETER TIDY TIN TISSUE TORCH TOWEL TOY
-    # fmt: skip
-    TRAY TREE TUBE TWINE UMBRELLA VASE WALLET WARMER WASHBAG WHISK WINDMILL WRAP WREATH""".split()
+    HOT-WATER-BOTTLE T-LIGHT-HOLDER CANDLE-HOLDER WATERING-CAN PHOTO-FRAME PICTURE-FRAME
+    CUSHION-COVER CAKE-STAND CAKESTAND CAKE-CASE CAKE-TIN LUNCH-BAG LUNCH-BOX STORAGE-BAG
+    STORAGE-BOX STORAGE-TIN SHOPPER-BAG JUMBO-BAG GIFT-WRAP GIFT-BAG GIFT-TAG KEY-RING HAIR-CLIP
+    HAND-WARMER DOOR-MAT WALL-ART WALL-CLOCK ALARM-CLOCK TEA-TOWEL TEA-SET TEA-COSY PAPER-CHAIN
+    PLAYING-CARD TRINKET-BOX MONEY-BANK MUG-COSY BIRD-HOUSE LETTER-RACK RECIPE-BOX SOAP-DISH
+    FLOWER-POT ADVENT-CALENDAR COOKIE-CUTTER ART-FLOWER FRIDGE-MAGNET PAPER-PLATE PAPER-CUP
+    PAPER-NAPKIN SEWING-KIT DINNER-SET APRON ART BACKPACK BAG BALL BALLOON BANGLE BANK BASKET
+    BEAKER BELL BIN BLACKBOARD BOARD BOOK BOTTLE BOWL BOX BRACELET BROOCH BRUSH BUCKET BUNTING
+    BUTTON CABINET CALCULATOR CALENDAR CAN CANDLE CANDLEHOLDER CANDLESTICK CARD CASE CHAIN CHAIR
+    CHALK CHARM CHIME CHOPSTICK CLIP CLOCK COASTER COMB CONTAINER COSY CUP CURTAIN CUSHION CUTLERY
+    DECORATION DISH DOILEY DOILY DOLL DOORMAT DOORSTOP DRAWER EARRING ERASER FAN FLAG FLANNEL
+    FRAME GAME GARLAND GLOBE GLOVE GNOME GUN HAMMER HANDBAG HANGER HELICOPTER HOLDER HOOK INCENSE
+    JAR JEWELLERY JIGSAW JOURNAL JUG KEYRING KIT KNOB LADDER LADLE LAMP LAMPSHADE LANTERN LIGHT
+    LIP-GLOSS MAGNET MARKER MASK MAT MATCHES MIRROR MOBILE MOULD MUG NAPKIN NECKLACE NOTEBOOK OIL
+    ORGANISER ORNAMENT PAD PAN PARASOL PASSPORT-COVER PATCH PEG PEN PENCIL PENDANT PIN PLACEMAT
+    PLANTER PLATE POSTER POT PURSE QUILT RACK RIBBON RING ROPE RUG RULER SACHET SACK SAUCER SCALE
+    SCARF SCISSORS SHEET SHELF SIGN SKETCHBOOK SLIPPER SOAP SPOON STAMP STAND STATIONERY STICKER
+    STOCKING STOOL STRAW SWEETS T-LIGHT TABLE TABLECLOTH TAG TAPE TEACUP TEAPOT THERMOMETER TIDY
+    TIN TISSUE TORCH TOWEL TOY TRAY TREE TUBE TWINE UMBRELLA VASE WALLET WARMER WASHBAG WHISK
+    WINDMILL WRAP WREATH
+""".split()
 IGNORED = set(
-    "A AN AND ASSORTED ASSTD BY DE FOR I IN OF ON PC PCS PIECE PIECES SET THE TO W WITH YOUR".split()
+    """
+    A AN AND ASSORTED ASSTD BY DE FOR I IN OF ON PC PCS PIECE PIECES SET THE TO W WITH YOUR
+    """.split()
 )
 PRICE_BANDS = [0, 0.5, 1, 1.5, 2, 3, 5, 8, 15, np.inf]  # GBP
-_LABEL = re.compile(
-    r"\b("
-    + "|".join(sorted((w.replace("-", "[- ]") for w in LABELS), key=len, reverse=True))
-    + r")(?=E?S?\b)"
-)
+_LONGEST = "|".join(sorted((w.replace("-", "[- ]") for w in LABELS), key=len, reverse=True))
+_LABEL = re.compile(rf"\b({_LONGEST})(?=E?S?\b)")
 _SET = re.compile(
     r"\b(?:SET|PACK|BOX|S)(?: ?(?:OF|/) ?| )(\d+)|\b(\d+) ?(?:PC|PIECE|PACK|SET)|^(\d+) "
 )
@@ -118,13 +116,8 @@ def _describe(text: str) -> tuple[str | None, str | None, str | None, str | None
     colour = next((w for w in words if w in COLOURS), None)
     material = next((w for w in words if w in MATERIALS), None)
     taken = {colour, material, *(_singular(w) for w in (label or "").split("-"))} | IGNORED
-    keywords = list(
-        dict.fromkeys(
-            w
-            for w in words
-            if not taken.issuperset(w.split("-")) and not w.isdigit() and len(w) > 1
-        )
-    )
+    telling = (w for w in words if len(w) > 1 and not w.isdigit())
+    keywords = list(dict.fromkeys(w for w in telling if not taken.issuperset(w.split("-"))))
     return label, colour, material, next(filter(None, size.groups())) if size else None, keywords
 
 
@@ -132,45 +125,37 @@ def _singular(word: str) -> str:
     word = word.removesuffix("'S").removesuffix("'")
     if word.endswith(("SHES", "SSES", "TCHES", "XES")):
         return word[:-2]
-    return (
-        word[:-1]
-        if len(word) > 3 and word.endswith("S") and not word.endswith(("SS", "US", "MAS"))
-        else word
-    )
+    plural = len(word) > 3 and word.endswith("S") and not word.endswith(("SS", "US", "MAS"))
+    return word[:-1] if plural else word
+
+
+COLUMNS = {
+    "text": ("StockCode", "Description", "Country"),
+    "number": ("Quantity", "UnitPrice", "CustomerID"),
+    "datetime": ("InvoiceDate",),
+}
+IS = {
+    "text": pd.api.types.is_string_dtype,
+    "number": pd.api.types.is_numeric_dtype,
+    "datetime": pd.api.types.is_datetime64_any_dtype,
+}
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    columns = {"StockCode": "text", "Description": "text", "Country": "text", "InvoiceDate": "datetime",
-               "Quantity": "number", "UnitPrice": "number", "CustomerID": "number"}  # fmt: skip
+    restore = "restore it with 'git checkout -- data'"
     if not path.exists():
-        raise ValueError(
-            f"{path} is missing; restore it with 'git checkout -- data' or pass the file's path."
-        )
+        raise ValueError(f"{path} is missing; {restore} or pass the file's path.")
     try:
         raw = pq.read_table(path).to_pandas(ignore_metadata=True)
     except Exception as error:  # pyarrow raises several unrelated types for damage
         why = type(error).__name__
-        raise ValueError(
-            f"{path} is damaged or not Parquet ({why}); restore it with 'git checkout -- data'."
-        ) from None
-    kinds = {
-        "text": pd.api.types.is_string_dtype,
-        "number": pd.api.types.is_numeric_dtype,
-        "datetime": pd.api.types.is_datetime64_any_dtype,
-    }
-    for column, kind in columns.items():
-        if column not in raw:
-            raise ValueError(
-                f"{path} has no column '{column}'; is it the Online Retail file that data/README.md describes?"
-            )
-        if not kinds[kind](
-            raw[column].dropna()
-        ):  # pandas 2 takes a column of text with gaps for no text
-            raise ValueError(
-                f"{path}: column '{column}' is {raw[column].dtype}, not {kind}; restore it with 'git checkout -- data'."
-            )
-    return (
-        raw.sort_values("InvoiceDate", kind="stable")
-        if not raw["InvoiceDate"].is_monotonic_increasing
-        else raw
-    )
+        raise ValueError(f"{path} is damaged or not Parquet ({why}); {restore}.") from None
+    for kind, columns in COLUMNS.items():
+        for column in columns:
+            if column not in raw:
+                raise ValueError(f"{path} has no column '{column}', which data/README.md names.")
+            # without gaps, for pandas 2 takes a column of text with gaps for no text
+            if not IS[kind](raw[column].dropna()):
+                what = raw[column].dtype
+                raise ValueError(f"{path}: column '{column}' is {what}, not {kind}; {restore}.")
+    return raw.sort_values("InvoiceDate", kind="stable")

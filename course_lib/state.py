@@ -7,6 +7,7 @@ import math
 import operator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from course_lib.log import EventLog
 from course_lib.towers import TwoTower
 
 FORMAT = 2  # of a saved state
+Turn = Literal["next", "again", "skip"]
 INSTANT = pd.Timedelta(microseconds=1)
 
 
@@ -103,29 +105,31 @@ class State:
         return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
 
     def next_rows(
-        self, log: EventLog, start: pd.Timestamp, end: pd.Timestamp, again: bool = False
+        self, log: EventLog, start: pd.Timestamp, end: pd.Timestamp, turn: Turn = "next"
     ) -> slice:
         """The event rows with start ≤ time < end, which this state is about to learn.
 
-        Raises ValueError if some of them have been learned (unless `again`), or if events that come
-        before them have not been: what a state skips it never learns.
+        Raises ValueError if some of them have been learned, unless `turn` is "again", or if events
+        that come before them have not been, unless it is "skip": what a state skips it never
+        learns.
         """
+        if turn not in ("next", "again", "skip"):
+            raise ValueError(f"turn is {turn!r}; it must be 'next', 'again' or 'skip'.")
         rows, until = log.rows(start, end), self.learned_until
         if until is None or rows.start == rows.stop:
             return rows
-        first = log.events["time"].iloc[rows.start]
-        if first < until and not again:
+        first, skipped = log.events["time"].iloc[rows.start], log.rows(until, start)
+        if first < until and turn != "again":
             raise ValueError(
                 f"this state has learned all events before {until:%Y-%m-%d %H:%M:%S}, and would "
                 f"learn that of {first:%Y-%m-%d %H:%M} twice; go on with what comes after, or ask "
-                "for another epoch with again=True."
+                "for another epoch with turn='again'."
             )
-        skipped = log.rows(until, start)
-        if skipped.start < skipped.stop:
+        if skipped.start < skipped.stop and turn != "skip":
             raise ValueError(
                 f"this state has learned until {until:%Y-%m-%d %H:%M}, and would skip "
                 f"{skipped.stop - skipped.start} events before {start:%Y-%m-%d %H:%M}; learn them "
-                "first."
+                "first, or leave them out with turn='skip'."
             )
         return rows
 

@@ -1,21 +1,19 @@
-"""Day and hour shards of the log: TFRecord files of `tf.train.Example`, which TensorFlow reads too.
+"""Shards of the log: TFRecord files of `tf.train.Example`, which TensorFlow reads too.
 
-A shard holds one Example per event, in order of time: `user`, `item`, `time` (microseconds since
-1970), and the raw values of every field, as `user/country` or `item/colour`. A list-valued field
-has `[]` behind its name, so that a list of one value comes back as a list: `item/keywords[]`. A
-missing value is a feature without values.
-
-From the bytes up: `write_records` and `records` know frames and checksums, `write` and `read` know
-tables of events, `write_shards` and `to_log` know the log. `shuffled` is the shuffle buffer,
-`read_tensors` ends at a model's indices.
+A shard holds one Example per event, in order of time. Its features are `user`, `item`, `time`
+(microseconds since 1970) and every field of both, such as `user/country` or `item/colour`. The name
+of a list-valued one ends in `[]`: `item/keywords[]`. A missing value is a feature without values.
 """
 
 from __future__ import annotations
 
+import operator
+import os
+import re
 import struct
-from collections.abc import Iterable, Iterator, Sequence, Set
-from functools import lru_cache
-from itertools import chain, count, groupby, islice, repeat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,25 +21,23 @@ import google_crc32c
 import numpy as np
 import pandas as pd
 import torch
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.message import DecodeError
 
-from course_lib.features import Encoder, Features, FeatureStore, index_rows
 from course_lib.files import atomic_write
 from course_lib.log import EventLog
 
-SHARDS = {
-    "day": ("D", "%Y-%m-%d"),
-    "hour": ("h", "%Y-%m-%dT%H"),
-}  # what time is rounded down to, and the file's name
 NEEDED = ("user", "item", "time")
-TIMES = ("time", "item/listed")
-BUFFER = 10_000  # events held at a time
-CACHED = 2**13  # parts of Examples kept: a user's or an item's come again and again
+TIMES = {"time", "item/listed"}
+FILLED = {*NEEDED, *TIMES}  # one value in every event
+BYTES, INT64 = "bytes_list", "int64_list"
+KINDS = {BYTES: "valid text", INT64: "whole numbers of 64 bits"}
+KINDS[None] = " or ".join(KINDS.values())
+NAT = np.iinfo("int64").min  # the number that stands for no time
+UNITS = {"day": "D", "hour": "h"}  # of shards, as NumPy calls them
 T = TypeVar("T")
 
-# -- frames and checksums
-# ---------------------------------------------------------------------------------------------
+# -- records --------------------------------------------------------------------------------------
 
 _HEAD, _CRC = struct.Struct("<QI"), struct.Struct("<I")
 
@@ -49,26 +45,22 @@ _HEAD, _CRC = struct.Struct("<QI"), struct.Struct("<I")
 def masked_crc(data: bytes) -> int:
     """CRC32C of `data`, rotated and shifted as TFRecord has it.
 
-    Source: TensorFlow's guide "TFRecord and tf.train.Example", section "TFRecords format details".
+    Source: TensorFlow's guide "TFRecord and tf.train.Example", "TFRecords format details".
     """
     crc = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def write_records(path: str | Path, records: Iterable[bytes]) -> None:
-    """Write a TFRecord file: per record its length (8 bytes), the length's masked CRC (4), the
-    record, its masked CRC (4).
+    """Write a TFRecord file, whole or not at all; raises ValueError if there is no record.
 
-    The file is whole or not there (`files.atomic_write`). Raises ValueError if there is no record.
+    Per record: its length (8 bytes), the length's masked CRC (4), the record, its masked CRC (4).
     """
     with atomic_write(path) as new, new.open("wb") as file:
         for record in records:
             length = len(record).to_bytes(8, "little")
-            file.write(
-                b"".join(
-                    (length, _CRC.pack(masked_crc(length)), record, _CRC.pack(masked_crc(record)))
-                )
-            )
+            file.write(length + _CRC.pack(masked_crc(length)))
+            file.write(record + _CRC.pack(masked_crc(record)))
         if file.tell() == 0:
             raise ValueError(f"{path} would have no events; leave such a shard out.")
 
@@ -76,28 +68,26 @@ def write_records(path: str | Path, records: Iterable[bytes]) -> None:
 def records(path: str | Path) -> Iterator[bytes]:
     """The records of a TFRecord file, one at a time, both checksums of each checked.
 
-    Raises ValueError at the first damage, when all records before it have been given. The format
-    does not say how many records a file has, so one that was cut between two records looks whole;
-    `write_records` never leaves such a file.
+    Raises ValueError at the first damage, after all records before it have been given. The format
+    does not say how many records a file has: one that was cut between two records looks whole.
     """
-    path, number, offset = Path(path), 0, 0
-    if not path.is_file():
-        raise ValueError(f"{path} is missing; write it with write_shards.")
-    size = path.stat().st_size
+    if not (os.path.isfile(path) and os.access(path, os.R_OK)):
+        raise ValueError(f"{path} is missing or not a readable file; write it with write_shards.")
+    number, offset, size = 0, 0, os.path.getsize(path)
     if size == 0:
-        raise ValueError(
-            f"{path} is empty, and a shard has at least one event; write the shard anew."
-        )
+        raise ValueError(f"{path} is empty, and a shard has an event; write the shard anew.")
 
-    def damaged(how: str) -> ValueError:
-        return ValueError(f"{path}: record {number} at byte {offset} {how}; write the shard anew.")
+    def damaged(how: str, advice: str = "write the shard anew") -> ValueError:
+        return ValueError(f"{path}: record {number} at byte {offset} {how}; {advice}.")
 
-    with path.open("rb", buffering=2**18) as file:
+    with open(path, "rb", buffering=2**18) as file:
         while head := file.read(_HEAD.size):
             if len(head) < _HEAD.size:
                 raise damaged(f"is cut off, the file ends at byte {size}")
             length, crc = _HEAD.unpack(head)
             if crc != masked_crc(head[:8]):
+                if offset == 0 and head.startswith(b"\x1f\x8b"):
+                    raise damaged("is the head of a gzip file", "decompress it")
                 raise damaged("has a damaged head, or the file is no TFRecord, or a compressed one")
             end = offset + _HEAD.size + length + _CRC.size
             if end > size:
@@ -109,283 +99,212 @@ def records(path: str | Path) -> Iterator[bytes]:
             number, offset = number + 1, end
 
 
-# -- events as tables
-# -------------------------------------------------------------------------------------------------
+# -- Examples -------------------------------------------------------------------------------------
 
-
-def _message_classes(*names: str) -> Iterator[type]:
-    """Classes of TensorFlow's messages, made here, so that no generated code has to fit the
-    installed protobuf.
-    """
-
-    def field(name: str, number: int, kind: str, many: bool = False, **more) -> dict:
-        type_ = (
-            {"type": f"TYPE_{kind}"}
-            if kind.isupper()
-            else {"type": "TYPE_MESSAGE", "type_name": f".tensorflow.{kind}"}
-        )
-        return {
-            "name": name,
-            "number": number,
-            "label": "LABEL_REPEATED" if many else "LABEL_OPTIONAL",
-            **type_,
-            **more,
-        }
-
-    entry = {
-        "name": "FeatureEntry",
-        "field": [field("key", 1, "STRING"), field("value", 2, "Feature")],
-    }
-    messages = [  # in proto3, repeated numbers are packed
-        {"name": "BytesList", "field": [field("value", 1, "BYTES", many=True)]},
-        {"name": "FloatList", "field": [field("value", 1, "FLOAT", many=True)]},
-        {"name": "Int64List", "field": [field("value", 1, "INT64", many=True)]},
-        {
-            "name": "Feature",
-            "oneof_decl": [{"name": "kind"}],
-            "field": [
-                field("bytes_list", 1, "BytesList", oneof_index=0),
-                field("float_list", 2, "FloatList", oneof_index=0),
-                field("int64_list", 3, "Int64List", oneof_index=0),
-            ],
-        },
-        {
-            "name": "Features",  # map<string, Feature> feature = 1
-            "nested_type": [{**entry, "options": {"map_entry": True}}],
-            "field": [field("feature", 1, "Features.FeatureEntry", many=True)],
-        },
-        {"name": "Example", "field": [field("features", 1, "Features")]},
-        {
-            "name": "Parts",
-            "field": [field("features", 1, "BYTES", many=True)],
-        },  # ours: an Example, not looked into
-    ]
-    file = descriptor_pb2.FileDescriptorProto(
-        name="example.proto", package="tensorflow", syntax="proto3", message_type=messages
-    )
-    pool = descriptor_pool.DescriptorPool()  # not the common one, where TensorFlow has its own
-    pool.AddSerializedFile(file.SerializeToString())
-    return (
-        message_factory.GetMessageClass(pool.FindMessageTypeByName(f"tensorflow.{name}"))
-        for name in names
-    )
-
-
-# Serialised messages laid end to end are one message with the fields of all (protobuf's encoding
-# guide, "Last One Wins").
-# So an event is written as parts, each an Example that is serialised once and written often: its
-# user's features, its
-# item's, its time. Read as `Parts` instead of Example, a record falls into them again, and each is
-# parsed once.
-Example, ExampleFeatures, Parts = _message_classes("Example", "Features", "Parts")
-
-
-def event_frame(log: EventLog, rows: slice) -> pd.DataFrame:
-    """Event rows of the log as one table: `user`, `item`, `time`, and all that is known of either
-    (`item/…`, `user/…`).
-    """
-    items, users = log.items.iloc[log.item_rows[rows]], log.users.iloc[log.user_rows[rows]]
-    tables = log.events[rows], items.add_prefix("item/"), users.add_prefix("user/")
-    return pd.concat([table.reset_index(drop=True) for table in tables], axis=1)
-
-
-def examples(events: pd.DataFrame) -> Iterator[bytes]:
-    """A serialised `tf.train.Example` per row of a table of events, whose columns are as
-    `event_frame` makes them.
-
-    Raises ValueError if `user`, `item` or `time` is missing, and for a value that is neither text
-    nor a whole number.
-    """
-    for name in NEEDED:
-        if name not in events:
-            raise ValueError(
-                f"the events have no column '{name}'; a shard needs {', '.join(NEEDED)}."
-            )
-    for name in events.columns.intersection([*NEEDED, *TIMES]):
-        if events[name].isna().any():
-            raise ValueError(
-                f"the events' column '{name}' has no value in row {int(events[name].isna().argmax())}; give it one."
-            )
-    parts: dict[str, dict[str, list]] = {}  # item, user, time: their columns by feature name
-    for name, values in events.items():
-        part = parts.setdefault(name.split("/")[0], {})
-        if name in TIMES:
-            if not pd.api.types.is_datetime64_dtype(values):
-                raise ValueError(
-                    f"the events' column '{name}' is {values.dtype}; make it datetime without a time zone."
-                )
-            values = values.astype("datetime64[us]").astype("int64")
-        cells = values.astype(object).where(values.notna(), None).tolist()
-        if not {list, tuple, set, np.ndarray}.isdisjoint(map(type, cells)):
-            name = f"{name}[]"
-            cells = [
-                ()
-                if cell is None
-                else tuple(sorted(cell, key=str) if isinstance(cell, set) else cell)
-                for cell in cells
-            ]
-        part[name] = cells
-    columns = [
-        map(_part, repeat(tuple(part)), zip(*part.values(), strict=True)) for part in parts.values()
-    ]
-    return map(b"".join, zip(*columns, strict=True))
-
-
-@lru_cache(CACHED)
-def _part(names: tuple[str, ...], cells: tuple) -> bytes:
-    part = Example()
-    for name, cell in zip(names, cells, strict=True):
-        feature = part.features.feature[name]  # exists from now on
-        values = cell if isinstance(cell, tuple) else () if cell is None else (cell,)
-        if not values:
-            # a feature of no kind, which TensorFlow takes for missing; an empty list of the wrong
-            # kind it refuses
-            continue
-        if all(isinstance(value, str) for value in values):
-            feature.bytes_list.value.extend(value.encode() for value in values)
-        elif all(isinstance(value, (int, np.integer, np.bool_)) for value in values):
-            feature.int64_list.value.extend(map(int, values))
-        else:
-            raise ValueError(
-                f"column '{name}' holds {cell!r}; a feature holds text or whole numbers, and not both."
-            )
-    return part.SerializeToString(deterministic=True)
+_PROTO = """
+    name: "example.proto"  package: "tensorflow"  syntax: "proto3"
+    message_type { name: "BytesList"
+        field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_BYTES } }
+    message_type { name: "FloatList"
+        field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_FLOAT } }
+    message_type { name: "Int64List"
+        field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_INT64 } }
+    message_type { name: "Feature"  oneof_decl { name: "kind" }
+        field { name: "bytes_list" number: 1 type_name: "BytesList" oneof_index: 0 }
+        field { name: "float_list" number: 2 type_name: "FloatList" oneof_index: 0 }
+        field { name: "int64_list" number: 3 type_name: "Int64List" oneof_index: 0 } }
+    message_type { name: "Features"
+        nested_type { name: "FeatureEntry"  options { map_entry: true }
+            field { name: "key" number: 1 type: TYPE_STRING }
+            field { name: "value" number: 2 type_name: "Feature" } }
+        field { name: "feature" number: 1 label: LABEL_REPEATED type_name: "FeatureEntry" } }
+    message_type { name: "Example"
+        field { name: "features" number: 1 type_name: "Features" } }
+"""  # TensorFlow's example.proto and feature.proto, without generated code
+_POOL = descriptor_pool.DescriptorPool()  # not the common one, where TensorFlow has its own
+_FILE = text_format.Parse(_PROTO, descriptor_pb2.FileDescriptorProto())
+_POOL.AddSerializedFile(_FILE.SerializeToString())
+_CLASSES = message_factory.GetMessageClassesForFiles(["example.proto"], _POOL)
+Example, Feature = _CLASSES["tensorflow.Example"], _CLASSES["tensorflow.Feature"]
 
 
 def write(path: str | Path, events: pd.DataFrame) -> None:
-    """Write one shard, all or nothing, from a table of events (`event_frame`); raises ValueError as
-    `examples` does.
+    """Write a table of events with `event_frame`'s columns as one shard, whole or not at all.
+
+    A column holds text, or whole numbers (True and False become 1 and 0), or lists, tuples, sets or
+    arrays of either, and missing values. `user`, `item`, `time` and `item/listed` have one value in
+    every row; times are cut to microseconds. Raises ValueError for everything else.
     """
-    write_records(path, examples(events))
+    if not isinstance(events, pd.DataFrame):
+        raise ValueError(f"the events are of type {type(events).__name__}; pass a DataFrame.")
+    columns = _columns(events)
+    for name in NEEDED:
+        if name not in columns:
+            raise ValueError(f"the events have no column '{name}' of single values; add one.")
+    write_records(path, _examples(columns))
 
 
-def read(*paths: str | Path, buffer: int = BUFFER) -> Iterator[pd.DataFrame]:
-    """The events of one or more shards, in their order, at most `buffer` at a time, as tables with
-    `event_frame`'s columns.
-
-    A missing value is None, or an empty list. Shards that TensorFlow wrote are read as well. Raises
-    ValueError for damage (see `records`), and for a feature that an event should have and has not:
-    all have the features that the first one has.
-    """
-    for parts in _parts(paths, buffer):
-        typed, fields = {}, {}
-        for rows, codes in parts:
-            for name in rows[0]:
-                if name in (*NEEDED, *TIMES):
-                    typed[name] = _typed(rows, name).take(codes)
-                else:
-                    fields[name] = _cells(rows, name)[codes]
-        yield pd.concat([pd.DataFrame(typed), pd.DataFrame(fields, dtype=object)], axis=1)
+def _examples(columns: dict[str, Iterable[Feature]]) -> Iterator[bytes]:
+    for row in zip(*columns.values(), strict=True):
+        example = Example()
+        features = example.features.feature
+        for name, feature in zip(columns, row, strict=True):
+            features[name].CopyFrom(feature)
+        yield example.SerializeToString(deterministic=True)
 
 
-def _parts(
-    paths: Sequence[str | Path], buffer: int
-) -> Iterator[list[tuple[list[dict], np.ndarray]]]:
-    """For up to `buffer` events at a time, and for each of their parts: the distinct rows; and [n]
-    which row is the event's.
+def _columns(table: pd.DataFrame) -> dict[str, Iterator[Feature]]:
+    """Each column as a feature per row, by feature name."""
+    columns, names = {}, list(table.columns)
+    for place, name in enumerate(names):
+        text = str(name).encode(errors="ignore").decode() == name  # without half a surrogate pair
+        if not text or name.endswith("[]") or names.count(name) > 1:
+            raise ValueError(f"column {name!r} needs another name, unique text without [] behind.")
+        values = table.iloc[:, place]
+        cells = _microseconds(values) if name in TIMES else values
+        cells = cells.astype(object).where(values.notna(), None)
+        many = "list" in str(values.dtype) or any(_listed(cell) is not None for cell in cells)
+        columns[f"{name}[]" if many else name] = _features(cells, many)
+    return columns
+
+
+def _microseconds(values: pd.Series) -> pd.Series:
+    column = f"column '{values.name}'"
+    if not re.fullmatch(r"(datetime64|timestamp)\[\w+\](\[pyarrow\])?", str(values.dtype)):
+        how = "pandas.to_datetime; with a zone, .dt.tz_convert(zone), then .dt.tz_localize(None)"
+        raise ValueError(f"{column} is {values.dtype}; make datetimes of it by {how}.")
+    try:
+        return values.astype("datetime64[us]").astype("int64")
+    except pd.errors.OutOfBoundsDatetime as error:
+        raise ValueError(f"{column}: {error}; leave such events out.") from None
+
+
+def _features(cells: pd.Series, many: bool) -> Iterator[Feature]:
+    kind = None
+    for place, cell in enumerate(cells):
+        feature = _feature([] if cell is None else _listed(cell) if many else [cell])
+        found = feature and feature.WhichOneof("kind")
+        kind = kind or found
+        if feature is None or found not in (kind, None) or not found and cells.name in FILLED:
+            label, held = cells.index[place], " ".join(repr(cell).split())[:60]
+            label = "" if str(label) == str(place) else f" (label {label})"
+            takes = "one value in every row" if cell is None else "lists of " * many + KINDS[kind]
+            where = f"column '{cells.name}', row {place}{label}"
+            raise ValueError(f"{where} holds {held}, and the column takes {takes}.")
+        yield feature
+
+
+def _feature(values: list | None) -> Feature | None:
+    """A feature of these values; None if it can't hold them."""
+    feature = Feature()
+    with suppress(TypeError, ValueError):  # ValueError: half a surrogate pair, more than 64 bits
+        if any(isinstance(value, str) for value in values):
+            feature.bytes_list.value.extend(map(str.encode, values))
+        elif values:  # if not, no kind: TensorFlow refuses an empty list of another kind
+            whole = (int(v) if isinstance(v, np.bool_) else operator.index(v) for v in values)
+            feature.int64_list.value.extend(whole)
+        return feature
+    return None
+
+
+def _listed(cell: object) -> list | None:
+    """The values of a list, tuple, set or array; None for anything else."""
+    if isinstance(cell, (set, frozenset)):
+        return sorted(cell, key=str)
+    if isinstance(cell, (list, tuple)) or isinstance(cell, np.ndarray) and cell.ndim == 1:
+        return list(cell)
+    return None
+
+
+def read(*paths: str | Path, buffer: int = 10_000) -> Iterator[pd.DataFrame]:
+    """The events of one or more shards, in order, as tables of at most `buffer` rows.
+
+    The columns are `event_frame`'s: a list-valued one holds a list in every row, any other None or
+    one value. Raises ValueError, after all events before it have been given, for damage (see
+    `records`) and for a feature whose name or kind is not the same in all records of all shards.
     """
     if buffer < 1:
         raise ValueError(f"buffer is {buffer}; a buffer holds at least one event.")
-    names, start = set(), 0
-    for _, events in groupby(_split(paths), key=len):  # TensorFlow writes an event in one part
-        while chunk := list(islice(events, buffer)):
-            parts, place = [], 0
-            try:
-                first = set().union(*map(_parsed, chunk[0]))
-                names = names or first.union(NEEDED)
-                _check_names(first, names)
-                for pieces in zip(*chunk, strict=True):  # [n] the same part of each event
-                    codes, distinct = pd.factorize(np.array(pieces, dtype=object))
-                    places = np.unique(codes, return_index=True)[
-                        1
-                    ]  # where each distinct piece comes first
-                    rows = []
-                    for code, piece in enumerate(distinct):
-                        place = places[code]
-                        rows.append(_parsed(piece))
-                        _check_names(rows[-1].keys(), rows[0].keys())
-                    parts.append((rows, codes))
-            except ValueError as error:
-                path, number = _place(paths, start + place)
-                raise ValueError(f"{path}: record {number} {error}.") from None
-            start += len(chunk)
-            yield parts
-
-
-def _split(paths: Iterable[str | Path]) -> Iterator[tuple[bytes, ...]]:
-    for path in paths:
-        for number, record in enumerate(records(path)):
-            try:
-                yield tuple(Parts.FromString(record).features)
-            except DecodeError:
-                raise ValueError(
-                    f"{path}: record {number} is no tf.train.Example; is the file a shard of events?"
-                ) from None
-
-
-def _place(paths: Iterable[str | Path], event: int) -> tuple[str | Path, int]:
-    """The path and the number there of an event of several shards, counted anew: the way there
-    keeps no account of it.
-    """
-    places = ((path, number) for path in paths for number, _ in enumerate(records(path)))
-    return next(islice(places, event, None))
-
-
-def _check_names(names: Set[str], expected: Set[str]) -> None:
-    if names == expected:
-        return
-    for name in sorted(expected - names):
-        why = "which every event needs" if name in NEEDED else "and the first one has"
-        raise ValueError(
-            f"has no feature '{name}', {why}; a missing value is a feature without values"
-        )
-    raise ValueError(
-        f"has a feature '{min(names - expected)}', and the first one has not; leave it out or write it for all"
-    )
-
-
-def _cells(rows: list[dict], name: str) -> np.ndarray:
-    return np.fromiter((row[name] for row in rows), object, len(rows))  # takes lists as they are
-
-
-def _typed(rows: list[dict], name: str) -> pd.Index:
-    values = [row[name] for row in rows]
-    return pd.Index(np.array(values, "datetime64[us]") if name in TIMES else values)
-
-
-@lru_cache(CACHED)
-def _parsed(piece: bytes) -> dict[str, object]:
-    """A row of values by column, from a serialised `Features` message."""
+    rows, kinds = [], {}
     try:
-        features = ExampleFeatures.FromString(piece).feature
+        for path in paths:
+            for number, record in enumerate(records(path)):
+                try:
+                    rows.append(_row(record, kinds))
+                except ValueError as error:
+                    raise ValueError(f"{path}: record {number} {error}.") from None
+                if len(rows) >= buffer:
+                    full, rows = rows, []
+                    yield _table(kinds, full)
+    except ValueError:
+        if rows:
+            yield _table(kinds, rows)
+        raise
+    if rows:
+        yield _table(kinds, rows)
+
+
+def _row(record: bytes, kinds: dict[str, str | None]) -> list:
+    """The event's values in the order of `kinds`: what kind each feature has had, None for none."""
+    try:
+        features = Example.FromString(record).features.feature
+        names = set(features)
+        if not kinds:
+            others = sorted(names - {f"{name}[]" for name in names | TIMES})
+            kinds.update({name: INT64 if name in TIMES else None for name in (*NEEDED, *others)})
+        for name in sorted(kinds.keys() ^ names):
+            has = "lacks" if name in kinds else "has"
+            raise ValueError(f"{has} feature '{name}'; all records need the same ones, each once")
+        row = []
+        for name, kind in kinds.items():
+            values = getattr(features[name], kind).value if kind else ()
+            if not values and (found := features[name].WhichOneof("kind")):
+                values = getattr(features[name], found).value
+                if values and (kind or found not in KINDS):
+                    raise ValueError(f"has a {found} in feature '{name}', not {KINDS[kind]}")
+                kinds[name] = kind = found if values else kind
+            n, many = len(values), name.endswith("[]")
+            timeless = name in TIMES and n == 1 and values[0] == NAT
+            if n > 1 and not many or n == 0 and name in FILLED or timeless:
+                raise ValueError(f"has not one value in feature '{name}'; a list's name ends in []")
+            if many:
+                row.append([v.decode() for v in values] if kind == BYTES else [*values])
+            else:
+                row.append(None if n == 0 else values[0].decode() if kind == BYTES else values[0])
+        return row
     except DecodeError:
         raise ValueError("is no tf.train.Example; is the file a shard of events?") from None
-    row = {}
-    for name, feature in features.items():
-        kind = feature.WhichOneof("kind")
-        values = getattr(feature, kind).value[:] if kind else []
-        if kind == "bytes_list":
-            try:
-                values = [value.decode() for value in values]
-            except UnicodeDecodeError:
-                raise ValueError(f"has a feature '{name}' that is no text in UTF-8") from None
-        if name.endswith("[]"):
-            row[name.removesuffix("[]")] = values
-        elif len(values) > 1:
-            raise ValueError(
-                f"has {len(values)} values of feature '{name}', and the name of a list ends in []"
-            )
-        elif not values and name in (*NEEDED, *TIMES):
-            raise ValueError(f"has no value of feature '{name}', which every event needs")
-        elif name in TIMES and kind != "int64_list":
-            raise ValueError(f"has a feature '{name}' that is no whole number of microseconds")
-        else:
-            row[name] = values[0] if values else None
-    return row
+    except UnicodeDecodeError:
+        raise ValueError(f"has a feature '{name}' that is no text in UTF-8") from None
 
 
-# -- the log ---------------------------------------------------------------------------------------
-# -------------------
+def _table(names: Iterable[str], rows: list[list]) -> pd.DataFrame:
+    columns = {}
+    for name, values in zip(names, zip(*rows, strict=True), strict=True):
+        if name in TIMES:
+            values = np.array(values, "datetime64[us]")
+        dtype = None if name in FILLED else object
+        columns[name.removesuffix("[]")] = pd.Series(values, dtype=dtype)
+    return pd.DataFrame(columns)
+
+
+# -- the log --------------------------------------------------------------------------------------
+
+
+def event_frame(log: EventLog, rows: slice) -> pd.DataFrame:
+    """Event rows of the log as one table: `user`, `item`, `time`, and all fields of both.
+
+    A list-valued field has a list of its own in every row, an empty one where it is missing.
+    """
+    parts = [log.events[rows]]
+    for side, table, codes in _sides(log):
+        part = table.iloc[codes[rows]]
+        for name, values in table.items():
+            if any(_listed(value) is not None for value in values):
+                lists = [_listed(value) or [] for value in part[name]]
+                part = part.assign(**{name: pd.Series(lists, part.index, dtype=object)})
+        parts.append(part.add_prefix(f"{side}/"))
+    return pd.concat([part.reset_index(drop=True) for part in parts], axis=1)
 
 
 def write_shards(
@@ -395,128 +314,51 @@ def write_shards(
     start: pd.Timestamp | str | None = None,
     end: pd.Timestamp | str | None = None,
 ) -> list[Path]:
-    """Write the events with start ≤ time < end as shards, one for each day or hour that has events;
-    returns their paths.
+    """Write the events with start ≤ time < end as shards, one per day or hour that has events.
 
-    Named by day and hour, `2011-06-01.tfrecord` and `2011-06-01T09.tfrecord`, so that names sort as
-    time does. Each is there as a whole or not at all (`write_records`). Raises ValueError if
-    `every` is neither "day" nor "hour".
+    Returns the paths: `2011-06-01.tfrecord` or `2011-06-01T09.tfrecord`, which sort as time does.
+    Raises ValueError if `every` is neither "day" nor "hour", and as `write` does.
     """
-    if every not in SHARDS:
+    if every not in UNITS:
         raise ValueError(f"every is {every!r}; write a shard every 'day' or every 'hour'.")
-    unit, name = SHARDS[every]
     rows = log.rows(start, end)
-    frames = (
-        event_frame(log, slice(low, min(low + BUFFER, rows.stop)))
-        for low in range(rows.start, rows.stop, BUFFER)
-    )
-    stream = chain.from_iterable(map(examples, frames))
+    times = log.events["time"].iloc[rows]
+    columns = _columns(times.to_frame())
+    for side, table, codes in _sides(log):
+        table = table.add_prefix(f"{side}/")
+        for name, features in _columns(table.assign(**{side: table.index})).items():
+            columns[name] = map(list(features).__getitem__, codes[rows].tolist())
+    stream = _examples(columns)
     Path(folder).mkdir(parents=True, exist_ok=True)
     paths = []
-    for period, events in (
-        log.events["time"][rows].dt.floor(unit).value_counts().sort_index().items()
-    ):
-        paths.append(Path(folder) / f"{period:{name}}.tfrecord")
+    periods = times.to_numpy().astype(f"datetime64[{UNITS[every]}]")
+    for period, events in zip(*np.unique(periods, return_counts=True), strict=True):
+        paths.append(Path(folder) / f"{period}.tfrecord")
         write_records(paths[-1], islice(stream, events))
     return paths
 
 
-def to_log(paths: Iterable[str | Path]) -> EventLog:
-    """The log that these shards hold, given in order of time; of an item or user, what its first
-    event says is kept.
-
-    Items that were not sold are in no shard. Items listed at the same moment come in order of first
-    sale. Raises ValueError as `read` and `EventLog.from_frame` do.
-    """
-    columns = {name: [] for name in NEEDED}
-    known = {"item": {}, "user": {}}  # what the shards say of each, by ID
-    for path in paths:
-        for rows, codes in chain.from_iterable(_parts([path], BUFFER)):
-            for name in columns.keys() & rows[0].keys():
-                columns[name].append(_typed(rows, name).take(codes).to_series())
-            for kind in known.keys() & rows[0].keys():
-                for row in rows:
-                    known[kind].setdefault(row[kind], row)
-    if not columns["time"]:
-        raise ValueError("there is no shard among the paths; pass what write_shards returns.")
-    events = pd.DataFrame(
-        {name: pd.concat(values, ignore_index=True) for name, values in columns.items()}
-    )
-    return EventLog.from_frame(
-        events, *(_table(kind, list(rows.values())) for kind, rows in known.items())
-    )
+def _sides(log: EventLog) -> Iterator[tuple[str, pd.DataFrame, np.ndarray]]:
+    yield "item", log.items, log.item_rows
+    yield "user", log.users, log.user_rows
 
 
-def _table(kind: str, rows: list[dict]) -> pd.DataFrame:
-    """Items or users as `from_frame` takes them."""
-    names = [
-        name
-        for name in dict.fromkeys(chain.from_iterable(rows))
-        if name == kind or name.startswith(f"{kind}/")
-    ]
-    columns = {name: [row.get(name) for row in rows] for name in names}
-    table = pd.DataFrame(columns, dtype=object).astype(
-        {name: "datetime64[us]" for name in names if name in TIMES}
-    )
-    return table.assign(**{kind: columns[kind]}).rename(
-        columns=lambda name: name.removeprefix(f"{kind}/")
-    )
-
-
-def read_tensors(
-    features: FeatureStore, *paths: str | Path, buffer: int = BUFFER
-) -> Iterator[tuple[Features, Features]]:
-    """One or more shards as indices of the users' and the items' fields, in order, at most `buffer`
-    events at a time.
-
-    Each is [n], or [n, L] for a list-valued field. Raises ValueError as `read` does, and for a
-    field that `features` has and the shards lack.
-    """
-    for parts in _parts(paths, buffer):
-        yield tuple(
-            _indices(paths[0], parts, encoder) for encoder in (features.users, features.items)
-        )
-
-
-def _indices(
-    path: str | Path, parts: list[tuple[list[dict], np.ndarray]], encoder: Encoder
-) -> Features:
-    rows, codes = next(part for part in parts if encoder.id in part[0][0])
-    names = {
-        name: name if name == encoder.id else f"{encoder.id}/{name}"
-        for name in encoder.vocabularies
-    }
-    for name in names.values():
-        if name not in rows[0]:
-            raise ValueError(
-                f"{path}: record 0 has no feature '{name}', which is a field of the features asked for."
-            )
-    table = pd.DataFrame(
-        {name: _cells(rows, feature) for name, feature in names.items()}, dtype=object
-    )
-    return index_rows(encoder.encode(table.set_index(encoder.id)), torch.from_numpy(codes))
-
-
-# -- the shuffle buffer
-# -----------------------------------------------------------------------------------------------
+# -- the shuffle buffer ---------------------------------------------------------------------------
 
 
 def shuffled(stream: Iterable[T], buffer: int, generator: torch.Generator) -> Iterator[T]:
     """The stream in another order, with at most `buffer` of it held at a time.
 
-    The buffer is filled, then each new element takes the place of a random one, which is given. So
-    an element can come as late as chance has it, but never more than `buffer` − 1 places too early;
-    a buffer that holds all is a full shuffle, a buffer of 1 none. Source: the documentation of
-    `tf.data.Dataset.shuffle`, which does the same.
+    Each new element takes the place of a random one of the buffer, which is given: none comes more
+    than `buffer` − 1 places too early. A buffer that holds all is a full shuffle, a buffer of 1
+    none. Source: the documentation of `tf.data.Dataset.shuffle`.
     """
     if buffer < 1:
         raise ValueError(f"buffer is {buffer}; a buffer holds at least one event.")
     stream = iter(stream)
     held = list(islice(stream, buffer))
-    places = chain.from_iterable(
-        torch.randint(len(held), (1_000,), generator=generator).tolist() for _ in count()
-    )
-    for element, place in zip(stream, places):  # noqa: B905
+    draws = (torch.randint(len(held), (1_000,), generator=generator).tolist() for _ in count())
+    for element, place in zip(stream, chain.from_iterable(draws)):  # noqa: B905
         yield held[place]
         held[place] = element
     for place in torch.randperm(len(held), generator=generator).tolist():

@@ -28,7 +28,7 @@ from course_lib.state import State
 class Panel(ipywidgets.VBox):
     """A box that a page without widgets replaces by a sentence."""
 
-    words = "A widget: open the notebook in Jupyter to turn it; the figure below shows the same."
+    words = "A widget: run this cell in Jupyter to turn it; the figure below shows the same."
 
     def _repr_mimebundle_(self, **options) -> dict:
         return super()._repr_mimebundle_(**options) | {"text/plain": self.words}

@@ -1,5 +1,5 @@
-"""JupyterLab as a reader has it: a server of its own with nobody's settings, over a copy of the
-notebooks, seen by Chromium.
+"""JupyterLab as a reader has it: what `make lab` starts, with nobody's settings, over a copy of
+the notebooks, seen by Chromium.
 
 `lab` starts both; `Lab.opened` opens a notebook; `Notebook.run` runs it; `Notebook.panels` are its
 widgets; `Panel.turn` moves one of a widget's controls. Whatever takes longer than PATIENCE
@@ -10,7 +10,7 @@ cores need.
 import json
 import os
 import re
-import secrets
+import shlex
 import shutil
 import socket
 import subprocess
@@ -25,6 +25,7 @@ import matplotlib.font_manager  # which makes Matplotlib's cache, if there is no
 import nbformat
 from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
 
+COURSE = Path(__file__).parent.parent
 PATIENCE, RUN = 120, 600
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 PROMPTS = ".jp-CodeCell .jp-InputArea-prompt"
@@ -56,9 +57,14 @@ def lab(browser: str, notebooks: Path, scratch: Path, pictures: Path) -> Iterato
     """A server on this machine alone and a browser, both gone afterwards. `scratch`, an empty
     folder, takes all that they write.
     """
-    root = scratch / "notebooks"
+    root = scratch / "course" / "notebooks"
     shutil.copytree(notebooks, root, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     pictures.mkdir(parents=True, exist_ok=True)
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not re.match("MAKE|MFLAGS|LAB_ARGS|JUPYTER", name)
+    }
     folders = [
         "HOME",
         "IPYTHONDIR",
@@ -67,44 +73,40 @@ def lab(browser: str, notebooks: Path, scratch: Path, pictures: Path) -> Iterato
     folders += [f"JUPYTERLAB_{kind}_DIR" for kind in ("SETTINGS", "WORKSPACES")]
     # Matplotlib's cache stays where it is: to make it anew takes seconds, and may write to a
     # notebook's stderr.
-    environment = (
-        os.environ
-        | {name: str(scratch / name) for name in folders}
-        | {"MPLCONFIGDIR": matplotlib.get_cachedir()}
-    )
-    # JupyterLab asks for its news, and whether it may, in a pop-up.
-    settings = scratch / "JUPYTER_CONFIG_DIR" / "labconfig" / "page_config.json"
-    settings.parent.mkdir(parents=True)
-    settings.write_text(
-        json.dumps({"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}})
-    )
+    environment |= {name: str(scratch / name) for name in folders} | {
+        "MPLCONFIGDIR": matplotlib.get_cachedir()
+    }
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    token, log = secrets.token_hex(16), scratch / "server.log"
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
+    log = scratch / "server.log"
+    arguments = [
         "--no-browser",
-        "--ip=127.0.0.1",
         f"--port={port}",
         "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={root.parent}",
     ]
-    command += [f"--ServerApp.root_dir={root}"] + AS_ROOT * ["--allow-root"]
+    # With the tests' own Python, and without making the environment anew.
+    command = [
+        "make",
+        "-o",
+        ".venv/.ready",
+        f"BIN={Path(sys.executable).parent}",
+        "lab",
+        f"LAB_ARGS={shlex.join(arguments)}",
+    ]
     with open(log, "w") as file:
-        server = subprocess.Popen(
-            command, cwd=root, env=environment | {"JUPYTER_TOKEN": token}, stdout=file, stderr=file
-        )
-    api = Api(f"http://127.0.0.1:{port}", token)
+        server = subprocess.Popen(command, cwd=COURSE, env=environment, stdout=file, stderr=file)
     try:
         until(
-            lambda: server.poll() is not None or api.answers(),
+            lambda: server.poll() is not None or addresses(log),
             lambda: f"no JupyterLab\n{log.read_text()}",
             PATIENCE,
         )
         assert server.poll() is None, f"JupyterLab did not start\n{log.read_text()}"
+        api = Api(f"http://127.0.0.1:{port}", addresses(log)[-1].partition("token=")[2])
+        until(api.answers, lambda: f"no answer\n{log.read_text()}", PATIENCE)
         flags = ["gpu", "quic", "background-networking", "component-update", "sync"]
         flags = (
             [f"--disable-{flag}" for flag in flags]
@@ -116,7 +118,11 @@ def lab(browser: str, notebooks: Path, scratch: Path, pictures: Path) -> Iterato
                 executable_path=browser, args=flags, env=environment
             )
             yield Lab(
-                root, api, program.new_context(viewport={"width": 1400, "height": 1000}), pictures
+                root,
+                log,
+                api,
+                program.new_context(viewport={"width": 1400, "height": 1000}),
+                pictures,
             )
             program.close()
     finally:
@@ -125,6 +131,11 @@ def lab(browser: str, notebooks: Path, scratch: Path, pictures: Path) -> Iterato
             server.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             server.kill()
+
+
+def addresses(log: Path) -> list[str]:
+    """Those that the server has printed."""
+    return re.findall(r"https?://\S+", log.read_text())
 
 
 class Api:
@@ -150,9 +161,18 @@ class Api:
 
 
 class Lab:
-    def __init__(self, root: Path, api: Api, context: BrowserContext, pictures: Path) -> None:
-        self.root, self.api, self.context, self.pictures = root, api, context, pictures
+    def __init__(
+        self, root: Path, log: Path, api: Api, context: BrowserContext, pictures: Path
+    ) -> None:
+        self.root, self.log, self.api, self.context, self.pictures = (
+            root,
+            log,
+            api,
+            context,
+            pictures,
+        )
         context.set_default_timeout(1000 * PATIENCE)
+        expect.set_options(timeout=1000 * PATIENCE)  # its own is 5 s
 
     @contextmanager
     def opened(self, name: str) -> Iterator["Notebook"]:
@@ -165,7 +185,7 @@ class Lab:
             # A workspace for each: another notebook's tabs are not opened again, nor its kernel
             # awaited.
             page.goto(
-                f"{self.api.url}/lab/workspaces/{Path(name).name}/tree/{name}.ipynb?token={self.api.token}"
+                f"{self.api.url}/lab/workspaces/{Path(name).name}/tree/notebooks/{name}.ipynb?token={self.api.token}"
             )
             notebook.idle()
             yield notebook

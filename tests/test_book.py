@@ -6,14 +6,15 @@ import http.server
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import browser
 import nbformat
 import pytest
+import traces
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 pytest.importorskip("myst_nb", reason="the website needs myst-nb: pip install -e '.[book]'")
@@ -23,12 +24,11 @@ pytest.importorskip(
 from bs4 import BeautifulSoup  # comes with the theme
 
 ROOT = Path(__file__).parent.parent
-NOTEBOOKS = sorted(
-    [*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("notebooks/exercises/source/*/*.ipynb")]
+CHAPTERS, EXERCISES = (
+    sorted(ROOT.glob(f"notebooks/{what}.ipynb")) for what in ("*", "exercises/source/*/*")
 )
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
+NOTEBOOKS = CHAPTERS + EXERCISES
+PAGES = ("CONTRIBUTING", "data/README", "data/results/README", "notebooks/exercises/README")
 
 
 class Book:
@@ -111,12 +111,7 @@ def test_every_notebook_and_table_of_contents_has_a_page_in_the_sidebar(book: Bo
     for path in NOTEBOOKS:
         title = re.match(r"# (.*)", nbformat.read(path, as_version=4).cells[0].source)[1]
         assert (f"../{path.relative_to(ROOT).with_suffix('.html').as_posix()}", title) in linked
-    for page in (
-        "notebooks/exercises/README",
-        "data/README",
-        "data/results/README",
-        "CONTRIBUTING",
-    ):
+    for page in PAGES:
         assert f"../{page}.html" in [href for href, _ in linked]
 
 
@@ -152,11 +147,12 @@ def test_what_is_folded_stays_folded_whole(book: Book, path: Path):
     """As many folds as in the notebook, each with its end where it belongs, and Markdown inside
     them is rendered.
     """
-    text = "\n".join(
-        cell.source
+    cells = [
+        cell
         for cell in nbformat.read(path, as_version=4).cells
-        if cell.cell_type == "markdown"
-    )
+        if "worked-solution" not in cell.metadata.get("tags", [])
+    ]
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     folds = book.article(path.relative_to(ROOT)).select("details")
     summaries = [
         BeautifulSoup(summary, "html.parser").get_text()
@@ -232,21 +228,26 @@ def test_search_knows_the_words_of_the_notebooks(book: Book, word: str):
         found |= {
             index["docnames"][place] for place in ([places] if isinstance(places, int) else places)
         }
-    cells = {path: nbformat.read(path, as_version=4).cells for path in NOTEBOOKS}
-    for path, page in (
-        (path, path.relative_to(ROOT).with_suffix("").as_posix()) for path in NOTEBOOKS
-    ):
-        prose = "\n".join(cell.source for cell in cells[path] if cell.cell_type == "markdown")
-        if re.search(rf"\b{word}\b", prose):
-            assert page in found
-        elif not re.search(word, nbformat.writes(nbformat.read(path, as_version=4)), re.I):
-            assert page not in found
+    for path in CHAPTERS:
+        text = path.read_text("utf-8")
+        prose = [
+            cell.source for cell in nbformat.reads(text, 4).cells if cell.cell_type == "markdown"
+        ]
+        if re.search(rf"\b{word}\b", "\n".join(prose)):
+            assert f"notebooks/{path.stem}" in found
+        elif not re.search(word, text, re.I):
+            assert f"notebooks/{path.stem}" not in found
     assert found
 
 
-def test_solutions_are_folded_and_hidden_tests_are_hidden(book: Book):
-    for name, page in book.pages.items():
-        assert not re.search("### (BEGIN|END) (SOLUTION|HIDDEN)", page.get_text()), name
+def test_no_solution_and_no_hidden_test_is_published(book: Book):
+    texts = [cell.source for path in CHAPTERS for cell in nbformat.read(path, as_version=4).cells]
+    texts += [(ROOT / f"{page}.md").read_text("utf-8") for page in ("README", *PAGES)]
+    secrets = traces.secrets(EXERCISES, texts)
+    assert len(secrets) == 3 * len(EXERCISES) and all(
+        len(lines) >= 10 for lines in secrets.values()
+    )
+    assert traces.found(book.folder, sum(secrets.values(), [])) == []
 
 
 # A book of one page, with what the course may come to have
@@ -277,12 +278,14 @@ $$
 CODE = '''def answer():
     """What it does."""
     ### BEGIN SOLUTION
-    return 42
+    xyzzy = 42
+    return xyzzy
     ### END SOLUTION'''
 HIDDEN = """# hidden tests run here
 ### BEGIN HIDDEN TESTS
-assert answer() == 42
+assert answer() == 42, "xyzzy"
 ### END HIDDEN TESTS"""
+WORKED = "<details><summary>Worked solution</summary>\n\nIt is called xyzzy.\n</details>"
 
 
 def widget(text: str):
@@ -339,8 +342,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Book:
         new_code_cell(CODE),
         new_code_cell(HIDDEN),
     ]
-    pages = ("CONTRIBUTING", "data/README", "data/results/README", "notebooks/exercises/README")
-    files = {f"{page}.md": f"# {page}\n" for page in pages}
+    exercises.append(new_markdown_cell(WORKED, metadata={"tags": ["worked-solution"]}))
+    files = {f"{page}.md": f"# {page}\n" for page in PAGES}
     files |= {
         "README.md": README,
         "data/a.csv": "a,b\n",
@@ -386,26 +389,24 @@ def test_a_widget_is_a_sentence_and_a_progress_bar_is_gone(small: Book):
         small.article("notebooks/00_a").select_one(".cell_output p em").get_text()
         == "A widget: open it."
     )
-    assert "nights" not in small.article("notebooks/00_a").get_text() and not small.pages[
-        "notebooks/00_a.html"
-    ].select("pre:-soup-contains('widget')")
+    assert "nights" not in small.article("notebooks/00_a").get_text()
+    assert not small.pages["notebooks/00_a.html"].select("pre:-soup-contains('widget')")
 
 
 def test_an_exercise_is_shown_as_it_is_handed_out(small: Book):
-    """As nbgrader does: the stub it writes is in its documentation. And its source, which has the
-    solution, is not offered.
+    """As nbgrader does: the stub is in its documentation. The source is nowhere: it has the
+    solution.
     """
     article = small.article("notebooks/exercises/source/00_a/00_a")
     answer, hidden = (code.get_text().rstrip() for code in article.select(".cell_input pre"))
-    assert (
-        answer
-        == 'def answer():\n    """What it does."""\n    # YOUR CODE HERE\n    raise NotImplementedError("This is not written yet.")'
-    )
+    stub = '    # YOUR CODE HERE\n    raise NotImplementedError("This is not written yet.")'
+    assert answer == f'def answer():\n    """What it does."""\n{stub}'
     assert hidden == "# hidden tests run here"
     assert not small.pages["notebooks/exercises/source/00_a/00_a.html"].select(
         "a[href*='_sources']"
     )
     assert small.pages["notebooks/00_a.html"].select("a[href='../_sources/notebooks/00_a.ipynb']")
+    assert traces.found(small.folder, ["xyzzy"]) == []
 
 
 def test_links_of_the_readme_hold_where_it_is_included(small: Book):
@@ -420,25 +421,20 @@ def test_links_of_the_readme_hold_where_it_is_included(small: Book):
 @pytest.fixture(scope="module")
 def page(book: Book):
     """A browser's page at 127.0.0.1, and in `page.asked` every address that was asked for."""
-    if BROWSER is None:
+    if browser.chromium() is None:
         pytest.skip("there is no Chromium here")
-    api = pytest.importorskip("playwright.sync_api", reason="a browser is driven by playwright")
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=book.folder)
-    ) as server:
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=book.folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with api.sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-            page = browser.new_page(base_url=f"http://127.0.0.1:{server.server_address[1]}")
+        with browser.sync_playwright() as playwright:
+            program = playwright.chromium.launch(
+                executable_path=browser.chromium(), args=["--no-sandbox"]
+            )
+            page = program.new_page(base_url=f"http://127.0.0.1:{server.server_address[1]}")
             page.asked = []
             page.on("request", lambda request: page.asked.append(request.url))
             yield page
-            browser.close()
+            program.close()
         server.shutdown()
 
 
@@ -473,8 +469,7 @@ def test_pages_fit_a_narrow_window_and_a_dark_room(page):
 
 
 def test_nothing_was_asked_of_another_host(page):
-    page.goto("/notebooks/03_online_nomination.html")
-    page.wait_for_load_state("networkidle")
+    page.goto("/notebooks/03_online_nomination.html", wait_until="networkidle")
     assert page.asked and not [
         url for url in page.asked if not re.match(r"http://127\.0\.0\.1:|data:|blob:", url)
     ]

@@ -1,5 +1,5 @@
-"""Every widget of the course in a real browser: the notebook runs, every control is moved, and what
-must change does.
+"""The course in a real browser: the first screen, and that every widget's controls change what they
+must.
 
 A picture after each move is kept in build/screenshots, or where COURSE_ARTEFACTS says. Without
 Chromium all this is skipped; COURSE_BROWSER names another browser of its kind.
@@ -8,6 +8,7 @@ Chromium all this is skipped; COURSE_BROWSER names another browser of its kind.
 import ast
 import os
 import re
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import browser
 import nbformat
 import pytest
+from playwright.sync_api import expect
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -130,6 +132,33 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Lab]:
     pictures = Path(os.environ.get("COURSE_ARTEFACTS", ROOT / "build" / "screenshots"))
     with browser.lab(program, NOTEBOOKS, tmp_path_factory.mktemp("lab"), pictures) as lab:
         yield lab
+
+
+def test_the_first_screen_is_the_course_and_nothing_else(lab: browser.Lab):
+    """One address, in few lines; there a picture, and nothing of Jupyter's news or of nbgrader."""
+    said = lab.log.read_text()
+    (address,) = browser.addresses(lab.log)
+    assert said.count("\n") < 8 and urllib.parse.urlparse(address).hostname == "127.0.0.1", said
+    page = lab.context.new_page()
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(address)
+    page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
+    expect(page.locator(".jp-NotebookPanel h1")).to_contain_text("Start here")
+    expect(page.locator(".jp-OutputArea-output img").first).to_be_in_viewport(ratio=0.3)
+    page.wait_for_timeout(3000)  # for what pops up late
+    page.screenshot(path=lab.pictures / "first-screen.png")
+    assert page.locator(".Toastify__toast, .jp-Dialog, .jp-toast-button").count() == 0
+    assert not re.search(
+        "nbgrader|assignment|validate|news", page.locator("body").inner_text() + titles(page), re.I
+    )
+    assert [
+        page.request.get(f"{lab.api.url}/{path}").status for path in ("lsp/status", "formgrader")
+    ] == [200, 404]
+    page.close()
+
+
+def titles(page) -> str:
+    return " ".join(page.locator("[title]").evaluate_all("all => all.map(one => one.title)"))
 
 
 @pytest.mark.parametrize("name", WIDGETS)

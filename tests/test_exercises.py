@@ -5,20 +5,26 @@ Nothing here writes into the course directory: nbgrader runs in copies of it.
 """
 
 import ast
-import importlib.util
+import inspect
 import os
 import re
+import secrets
 import shutil
-import statistics
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+import wrong_answers as wrong
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.converters import GenerateAssignment
+from nbgrader.converters import Autograde, GenerateAssignment
 from traitlets.config import PyFileConfigLoader
 
 COURSE = Path(__file__).parent.parent / "notebooks" / "exercises"
@@ -38,6 +44,7 @@ CHAPTERS = [
 ]
 FOUND = sorted(path.name for path in (COURSE / "source").glob("*") if path.is_dir())
 STUB = '# YOUR CODE HERE\nraise NotImplementedError("This is not written yet.")'
+PASS_THE_CHECK = {"head-share", "service"}  # wrong answers that only the hidden tests see
 REGION = re.compile(
     r"^[ \t]*### BEGIN (SOLUTION|HIDDEN TESTS)\n(.*?)^[ \t]*### END \1$", re.M | re.S
 )
@@ -50,7 +57,8 @@ def read(chapter: str, course: Path = COURSE, step: str = "source"):
 
 
 def grade_id(cell) -> str:
-    return cell.metadata.get("nbgrader", {}).get("grade_id", "")
+    marks = cell.metadata.get("nbgrader")
+    return marks.get("grade_id", "") if isinstance(marks, dict) else ""
 
 
 def kind(cell) -> str:
@@ -115,12 +123,18 @@ def is_sentence(text: str) -> bool:
     return "\n" not in text and text.count(" ") >= 3 and text.rstrip("`)")[-1] in ".?!…"
 
 
-def wrong_answers(chapter: str) -> dict[str, tuple[str, str, list[str]]]:
-    path = Path(__file__).parent / "wrong_answers" / f"chapter_{chapter[:2]}.py"
-    spec = importlib.util.spec_from_file_location(f"wrong_answers_{chapter[:2]}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.WRONG
+def wrong_answers(chapter: str) -> dict[str, tuple[str, list[str]]]:
+    """Of three exercises, by grade_id: the source of the wrong answer, and what it must lose."""
+    answers, found = (
+        {grade_id(cell) for cell in read(chapter).cells if kind(cell) == "solution"},
+        {},
+    )
+    for name, answer in vars(wrong).items():
+        exercise = name.lower().replace("_", "-")
+        if exercise in answers and answer.__module__ == wrong.__name__:
+            lost = [f"{exercise}-check"] * (exercise not in PASS_THE_CHECK) + [f"{exercise}-hidden"]
+            found[exercise] = inspect.getsource(answer), lost
+    return found
 
 
 # -- form ------------------------------------------------------------------------------------------
@@ -154,15 +168,6 @@ def test_form_of_the_notebook(chapter: str):
         assert (
             not re.search(r"https?://|^\s*[!%]", cell.source, re.M) or cell.cell_type == "markdown"
         )
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    sizes = [
-        sum(line.strip() != "" and line.strip()[0] != "#" for line in cell.source.split("\n"))
-        for cell in code
-    ]
-    read_by_students = [
-        size for size, cell in zip(sizes, code, strict=True) if kind(cell) != "hidden"
-    ]
-    assert statistics.median(read_by_students) <= 6 and max(sizes) <= 20
 
 
 @each_chapter
@@ -246,19 +251,11 @@ def test_running_time_is_what_it_says(chapter: str):
 
 @each_chapter
 def test_form_of_the_wrong_answers(chapter: str):
-    notebook, wrong = read(chapter), wrong_answers(chapter)
-    answers = {grade_id(cell): cell.source for cell in notebook.cells if kind(cell) == "solution"}
-    assert len(wrong) == 3 and set(wrong) <= set(answers)
-    for name, (what, code, lost) in wrong.items():
-        assert what.count(" ") >= 2 and ast.parse(code).body
-        assert (
-            lost
-            and set(lost) <= set(graded(notebook))
-            and all(test.startswith(f"{name}-") for test in lost)
-        )
-        assert {
-            node.name for node in ast.parse(answers[name]).body if isinstance(node, ast.FunctionDef)
-        } <= {node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)}
+    notebook, answers = read(chapter), wrong_answers(chapter)
+    assert len(answers) == 3
+    for code, lost in answers.values():
+        assert is_sentence(ast.get_docstring(ast.parse(code).body[0]))
+        assert set(lost) <= set(graded(notebook))
 
 
 # -- nbgrader --------------------------------------------------------------------------------------
@@ -366,7 +363,7 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
     """Three students in one run of `nbgrader autograde`: who solved everything, who touched
     nothing, who got three wrong.
     """
-    source, wrong = read(chapter), wrong_answers(chapter)
+    source, wrong_ones = read(chapter), wrong_answers(chapter)
     course = copy_of_course(tmp_path / "course", chapter)
     shutil.copytree(released / "release" / chapter, course / "release" / chapter)
     shutil.copy(released / "gradebook.db", course)
@@ -380,7 +377,8 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
     }
     submit(course, "solved", chapter, solved)
     submit(course, "untouched", chapter, {})
-    submit(course, "wrong", chapter, solved | {name: code for name, (_, code, _) in wrong.items()})
+    wrongly = {name: f"{solved[name]}\n\n\n{code}" for name, (code, _) in wrong_ones.items()}
+    submit(course, "wrong", chapter, solved | wrongly)
     log = nbgrader(course, "autograde", chapter)
 
     points = graded(source)
@@ -404,7 +402,7 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
             message,
         )
 
-    lost = {name for _, _, names in wrong.values() for name in names}
+    lost = {name for _, names in wrong_ones.values() for name in names}
     assert {name for name, (given, most) in found["wrong"].items() if given < most} == lost, failed[
         "wrong"
     ]
@@ -451,81 +449,263 @@ def test_the_course_directory_is_the_configurations(config):
     assert Path(config.CourseDirectory.root) == COURSE.resolve()
 
 
-def a_small_course(folder: Path) -> Path:
-    """One exercise, `double`, with all the kinds of cells that a chapter has; it imports nothing,
-    so that a kernel starts soon.
-    """
+ANSWERS = {  # each can be split into two cells at its empty line
+    "double": "two = 2\n\ndef double(x):\n    return two * x",
+    "half": "one_half = 0.5\n\ndef half(x):\n    return one_half * x",
+}
+TESTS = ["double-check", "double-hidden", "half-check", "half-hidden"]
+FULL = dict.fromkeys(TESTS, (2, 2))
+
+
+def an_exercise(name: str, examples: list[str]) -> list:
     answer = dict(
-        schema_version=3, task=False, grade_id="double", grade=False, solution=True, locked=False
+        schema_version=3, task=False, grade_id=name, grade=False, solution=True, locked=False
     )
     test = dict(schema_version=3, task=False, grade=True, solution=False, locked=True, points=2)
-    hidden = "# hidden tests of double run here when this is graded\n### BEGIN HIDDEN TESTS\n{}\n### END HIDDEN TESTS"
-    cells = [
-        new_markdown_cell("# A small course"),
+    check, hidden = (
+        f"assert {name}({x}) == {y}, '{y} is {name} of {x}.'" for x, y in map(str.split, examples)
+    )
+    sources = {
+        f"{name}-check": check,
+        f"{name}-hidden": f"# hidden tests\n### BEGIN HIDDEN TESTS\n{hidden}\n### END HIDDEN TESTS",
+    }
+    return [
+        new_markdown_cell(f"## {name}"),
         new_code_cell(
-            "def double(x):\n    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION",
-            metadata={"nbgrader": answer},
+            f"### BEGIN SOLUTION\n{ANSWERS[name]}\n### END SOLUTION", metadata={"nbgrader": answer}
         ),
-        new_code_cell(
-            "assert double(2) == 4, '2 is 4.'",
-            metadata={"nbgrader": test | {"grade_id": "double-check"}},
-        ),
-        new_code_cell(
-            hidden.format("assert double(3) == 6, '3 is 6.'"),
-            metadata={"nbgrader": test | {"grade_id": "double-hidden"}},
-        ),
-        new_markdown_cell(
-            "Worked solution: `return 2 * x`", metadata={"tags": ["worked-solution"]}
-        ),
-        new_markdown_cell("The end."),
+        *[
+            new_code_cell(source, metadata={"nbgrader": test | {"grade_id": id}})
+            for id, source in sources.items()
+        ],
+        new_markdown_cell("Worked solution", metadata={"tags": ["worked-solution"]}),
     ]
-    course = copy_of_course(folder)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two released exercises with all kinds of cells; they import nothing, so that a kernel starts
+    soon.
+    """
+    course = copy_of_course(tmp_path_factory.mktemp("small") / "course")
     (course / "source" / "small").mkdir(parents=True)
     kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+    cells = (
+        an_exercise("double", ["2 4", "3 6"])
+        + an_exercise("half", ["8 4.0", "6 3.0"])
+        + [new_markdown_cell("The end.")]
+    )
     nbformat.write(
         new_notebook(cells=cells, metadata=kernel), course / "source" / "small" / "small.ipynb"
     )
+    log = nbgrader(course, "generate_assignment", "small")
+    assert "hidden" in read("small", course, "release").cells[3].source, log[-3000:]
     return course
 
 
-def test_what_students_do_to_tests_does_not_help(tmp_path: Path):
+def changed(course: Path, student: str, change: Callable[[list], list]) -> None:
+    """Let the student do something to the cells that were handed in."""
+    path = course / "submitted" / student / "small" / "small.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = change(notebook.cells)
+    nbformat.write(notebook, path)
+
+
+def test_what_students_do_to_tests_does_not_help(small: Path, tmp_path: Path):
     """Tests come from the database, whatever was submitted: changed, emptied, deleted, or priced
     higher.
     """
-    course = a_small_course(tmp_path / "course")
-    log = nbgrader(course, "generate_assignment", "small")
-    assert "hidden" in read("small", course, "release").cells[3].source, log[-3000:]
+    course = shutil.copytree(small, tmp_path / "course")
     answers = {
         "endless": "def double(x):\n    while x == 3:\n        pass\n    return 2 * x",
         "changes": "def double(x):\n    return 0",
         "deletes": "def double(x):\n    return 4",
     }
     for student, answer in answers.items():
-        submit(course, student, "small", {"double": answer})
-    path = course / "submitted" / "changes" / "small" / "small.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    for cell in notebook.cells[2:4]:
-        cell.source, cell.metadata.nbgrader["points"] = "pass", 100
-    nbformat.write(notebook, path)
-    path = course / "submitted" / "deletes" / "small" / "small.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells = [cell for cell in notebook.cells if kind(cell) not in ("check", "hidden")]
-    nbformat.write(notebook, path)
+        submit(course, student, "small", ANSWERS | {"double": answer})
+
+    def emptied(cells: list) -> list:
+        for cell in cells[2:4]:
+            cell.source, cell.metadata.nbgrader["points"] = "pass", 100
+        return cells
+
+    changed(course, "changes", emptied)
+    changed(
+        course,
+        "deletes",
+        lambda cells: [cell for cell in cells if kind(cell) not in ("check", "hidden")],
+    )
     log = nbgrader(course, "autograde", "small", "--Execute.timeout=3")
 
-    found = {student: list(marks(course, "small", student).items()) for student in answers}
-    check, hidden = "double-check", "double-hidden"
+    found = {student: marks(course, "small", student) for student in answers}
+    check, hidden = TESTS[:2]
     assert found == {
-        "endless": [(check, (2, 2)), (hidden, (0, 2))],
-        "changes": [(check, (0, 2)), (hidden, (0, 2))],
-        "deletes": [(check, (2, 2)), (hidden, (0, 2))],
+        "endless": FULL | {hidden: (0, 2)},
+        "changes": FULL | {check: (0, 2), hidden: (0, 2)},
+        "deletes": FULL | {hidden: (0, 2)},
     }, log[-3000:]
-    assert errors(course, "small", "changes") == {
-        check: ("AssertionError", "2 is 4."),
-        hidden: ("AssertionError", "3 is 6."),
-    }
+    doubled = {check: "4 is double of 2.", hidden: "6 is double of 3."}
+    wrong = {name: ("AssertionError", message) for name, message in doubled.items()}
+    assert errors(course, "small", "changes") == wrong
     assert errors(course, "small", "deletes") == {
-        hidden: ("AssertionError", "3 is 6.")
+        hidden: wrong[hidden]
     }  # right for the visible example only
     ((name, (error, message)),) = errors(course, "small", "endless").items()
     assert (name, error) == (hidden, "TimeoutError") and is_sentence(message)
+
+
+# -- what happens to cells
+# --------------------------------------------------------------------------------------------
+
+
+def copy(cell):
+    return nbformat.from_dict(cell | {"id": secrets.token_hex(4)})
+
+
+def split(cells: list, place: int) -> list:
+    """As JupyterLab does it: both parts keep the metadata."""
+    parts = [copy(cells[place]) for _ in range(2)]
+    for part, source in zip(parts, cells[place].source.split("\n\n"), strict=True):
+        part.source = source
+    return [*cells[:place], *parts, *cells[place + 1 :]]
+
+
+def without_marks(cells: list) -> list:
+    """As after a way through a program that doesn't keep metadata."""
+    for cell in cells:
+        cell.metadata.pop("nbgrader", None)
+    return cells
+
+
+def test_what_happens_to_cells_costs_nothing(small: Path, tmp_path: Path):
+    """A right answer has all its points, and a wrong one costs its own exercise alone."""
+    course = shutil.copytree(small, tmp_path / "course")
+    stub = read("small", course, "release").cells[1]
+    happened = {
+        "copied": lambda cells: [copy(stub), copy(cells[2]), *cells],
+        "split": lambda cells: split(split(cells, 5), 1),
+        "upside-down": lambda cells: cells[::-1],
+        "unmarked": without_marks,
+        "wrong": lambda cells: split(cells, 5) + list(map(copy, cells[1:4])),
+    }
+    for student, change in happened.items():
+        submit(
+            course,
+            student,
+            "small",
+            ANSWERS | ({"double": "def double(x):\n    return 0"} if student == "wrong" else {}),
+        )
+        changed(course, student, change)
+    log = nbgrader(course, "autograde", "small")
+    found = {student: marks(course, "small", student) for student in happened}
+    wrong = FULL | dict.fromkeys(TESTS[:2], (0, 2))
+    assert found == {student: wrong if student == "wrong" else FULL for student in happened}, log[
+        -3000:
+    ]
+
+
+def sanitized(course: Path, cells: list) -> list:
+    """The cells that nbgrader will run, by the steps of the configuration."""
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(COURSE)).load_config()
+    where = {
+        "notebook": "small",
+        "assignment": "small",
+        "db_url": f"sqlite:///{course / 'gradebook.db'}",
+    }
+    notebook = new_notebook(cells=cells)
+    for step in Autograde(config=config).sanitize_preprocessors:
+        notebook, _ = step(config=config).preprocess(notebook, {"nbgrader": where})
+    return notebook.cells
+
+
+def passed(cells: list) -> list[str]:
+    """The tests that pass, when all cells run in their order."""
+    names, well = {}, []
+    for cell in cells:
+        if cell.cell_type == "code":
+            with suppress(Exception):
+                exec(cell.source, names)
+                well += [grade_id(cell)] * (grade_id(cell) in TESTS)
+    return sorted(well)
+
+
+def answered(course: Path) -> list:
+    cells = read("small", course, "release").cells
+    for cell in cells:
+        cell.source = ANSWERS.get(grade_id(cell), cell.source)
+    return cells
+
+
+PLACE = st.integers(0, 99)
+ODD = st.sampled_from(
+    [
+        None,
+        {},
+        [],
+        {"grade": True},
+        {"grade_id": ["double"]},
+        {"grade_id": "of-another-chapter", "locked": True},
+    ]
+)
+WRONG = st.sampled_from(
+    [
+        {"grade": True},
+        {"locked": True},
+        {"schema_version": 0},
+        {"points": "many"},
+        {"cell_type": "raw"},
+    ]
+)
+EVENTS = st.one_of(
+    st.tuples(st.just("copy"), PLACE, PLACE),
+    st.tuples(st.just("move"), PLACE, PLACE),
+    st.tuples(st.just("split"), PLACE, PLACE),
+    st.tuples(st.just("delete a test"), PLACE, PLACE),
+    st.tuples(st.just("marks"), PLACE, WRONG),
+    st.tuples(st.just("marks of a test"), PLACE, ODD),
+    st.tuples(st.just("paste"), PLACE, ODD),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(EVENTS, max_size=8))
+def test_any_order_and_number_of_cells_is_graded(small: Path, events: list[tuple]):
+    """As long as each answer keeps its id, every test runs once, after it, and nothing is lost."""
+    cells = answered(small)
+    for event, number, other in events:
+        place = number % len(cells)
+        cell, test = cells[place], grade_id(cells[place]) in TESTS
+        if event == "copy":
+            cells.insert(other % len(cells), copy(cell))
+        elif event == "move":
+            cells.insert(other % len(cells), cells.pop(place))
+        elif event == "split" and "\n\n" in cell.source:
+            cells = split(cells, place)
+        elif event == "delete a test" and test:
+            del cells[place]
+        elif event == "marks" and grade_id(cell):
+            cell.metadata.nbgrader |= other
+        elif event == "marks of a test" and test:
+            cell.metadata["nbgrader"] = other
+        elif event == "paste":
+            cells.insert(place, new_code_cell("1 / 0", metadata={"nbgrader": other}))
+    kept = [cell.id for cell in cells if grade_id(cell) not in TESTS]
+    graded = sanitized(small, cells)
+    assert passed(graded) == TESTS
+    assert [cell.id for cell in graded if cell.get("id") in kept] == kept
+    assert {*ANSWERS, *TESTS} == {grade_id(cell) for cell in graded} - {""}
+
+
+def test_an_answer_without_its_marks_is_tested(small: Path):
+    """Whatever of the tests is left: they come before the next exercise, or at the end."""
+    cells = answered(small)
+    del cells[1].metadata["nbgrader"], cells[5].metadata["nbgrader"]
+    for tests in ([2], [3], [2, 3], [6, 7], [2, 3, 6, 7], [2, 7]):
+        left = [deepcopy(cell) for place, cell in enumerate(cells) if place not in tests]
+        assert passed(sanitized(small, left)) == TESTS, tests
+
+
+@pytest.mark.parametrize("other", [new_markdown_cell, new_raw_cell])
+def test_cells_of_another_type_are_code_again(small: Path, other: Callable):
+    cells = [other(cell.source, metadata=cell.metadata) for cell in answered(small)]
+    assert passed(sanitized(small, cells)) == TESTS

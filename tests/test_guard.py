@@ -1,6 +1,4 @@
-"""The guard: whatever a learner's function does, the answer is one clear sentence, and the next
-call is not affected.
-"""
+"""The guard: whatever a learner's function does, one clear sentence, and no effect on the next."""
 
 import sys
 import threading
@@ -12,13 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from course_lib.checks.guard import compare, run
+from course_lib.checks.guard import Near, case, compare, exercise, mistakes, parts, refused, run
 
 
 def answer(call, *arguments, **options) -> str:
-    """What the learner reads: one line that ends as a sentence does, without a word of our own
-    internals.
-    """
+    """What the learner reads: one sentence on one line, without a word of our own internals."""
     with pytest.raises(AssertionError) as raised:
         call(*arguments, **options)
     message = str(raised.value)
@@ -35,8 +31,7 @@ def identity(x):
     return x
 
 
-# -- run -------------------------------------------------------------------------------------------
-# -------------------
+# -- run ------------------------------------------------------------------------------------------
 
 
 def test_a_right_function_is_called_once_with_the_arguments_themselves():
@@ -225,9 +220,7 @@ def test_an_endless_loop_ends_and_the_next_call_works(function):
 
 
 def test_the_limit_is_never_felt_by_what_comes_after():
-    """Functions that end about when their time is up: each either returns or is stopped, and
-    nothing arrives later.
-    """
+    """Functions that end about when time is up return or are stopped, and nothing comes later."""
     outcomes = set()
     for step in range(60):
         end = time.perf_counter() + 0.01 + (step % 20 - 10) * 2e-4
@@ -254,9 +247,8 @@ def test_stderr_goes_to_stdout(capsys: pytest.CaptureFixture):
         return x
 
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *rest: print(
-            message, file=sys.stderr
-        )  # pytest's own would keep it
+        # pytest's own would keep it
+        warnings.showwarning = lambda message, *rest: print(message, file=sys.stderr)
         assert run(learner, 1) == 1
     out, err = capsys.readouterr()
     assert out == "a bar\na warning\n" and err == ""
@@ -264,10 +256,11 @@ def test_stderr_goes_to_stdout(capsys: pytest.CaptureFixture):
     assert capsys.readouterr().err == "afterwards\n"
 
 
-# -- compare ---------------------------------------------------------------------------------------
-# -------------------
+# -- compare --------------------------------------------------------------------------------------
 
+ONES = torch.ones(2)
 RIGHT = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+FRAME = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
 DAYS = np.array(["2020-01-01", "2020-01-02"], "datetime64[D]")
 
 
@@ -295,10 +288,7 @@ DAYS = np.array(["2020-01-01", "2020-01-02"], "datetime64[D]")
         (None, None),
         (pd.Timestamp("2020-01-01"), pd.Timestamp("2020-01-01")),
         (pd.Series([1.0, np.nan], index=["a", "b"]), pd.Series([1.0, np.nan], index=["a", "b"])),
-        (
-            pd.DataFrame({"a": [1, 2], "b": ["x", None]}),
-            pd.DataFrame({"a": [1.0, 2.0], "b": ["x", None]}),
-        ),
+        (FRAME, FRAME.astype({"a": float})),
     ],
 )
 def test_the_same(found, expected):
@@ -311,17 +301,9 @@ def test_the_same(found, expected):
         (RIGHT[0], RIGHT, ["shape [2, 2]", "got [2]"]),
         (RIGHT[:, :0], RIGHT, ["shape [2, 2]", "got [2, 0]"]),
         (5.0, RIGHT, ["shape [2, 2]", "got []"]),
-        (
-            RIGHT + torch.tensor([[0, 0], [0.5, 1]]),
-            RIGHT,
-            ["expected 3 at [1, 0], and got 3.5, and 1 more of 4 differ"],
-        ),
+        (RIGHT + RIGHT.ge(3) / 2, RIGHT, ["3 at [1, 0], and got 3.5, and 1 more of 4 differ"]),
         ([1, 2, 4], [1, 2, 3], ["expected 3 at [2], and got 4."]),
-        (
-            np.array([1e9]).astype(int) + 1,
-            np.array([1e9]).astype(int),
-            ["1000000000 at [0], and got 1000000001"],
-        ),
+        ([10**9 + 1], [10**9], ["1000000000 at [0], and got 1000000001"]),
         (0.25, 0.5, ["expected 0.5, and got 0.25"]),
         (["a", "b"], torch.ones(2), ["numbers of shape [2]", "list ['a', 'b']"]),
         (np.array([1 + 1j, 1]), torch.ones(2), ["numbers of shape [2]", "1.+1.j"]),
@@ -332,11 +314,7 @@ def test_the_same(found, expected):
         (identity, 0.5, ["a number", "function"]),
         ((i for i in range(3)), [0, 1, 2], ["numbers of shape [3]", "generator"]),
         ([1, 0], np.array([True, False]), ["True and False (bool) of shape [2]", "int64"]),
-        (
-            torch.tensor([0.5, torch.nan]),
-            torch.tensor([0.5, 0.5]),
-            ["expected 0.5 at [1], and got nan", "0/0"],
-        ),
+        ([0.5, np.nan], ONES / 2, ["expected 0.5 at [1], and got nan", "0/0"]),
         (np.nan, 0.5, ["expected 0.5, and got nan", "0/0"]),
         (0.5, np.nan, ["expected nan, and got 0.5."]),
         (torch.inf, 0.5, ["got inf"]),
@@ -345,34 +323,14 @@ def test_the_same(found, expected):
         ({"a": 1}, {"a": 1, "b": 2}, ["keys list ['a', 'b']", "got list ['a']"]),
         ({"a": torch.ones(2)}, {"a": torch.zeros(2)}, ["under 'a', expected 0 at [0], and got 1"]),
         (3, {"a": 1}, ["expected a dict, and got int 3"]),
-        (
-            (torch.ones(2), "x"),
-            (torch.ones(2), "y"),
-            ["in place 1, expected str 'y', and got str 'x'"],
-        ),
+        ((ONES, "x"), (ONES, "y"), ["in place 1, expected str 'y', and got str 'x'"]),
         ((torch.ones(2),), (torch.ones(2), "y"), ["expected 2 things, and got 1"]),
         ("ab", ["a", "b"], ["expected 2 things", "str 'ab'"]),
         ([1], pd.Series([1]), ["a pandas Series", "list [1]"]),
-        (
-            pd.Series([1, 2]),
-            pd.Series([1, 2], index=[1, 2]),
-            ["the index list [1, 2]", "list [0, 1]"],
-        ),
-        (
-            pd.DataFrame({"a": [1], "c": [2]}),
-            pd.DataFrame({"a": [1], "b": [2]}),
-            ["the columns list ['a', 'b']"],
-        ),
-        (
-            pd.DataFrame({"a": [1, 3]}),
-            pd.DataFrame({"a": [1, 2]}),
-            ["column 'a': expected 2 at [1], and got 3"],
-        ),
-        (
-            pd.Series(["x", "z"]),
-            pd.Series(["x", "y"]),
-            ["in place 1, expected str 'y', and got str 'z'"],
-        ),
+        (pd.Series([1, 2]), pd.Series([1, 2], [1, 2]), ["the index list [1, 2]", "list [0, 1]"]),
+        (FRAME.rename(columns={"b": "c"}), FRAME, ["the columns list ['a', 'b']"]),
+        (FRAME.assign(a=[1, 3]), FRAME, ["column 'a': expected 2 at [1], and got 3"]),
+        (pd.Series(["x", "z"]), pd.Series(["x", "y"]), ["in place 1, expected str 'y', and got"]),
     ],
 )
 def test_a_difference_is_told(found, expected, phrases):
@@ -381,19 +339,98 @@ def test_a_difference_is_told(found, expected, phrases):
     assert all(phrase in message for phrase in phrases), message
 
 
-def test_the_reason_of_a_mistake_is_told():
-    mistakes = {"Is log q added?": RIGHT + 1, "Is τ applied twice?": RIGHT * 2}
-    assert answer(compare, RIGHT * 2, RIGHT, "this", mistakes).endswith(
-        "and 3 more of 4 differ. Is τ applied twice?"
-    )
-    assert answer(compare, (RIGHT + 1).tolist(), RIGHT, "this", mistakes).endswith(
-        "Is log q added?"
-    )
-    assert answer(compare, RIGHT + 5, RIGHT, "this", mistakes).endswith("differ.")
-    compare(RIGHT, RIGHT, "this", {"Never told where all is well.": RIGHT})
-
-
 def test_the_tolerance_is_both_absolute_and_relative():
     compare([1e-6, 1e6 + 1], [0.0, 1e6], "this")
-    assert "got 1.02" in answer(compare, 1.02, 1.0, "this", tolerance=0.005)
-    compare(1.02, 1.0, "this", tolerance=0.02)
+    assert "got 1.02" in answer(compare, 1.02, Near(1.0, 0.005), "this")
+    compare(1.02, Near(1.0, 0.02), "this")
+
+
+# -- cases, refusals, exercises -------------------------------------------------------------------
+
+
+def test_the_reason_of_a_mistake_is_told():
+    draw = np.random.default_rng(0)
+    wrong = mistakes(
+        "Never told: it fails on these.",
+        lambda x, rng: x["no"],
+        "Is log q added?",
+        lambda x, rng: x + 1,
+        "Is τ applied twice?",
+        lambda x, rng: x * 2,
+        "Is it drawn?",
+        lambda x, rng: x + rng.random(),
+    )
+    expected = np.random.default_rng(0).random()
+
+    def told(function, right=RIGHT, **options):
+        given = RIGHT, np.random.default_rng(0)
+        return answer(case, function, given, right, "this", wrong, **options)
+
+    assert told(lambda x, rng: x * 2).endswith("and 3 more of 4 differ. Is τ applied twice?")
+    assert told(lambda x, rng: (x + 1).tolist()).endswith("Is log q added?")
+    assert told(lambda x, rng: x + expected).endswith("Is it drawn?")  # by the same generator
+    assert told(lambda x, rng: x + 5).endswith("differ.")
+    assert told(lambda x, rng: x * 2, Near(RIGHT, 0.01), of=lambda x: x + 0.001).endswith("twice?")
+    case(lambda x, rng: x, (RIGHT, draw), RIGHT, "this", wrong)
+
+
+def raise_own(x):
+    raise ValueError("by a rule of the exercise")
+
+
+def pass_on(x):
+    try:
+        return raise_own(x)
+    except ValueError as error:
+        raise error
+
+
+class Own:
+    def method(self, x):
+        raise_own(x)
+
+
+@pytest.mark.parametrize("function", [raise_own, pass_on, Own().method, lambda x: raise_own(x)])
+def test_a_refusal_is_a_value_error_that_the_learners_code_raises(function):
+    assert refused(function, 1)
+    assert not refused(lambda x: "anything", 1)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: [1, 2].index(x),
+        lambda x: np.ones(2) + np.ones(x),
+        lambda x: pd.Series([x]).rolling(2, min_periods=x),  # pandas raises it
+        lambda x: [(a, b) for a, b in [(x,)]],
+    ],
+)
+def test_a_value_error_of_something_else_is_no_refusal(function):
+    assert "with ValueError: " in (message := answer(refused, function, 3))
+    assert message.endswith("Look before, and raise ValueError yourself.")
+
+
+def test_another_error_that_speaks_of_value_error_is_no_refusal():
+    message = answer(refused, raising(KeyError("ValueError")), 1)
+    assert message.startswith("learner stopped with KeyError: 'ValueError'")
+
+
+def test_an_exercise_ticks_or_fails_in_one_sentence(capsys: pytest.CaptureFixture):
+    @exercise("all is well")
+    def check_this(function):
+        return case(function, (1,), 2, "The double of 1")
+
+    check_this(lambda x: 2 * x)
+    assert capsys.readouterr().out == "✓ this: all is well\n"
+    with pytest.raises(AssertionError, match="The double of 1: expected 2, and got 1.") as raised:
+        check_this(lambda x: x)
+    assert raised.value._render_traceback_() == [f"AssertionError: {raised.value}"]
+    assert len(raised.traceback) == 2  # the call, and the frame that raises again
+
+
+def test_the_parts_of_an_answer():
+    assert parts([1, 2], "mean", "low") == (1, 2)
+    assert (
+        answer(parts, 0.5, "mean", "low") == "2 things should come back, mean, low; float 0.5 came."
+    )
+    assert "tuple (1, 2, 3) came" in answer(parts, (1, 2, 3), "mean", "low")

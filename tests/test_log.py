@@ -1,6 +1,8 @@
 """The log: facts of the real one, and what `from_frame` takes and refuses."""
 
+import datetime
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers import Frames, refusal, tiny_frames
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from course_lib.log import EventLog
 from course_lib.online_retail import DATA, load_online_retail
+from course_lib.tfrecord import event_frame
 
 DAY = pd.Timedelta(days=1)
 
@@ -49,7 +54,7 @@ def test_retail_events_are_first_purchases(retail: EventLog):
 
 
 @pytest.mark.parametrize(
-    "code, line, variant, label, colour, material, set_size, price_band, keywords",
+    "item, line, variant, label, colour, material, set_size, price_band, keywords",
     [
         (
             "85123A",
@@ -82,13 +87,13 @@ def test_retail_events_are_first_purchases(retail: EventLog):
     ],
 )
 def test_retail_fields_by_eye(
-    retail: EventLog, code, line, variant, label, colour, material, set_size, price_band, keywords
+    retail: EventLog, item, line, variant, label, colour, material, set_size, price_band, keywords
 ):
-    item = retail.items.loc[code]
+    fields = retail.items.loc[item]
     expected = (line, variant, label, colour, material, set_size, price_band)
     names = ["line", "variant", "label", "colour", "material", "set_size", "price_band"]
-    assert tuple(None if pd.isna(value) else value for value in item[names]) == expected
-    assert item["keywords"] == keywords
+    assert tuple(None if pd.isna(value) else value for value in fields[names]) == expected
+    assert fields["keywords"] == keywords
 
 
 def test_retail_fields_know_only_the_first_sale(retail: EventLog, tmp_path: Path):
@@ -117,7 +122,7 @@ def test_retail_listing(retail: EventLog):
         )
 
 
-def test_codes_days_and_rows_by_hand(tiny: EventLog):
+def test_rows_and_days_by_hand(tiny: EventLog):
     assert tiny.items.index.tolist() == ["mug", "bag", "lamp", "vase"]
     assert tiny.users.index.tolist() == ["ann", "bob", "cid"]
     assert tiny.item_rows.tolist() == [0, 1, 1, 0, 0, 2, 1, 3]
@@ -190,46 +195,6 @@ def test_from_frame_keeps_given_listing(frames: Frames):
     assert [log.listed(f"2019-12-0{day}") for day in (1, 2, 5)] == [1, 2, 5]
 
 
-@pytest.mark.parametrize(
-    "convert",
-    [
-        lambda frame: frame.astype(
-            {
-                name: "category"
-                for name in frame.columns
-                if name not in ("time", "words", "description")
-            }
-        ),
-        lambda frame: frame.astype(
-            {name: "string" for name in frame.columns if name not in ("time", "words")}
-        ),
-        lambda frame: frame.astype({name: object for name in frame.columns if name != "time"}),
-        lambda frame: frame.set_index(np.arange(len(frame)) * -7),
-    ],
-    ids=["categorical", "string", "object", "odd index"],
-)
-def test_from_frame_takes_every_kind_of_text(tiny: EventLog, frames: Frames, convert: Callable):
-    log = EventLog.from_frame(**{name: convert(frame) for name, frame in frames.items()})
-    assert (log.item_rows.tolist(), log.user_rows.tolist()) == (
-        tiny.item_rows.tolist(),
-        tiny.user_rows.tolist(),
-    )
-    assert log.items["description"].tolist() == tiny.items["description"].tolist()
-    assert [None if pd.isna(c) else c for c in log.items["colour"]] == ["red", "blue", "red", None]
-
-
-def test_from_frame_takes_fields_of_many_types(frames: Frames):
-    items = frames["items"].assign(
-        number=[1, 2, 3, 3],
-        flag=pd.array([True, None, False, True], dtype="boolean"),
-        sets=[{"x", 1}, set(), None, {"y"}],
-        arrays=[np.array(["x"]), np.array([]), np.array(["y", "x"]), None],
-        band=pd.cut([1.0, 2.0, 3.0, np.nan], [0, 1.5, 9]),
-        gaps=pd.Series(["x", np.nan, None, pd.NA], dtype=object),
-    )
-    assert len(EventLog.from_frame(frames["events"].assign(price=0.5), items, frames["users"])) == 8
-
-
 def spoil(name: str, **columns) -> Callable[[Frames], Frames]:
     """Replace columns: by these values, or by what a function makes of the frame."""
     return lambda frames: frames | {name: frames[name].assign(**columns)}
@@ -247,107 +212,56 @@ def put(name: str, column: str, row: int, value: object) -> Callable[[Frames], F
 BAD_FRAMES = {
     "missing column": (
         lambda f: f | {"events": f["events"].drop(columns="time")},
-        "events has no column 'time'; it needs user, item, time.",
+        "events has no column 'time', which it needs.",
     ),
     "no events": (lambda f: f | {"events": f["events"][:0]}, "events has no rows"),
     "a column twice": (
         lambda f: f | {"items": pd.concat([f["items"], f["items"]["colour"]], axis=1)},
         "items has column 'colour' twice",
     ),
-    "user missing": (put("events", "user", 2, None), "events: column 'user', row 2 is missing"),
-    "item missing": (put("items", "item", 1, None), "items: column 'item', row 1 is missing"),
-    "time missing": (put("events", "time", 3, pd.NaT), "events: column 'time', row 3 is missing"),
-    "time as text": (
-        spoil("events", time=lambda e: e["time"].astype(str)),
-        "events: column 'time' is ",
+    "user missing": (
+        put("events", "user", 2, None),
+        "events: column 'user', row 2 (label 'c', value nan) is missing",
     ),
-    "time with a zone": (
-        spoil("events", time=lambda e: e["time"].dt.tz_localize("UTC")),
-        "events: column 'time' has a time zone",
+    "time missing": (
+        put("events", "time", 3, pd.NaT),
+        "events: column 'time', row 3 (label 'd', value NaT) is missing",
     ),
     "unsorted time": (
         put("events", "time", 4, pd.Timestamp("2020-01-01")),
-        "events: column 'time', row 4 is earlier than the row before",
+        "events: column 'time', row 4 (label 'e', value Timestamp('2020-01-01 00:00:00')) is "
+        "earlier than the row before; sort by time (such rows: 1).",
     ),
     "duplicate event": (
-        lambda f: (
-            f
-            | {
-                "events": f["events"]
-                .iloc[[0, 1, 2, 0]]
-                .assign(time=f["events"]["time"][:4].tolist())
-            }
-        ),
-        "events: column 'item', row 3 was already bought by this user",
+        lambda f: f | {"events": f["events"].assign(user=["bob", *f["events"]["user"][1:]])},
+        "events: column 'item', row 4 (label 'e', value 'mug') was already bought by this user",
     ),
     "duplicate item": (
         put("items", "item", 2, "vase"),
-        "items: column 'item', row 2 is there twice",
+        "items: column 'item', row 2 (label 2, value 'vase') is there twice",
     ),
     "duplicate user": (
         put("users", "user", 1, "cid"),
-        "users: column 'user', row 1 is there twice",
+        "users: column 'user', row 1 (label 1, value 'cid') is there twice",
     ),
     "item not in items": (
-        put("events", "item", 5, "sofa"),
-        "events: column 'item', row 5 is not in items",
+        put("items", "item", 3, "cup"),  # three mugs were sold
+        "events: column 'item', row 0 (label 'a', value 'mug') is not in items; add a row for it "
+        "there (such rows: 3).",
     ),
     "user not in users": (
-        put("events", "user", 6, "eve"),
-        "events: column 'user', row 6 is not in users",
+        put("events", "user", 6, "Ann"),
+        "events: column 'user', row 6 (label 'g', value 'Ann') is not in users, where it differs "
+        "by capital letters; write ids alike (such rows: 1).",
     ),
-    "NaN in a feature": (
-        spoil("items", weight=[1.0, 2.0, np.nan, 4.0]),
-        "items: column 'weight', row 2 is NaN",
-    ),
-    "a float feature": (
-        spoil("users", age=[31.5, 40.0, 22.0]),
-        "users: column 'age' is float64; a field holds categories",
-    ),
-    "a date feature": (
-        spoil("users", born=pd.Timestamp("1999-09-09")),
-        "users: column 'born' is datetime64",
-    ),
-    "a float that is called user": (
-        spoil("items", user=[1.0, 2.0, 3.0, 4.0]),
-        "items: column 'user' is float64",
-    ),
-    "a dict feature": (
-        spoil("items", parts=[{}, {}, {}, {}]),
-        "items: column 'parts', row 0 holds neither a category",
-    ),
-    "an object feature": (
-        spoil("items", thing=["x", None, object(), "y"]),
-        "items: column 'thing', row 2 holds neither a category",
-    ),
-    "a list of lists": (
-        spoil("items", words=[["x"], [["y"]], [], None]),
-        "items: column 'words', row 1 holds neither a category",
-    ),
-    "NaN in a list": (
-        spoil("items", words=[["x"], [], ["y", np.nan], None]),
-        "items: column 'words', row 2 holds neither a category",
-    ),
-    "a list or not": (
-        spoil("items", words=[["x"], None, "y", []]),
-        "items: column 'words', row 2 is no list, and other rows are",
-    ),
-    "a field called history": (
-        spoil("users", history=["x", "y", "z"]),
-        "users: column 'history' has a name that the library uses itself",
-    ),
-    "a field called popularity": (
-        spoil("items", popularity=list("wxyz")),
-        "items: column 'popularity' has a name that the library uses itself",
-    ),
-    "listed as text": (spoil("items", listed="2019-01-01"), "items: column 'listed' is "),
     "listed missing": (
         spoil("items", listed=[pd.Timestamp("2019-01-01")] * 3 + [pd.NaT]),
-        "items: column 'listed', row 3 is missing",
+        "items: column 'listed', row 3 (label 3, value NaT) is missing",
     ),
     "listed too late": (
         spoil("items", listed=[pd.Timestamp("2020-01-04")] * 4),
-        "items: column 'listed', row 2 is after the item's first sale",
+        "items: column 'listed', row 2 (label 2, value Timestamp('2020-01-04 00:00:00')) is after "
+        "the item's first sale; an item is listed before it is sold (such rows: 2).",
     ),
 }
 
@@ -356,19 +270,237 @@ BAD_FRAMES = {
 def test_a_bad_frame_gets_one_sentence(
     frames: Frames, change: Callable[[Frames], Frames], sentence: str
 ):
+    frames["events"].index = list("abcdefgh")  # a row is named by its place and its label
     assert refusal(EventLog.from_frame, **change(frames)).startswith(sentence)
 
 
-def test_the_sentence_counts_the_bad_rows(frames: Frames):
-    frames = put("items", "item", 3, "cup")(frames)  # three mugs were sold
-    sentence = (
-        "events: column 'item', row 0 is not in items; add a row for it there (such rows: 3)."
+# -- rows of users and items -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "known, same, other",
+    [
+        (416, [416, np.int64(416), np.uint16(416), np.array([416])[0]], ["416", b"416", 416.0]),
+        (
+            "416",
+            ["416", np.str_("416"), np.array(["416"])[0]],
+            [416, np.int64(416), b"416"],
+        ),
+    ],
+)
+def test_the_row_of_an_id_whatever_its_type(frames: Frames, known, same, other):
+    """Equal in Python or NumPy is the same id; one of another type is refused, not unknown."""
+    for name, column in (("users", "user"), ("items", "item")):
+        first = frames[name][column][0]
+        ids = {id: type(known)(place) for place, id in enumerate(frames[name][column])}
+        ids[first] = known
+        for table in (name, "events"):
+            frames[table][column] = frames[table][column].map(ids)
+    log = EventLog.from_frame(**frames)
+    for kind, look_up, table in (
+        ("user", log.user_row, log.users),
+        ("item", log.item_row, log.items),
+    ):
+        assert [look_up(id) for id in table.index] == list(range(len(table)))
+        row = table.index.get_loc(known)
+        assert [look_up(id) for id in same] == [row] * len(same)
+        assert look_up(type(known)(999)) == -1
+        for wrong in (*other, True, np.True_, None, np.nan, 3.0, pd.NA, pd.NaT, [known], (known,)):
+            message = refusal(look_up, wrong)
+            assert message.startswith(f"{kind} ") and f"of type {type(wrong).__name__}" in message
+            assert f"type {type(known).__name__};" in message
+
+
+def test_what_a_caller_writes_does_not_change_the_log(frames: Frames):
+    log = EventLog.from_frame(**frames)
+    for rows in (log.item_rows, log.user_rows):
+        with pytest.raises(ValueError, match="read-only"):
+            rows[0] = 3
+    log.bought(0, 8)[:] = 3
+    assert log.bought(0, 8).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("ask", ["rows", "listed"])
+def test_a_moment_is_local_time(tiny: EventLog, ask: str):
+    ask = getattr(tiny, ask)
+    midnight = "2020-01-02", datetime.date(2020, 1, 2), np.datetime64("2020-01-02", "ns")
+    assert all(ask(time) == ask(pd.Timestamp("2020-01-02")) for time in midnight)
+    for wrong in (
+        pd.Timestamp("2020-01-02", tz="UTC"),
+        "2020-01-02T00:00Z",
+        "noon?",
+        5,
+        1.5,
+        pd.NaT,
+        [],
+        {},
+    ):
+        assert "no moment of the log's local time" in refusal(ask, wrong)
+
+
+# -- append ----------------------------------------------------------------------------------------
+
+
+@st.composite
+def logs_and_shards(draw) -> tuple[EventLog, list[slice]]:
+    """A log of a few users and items in any order, and its rows in parts."""
+    pairs = draw(
+        st.lists(
+            st.tuples(st.integers(0, 4), st.integers(0, 6)), min_size=1, max_size=15, unique=True
+        )
     )
-    assert refusal(EventLog.from_frame, **frames) == sentence
+    minutes = sorted(draw(st.lists(st.integers(0, 50), min_size=len(pairs), max_size=len(pairs))))
+    events = pd.DataFrame(pairs, columns=["user", "item"])
+    events["time"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(minutes, "min")
+    sold = events["item"].unique()
+    tags = draw(st.lists(st.lists(st.sampled_from("xyz")), min_size=len(sold), max_size=len(sold)))
+    band = draw(st.lists(st.none() | st.integers(0, 3), min_size=len(sold), max_size=len(sold)))
+    items = pd.DataFrame({"item": sold, "tags": tags, "band": pd.array(band, dtype="Int64")})
+    users = pd.DataFrame({"user": range(5), "club": [True, None, False, True, None]})
+    cuts = sorted(draw(st.sets(st.integers(1, len(events)), max_size=5)) | {len(events)})
+    return EventLog.from_frame(events, items, users), [slice(*cut) for cut in pairwise([0, *cuts])]
+
+
+def first(log: EventLog, events: int) -> EventLog:
+    """A log of the first events alone."""
+    head = log.events[:events]
+    items, users = log.items.reset_index(), log.users.reset_index()
+    return EventLog.from_frame(head, items[items["item"].isin(head["item"])], users)
+
+
+@settings(max_examples=60, deadline=None)
+@given(logs_and_shards())
+def test_a_log_is_what_its_shards_make_in_any_parts(case: tuple[EventLog, list[slice]]):
+    """Each shard twice, and the first one again at the end; what was there stays where it was."""
+    whole, shards = case
+    log = first(whole, shards[0].stop)
+    for rows in shards[1:]:
+        before, shard = log, event_frame(whole, rows)
+        log = log.append(shard)
+        log = log.append(shard[shard["time"] == shard["time"].max()])
+        for table in ("events", "items", "users"):
+            was, now = getattr(before, table), getattr(log, table)
+            pd.testing.assert_frame_equal(now[: len(was)], was)
+    for table in ("events", "items", "users"):
+        pd.testing.assert_frame_equal(getattr(log, table), getattr(whole, table))
+    again = event_frame(whole, shards[0]).assign(time=whole.events["time"].iloc[-1])
+    assert len(log.append(again)) == len(whole)
+
+
+def shard(log: EventLog, **columns) -> pd.DataFrame:
+    """Two events to append to the tiny log, some columns made anew: a known one, and a new one."""
+    events = event_frame(log, slice(6, 8)).assign(time=pd.Timestamp("2020-01-07 10:00"))
+    return events.assign(item=["bag", "cup"]).assign(**columns)
+
+
+BAD_SHARDS = {
+    "text for lists": (
+        {"item/words": ["big", "soft"]},
+        "'item/words', row 0 (label 0, value 'big') is text, where a list of "
+        "text is the rule; make all of one kind (such rows: 2).",
+    ),
+    "a list for text": (
+        {"item/colour": [None, ["red"]]},
+        "'item/colour', row 1 (label 1, value ['red']) is a list of text, where",
+    ),
+    "numbers for text": (
+        {"user/city": [5, 6]},
+        "'user/city', row 0 (label 0, value 5) is whole numbers, where text is the",
+    ),
+    "a list of numbers": (
+        {"item/words": [[], [1]]},
+        "'item/words', row 1 (label 1, value [1]) is a list of whole numbers, where",
+    ),
+    "a float": (
+        {"item/colour": [0.5, 0.5]},
+        "'item/colour', row 0 (label 0, value 0.5) is neither",
+    ),
+    "a description of numbers": (
+        {"item/description": [1, 2]},
+        "'item/description', row 0 (label 0, value 1) is whole numbers, where text",
+    ),
+    "users as numbers": (
+        {"user": [1, 2]},
+        "'user' (int64) has whole numbers and the log has text; make ids one type",
+    ),
+    "an item of bytes": (
+        {"item": [b"bag", b"cup"]},
+        "'item', row 0 (label 0, value b'bag') is no id",
+    ),
+    "no user": ({"user": ["ann", None]}, "'user', row 1 (label 1, value nan) is miss"),
+    "no listing": (
+        {"item/listed": pd.NaT},
+        "'item/listed', row 0 (label 0, value NaT) is missing",
+    ),
+    "too early": (
+        {"time": pd.Timestamp("2019-12-31")},
+        "'time', row 0 (label 0, value Timestamp('2019-12-31 00:00:00')) is earlier",
+    ),
+    "in another zone": (
+        {"time": pd.Timestamp("2020-01-07", tz="UTC")},
+        "'time', row 0 (label 0, value Timestamp('2020-01-07 00:00:00+0000', t…) has",
+    ),
+}
+
+
+@pytest.mark.parametrize("columns, sentence", BAD_SHARDS.values(), ids=BAD_SHARDS)
+def test_a_bad_shard_gets_one_sentence_and_changes_nothing(
+    frames: Frames, columns: dict, sentence: str
+):
+    log, untouched = (EventLog.from_frame(**frames) for _ in range(2))
+    assert refusal(log.append, shard(log, **columns)).startswith(f"events: column {sentence}")
+    for table in ("events", "items", "users"):
+        pd.testing.assert_frame_equal(getattr(log, table), getattr(untouched, table))
+    assert len(log.append(shard(log))) == 9
+
+
+def test_a_shard_with_other_fields_or_no_frame_is_refused(tiny: EventLog):
+    message = refusal(tiny.append, shard(tiny, **{"item/price": 5}))
+    assert message == "events has columns that are not used, ['item/price']; drop them."
+    message = refusal(tiny.append, shard(tiny).drop(columns="item/words"))
+    assert message == "events has no column 'item/words', which it needs."
+    assert (
+        refusal(tiny.append, None) == "events is of type NoneType; make a pandas DataFrame of it."
+    )
+
+
+@pytest.mark.parametrize(
+    "dtype", [object, "category", "string[pyarrow]", pd.ArrowDtype(pa.large_string())]
+)
+def test_a_shard_of_other_types_and_of_nothing_missing_is_taken(tiny: EventLog, dtype):
+    """The types are those of `from_frame`; a column without values says nothing of their kind."""
+    columns = ["user", "item", "user/city", "item/colour", "item/description"]
+    events = shard(tiny, **{"item/colour": None, "user/city": None, "item/words": None})
+    log = tiny.append(events.astype(dict.fromkeys(columns, dtype)))
+    assert log.items.iloc[-1][["colour", "words", "description"]].tolist()[1:] == [
+        [],
+        "A TALL VASE",
+    ]
+    assert log.item_rows.tolist() == [*tiny.item_rows, 4] and log.items.dtypes.equals(
+        tiny.items.dtypes
+    )
+    assert log.events.dtypes.equals(tiny.events.dtypes)
+
+
+def test_a_field_that_nobody_has_takes_its_kind_from_the_first_shard(frames: Frames):
+    frames["items"]["colour"] = None
+    log = EventLog.from_frame(**frames)
+    assert "is a list of text, where a single value is the rule" in refusal(
+        log.append, shard(log, **{"item/colour": [["red"], []]})
+    )
+    log = log.append(shard(log, **{"item/colour": pd.array([None, 7], dtype="Int64")}))
+    assert log.items["colour"].tolist()[-1] == 7
+    assert "is text, where whole numbers is the rule" in refusal(
+        log.append, shard(log, **{"item/colour": "red"})
+    )
+
+
+def test_an_empty_shard_changes_nothing(tiny: EventLog):
+    log = tiny.append(shard(tiny)[:0])
+    pd.testing.assert_frame_equal(log.events, tiny.events)
 
 
 # -- bad files -------------------------------------------------------------------------------------
-# -------------------
 
 
 @pytest.fixture(scope="module")

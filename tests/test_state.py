@@ -35,9 +35,9 @@ def test_a_day_is_not_learned_twice_but_on_purpose(tiny: EventLog):
     state = trained(tiny, SMALL, tiny.days[:3])
     before = contents(state)
     said = refusal(full_update, state, tiny, tiny.days[2])
-    assert "twice" in said and "again=True" in said and f"{tiny.days[2]:%Y-%m-%d}" in said
+    assert "twice" in said and "turn='again'" in said and f"{tiny.days[2]:%Y-%m-%d}" in said
     assert contents(state) == before
-    again = full_update(state, tiny, tiny.days[2], again=True)
+    again = full_update(state, tiny, tiny.days[2], turn="again")
     assert again.updates == state.updates + 1 and again.learned_until == state.learned_until
     assert contents(again)["model"] != before["model"]
 
@@ -47,6 +47,9 @@ def test_a_day_is_not_skipped(tiny: EventLog):
     said = refusal(full_update, state, tiny, tiny.days[3])
     skipped = tiny.rows(tiny.days[2], tiny.days[3])
     assert f"skip {skipped.stop - skipped.start} events" in said
+    assert "turn is 'now'" in refusal(full_update, state, tiny, tiny.days[2], turn="now")
+    left_out = full_update(state, tiny, tiny.days[3], turn="skip")
+    assert left_out.learned_until > tiny.days[3]
     together = full_update(state, tiny, tiny.days[2], days=3)  # a gap without events is none
     assert together.learned_until > tiny.days[3]
 

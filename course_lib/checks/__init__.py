@@ -1,12 +1,10 @@
-"""Checks: of a notebook's claims, of the machine, of code with a planted bug, and of a learner's
-own functions.
+"""Checks of a notebook's claims, of the machine, of code with a planted bug, and of exercises.
 
-- `claim` and `environment` serve every chapter; the `check_…` of `bugs` those with a section "Break
-  it".
-- `chapter_01` … `chapter_12` check the exercises of their chapter; all of them call the learner's
-  function through `guard`.
+- `claim` and `environment` serve every chapter, the `check_…` of `bugs` those with a "Break it".
+- `chapter_01` … `chapter_12` check the exercises, and call a learner's function through `guard`.
 """
 
+# ruff: noqa: F401
 from course_lib.checks.bugs import (
     check_accidental_hits,
     check_complement,
@@ -28,25 +26,3 @@ from course_lib.checks.bugs import (
 )
 from course_lib.checks.claims import claim
 from course_lib.checks.machine import environment
-
-__all__ = [
-    "check_accidental_hits",
-    "check_complement",
-    "check_discard",
-    "check_frozen",
-    "check_full_start",
-    "check_history",
-    "check_inner_product",
-    "check_logq_sign",
-    "check_past_only",
-    "check_positive_counted_once",
-    "check_shuffle",
-    "check_temperature_first",
-    "check_ties",
-    "check_uniform_draw",
-    "check_unit_length",
-    "check_version_refused",
-    "check_views_differ",
-    "claim",
-    "environment",
-]

@@ -1,6 +1,4 @@
-"""Checks of the exercises of chapter 03: exact search, lists by hand, how many are compared, whole
-versions, a dial to choose.
-"""
+"""Checks of chapter 03: exact search, lists by hand, comparisons, whole versions, a dial."""
 
 from __future__ import annotations
 
@@ -9,43 +7,44 @@ from collections.abc import Callable, Sequence
 
 import faiss
 import numpy as np
+from scipy import stats
 
-from course_lib.checks.guard import compare, run
+from course_lib.checks.guard import case, exercise, mistakes, refused, run
 
 
+@exercise("the largest products, under the items' ids, without what was bought")
 def check_best(best: Callable) -> None:
-    """`best(query [d], vectors [m, d], ids [m], bought [b], k) -> ids [≤ k]`, best first, none of
-    them bought; by hand.
+    """`best(query [d], vectors [m, d], ids [m], bought [b], k) -> ids [≤ k]`, best first.
 
-    Source: `nomination.Nominator.best`.
+    Source: `nomination.Nominator.best`; by hand.
     """
+
+    def ranked(scores, names, k, out=(), low=-np.inf):
+        return names[np.argsort(-np.where(np.isin(names, out), low, scores))[:k]]
+
+    wrong = mistakes(
+        "Those are rows; look up which item is in which row.",
+        lambda q, v, ids, out, k: [list(ids).index(i) for i in ranked(v @ q, ids, k, out)],
+        "Item 7 was bought.",
+        lambda q, v, ids, out, k: ranked(v @ q, ids, k),
+        "A score of 0 for what was bought beats items that point away; give it −∞.",
+        lambda q, v, ids, out, k: ranked(v @ q, ids, k, out, 0),
+        "Are bought items taken for rows? Row 4 holds item 5.",
+        lambda q, v, ids, out, k: ids[ranked(v @ q, np.arange(len(ids)), k, out)],
+        "Is what was bought dropped after cutting to k? Drop first, then k are left.",
+        lambda q, v, ids, out, k: [i for i in ranked(v @ q, ids, k) if i not in out],
+        "The largest product is the best.",
+        lambda q, v, ids, out, k: ranked(-v @ q, ids, k, out),
+        "With k beyond what is left, bought items come back.",
+        lambda q, v, ids, out, k: ranked(v @ q, ids, k, out),
+    )
     query, ids, bought = np.array([0.6, 0.8]), np.array([40, 7, 23, 11, 5]), np.array([7, 4])
-    scores = np.array([-0.2, 0.9, 0.5, -0.6, 0.1])
-    vectors = scores[:, None] * query + np.array([[0.3], [0.0], [-0.2], [0.1], [0.4]]) * np.array(
-        [-0.8, 0.6]
-    )
-    mistakes = {
-        "Those are rows; look up which item is in which row.": [2, 4, 0],
-        "Item 7 was bought.": [7, 23, 5],
-        "What is bought is a score of 0 now, and that is more than items have that point away; give it −∞.": [
-            23,
-            5,
-            7,
-        ],
-        "Are bought items taken for rows? Row 4 holds item 5.": [7, 23, 40],
-        "Is what was bought dropped after cutting to k? Drop first, then k are left.": [23, 5],
-        "The largest product is the best.": [11, 40, 5],
-    }
-    compare(
-        run(best, query, vectors, ids, bought, 3),
-        [23, 5, 40],
-        "Three of items 40, 7, 23, 11, 5; bought: 7 and 4",
-        mistakes,
-    )
-    all_left = "Ten of the same five"
-    mistakes = {"With k beyond what is left, bought items come back.": [23, 5, 40, 11, 7]}
-    compare(run(best, query, vectors, ids, bought, 10), [23, 5, 40, 11], all_left, mistakes)
-    print("✓ best: the largest products, under the items' ids, without what was bought")
+    vectors = np.array([-0.2, 0.9, 0.5, -0.6, 0.1])[:, None] * query
+    vectors += np.array([[0.3], [0.0], [-0.2], [0.1], [0.4]]) * np.array([-0.8, 0.6])
+    what = "Three of items 40, 7, 23, 11, 5; bought: 7 and 4"
+    case(best, (query, vectors, ids, bought, 3), [23, 5, 40], what, wrong)
+    what = "Ten of the same five"
+    case(best, (query, vectors, ids, bought, 10), [23, 5, 40, 11], what, wrong)
 
 
 def lists_by_hand(
@@ -57,9 +56,7 @@ def lists_by_hand(
     k: int,
     near: Callable = np.dot,
 ) -> list[int]:
-    """[≤ k] rows, item by item: lists in the order of `near(centre, query)`, as many as `nprobe`
-    and until k items are seen.
-    """
+    """[≤ k] rows: lists in the order of `near(centre, query)`, `nprobe` of them, more until k."""
     order = sorted(range(len(centres)), key=lambda c: -near(centres[c], query))
     seen: list[int] = []
     for place, c in enumerate(order):
@@ -69,9 +66,7 @@ def lists_by_hand(
 
 
 def faiss_lists(vectors: np.ndarray, centres: np.ndarray) -> faiss.IndexIVFFlat:
-    """Faiss's lists with these centres [c, d], so that nothing has to be learned; float32, filled
-    with the vectors [m, d].
-    """
+    """Faiss's lists with these centres [c, d], filled with the vectors [m, d]; all float32."""
     coarse = faiss.IndexFlatIP(centres.shape[1])
     coarse.add(np.ascontiguousarray(centres))
     index = faiss.IndexIVFFlat(coarse, centres.shape[1], len(centres), faiss.METRIC_INNER_PRODUCT)
@@ -80,85 +75,77 @@ def faiss_lists(vectors: np.ndarray, centres: np.ndarray) -> faiss.IndexIVFFlat:
     return index
 
 
+@exercise("the nearest lists alone, and further ones only if too few were seen")
 def check_ivf_search(ivf_search: Callable) -> None:
-    """`ivf_search(query [d], vectors [m, d], owner [m], centres [c, d], nprobe, k) -> rows [k]`, on
-    the chapter's circle.
+    """`ivf_search(query [d], vectors [m, d], owner [m], centres [c, d], nprobe, k) -> rows [k]`.
 
-    Source: the chapter's section "Lists (IVF)"; further lists as in `FaissIndex`, one by one until
-    there are k.
+    Source: the chapter's section "Lists (IVF)"; further lists as in `FaissIndex`, one by one.
     """
-    degrees = np.radians([5, 20, 35, 62, 100, 115, 140, 190, 205, 250, 300, 330])
-    angles = {
-        "items": degrees,
-        "centres": np.radians([355, 105, 215]),
-        "queries": np.radians([55, 280]),
-    }
-    points, centres, (query, other) = (
-        np.stack([np.cos(a), np.sin(a)], axis=1) for a in angles.values()
+
+    def seen(query, owner, centres, nprobe):
+        return np.flatnonzero(np.isin(owner, np.argsort(-(centres @ query))[:nprobe]))
+
+    def first(scores, k):
+        return np.argsort(-scores)[:k]
+
+    wrong = mistakes(
+        "That is the right answer by the wrong search: nprobe = 1 looks into one list only.",
+        lambda query, vectors, owner, centres, nprobe, k: first(vectors @ query, k),
+        "Are those places among the items seen? They should be rows.",
+        lambda query, v, owner, c, nprobe, k: first(v[seen(query, owner, c, nprobe)] @ query, k),
+        "The nearest list is the one whose centre has the largest product with the query.",
+        lambda *given: lists_by_hand(*given, near=lambda centre, query: -centre @ query),
+        "Are `nprobe` lists looked into?",
+        lambda *given: lists_by_hand(*given[:4], 1, given[5]),
+        "Its list holds three; go on with the next nearest until there are four.",
+        lambda query, v, owner, c, nprobe, k: [
+            row for row in first(v @ query, len(v)) if row in seen(query, owner, c, nprobe)
+        ][:k],
+        "The centres are compared by product as well, not by distance or angle.",
+        lambda *given: lists_by_hand(*given, near=lambda c, query: -((c - query) ** 2).sum()),
     )
-    owner = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 0, 0])
-    mistakes = {
-        "That is the right answer, and the wrong search: with nprobe = 1 only one list is looked into.": [
-            3,
-            2,
-        ],
-        "Are those places among the items seen? They should be rows.": [0, 1],
-        "The nearest list is the one whose centre has the largest product with the query.": [7, 8],
-    }
-    compare(
-        run(ivf_search, query, points, owner, centres, 1, 2),
-        [3, 4],
-        "The query at 55°, nprobe = 1, k = 2",
-        mistakes,
-    )
-    mistakes = {"Are `nprobe` lists looked into?": [3, 4]}
-    compare(
-        run(ivf_search, query, points, owner, centres, 2, 2),
-        [3, 2],
-        "The same with nprobe = 2",
-        mistakes,
-    )
-    mistakes = {
-        "Its list holds three; go on with the next nearest until there are four.": [9, 8, 7]
-    }
-    compare(
-        run(ivf_search, other, points, owner, centres, 1, 4),
-        [10, 9, 11, 8],
-        "The query at 280°, nprobe = 1, k = 4",
-        mistakes,
-    )
-    long = centres * np.array([[3.0], [1.0], [1.0]])
-    mistakes = {"The centres are compared by product as well, not by distance or angle.": [3, 4]}
-    compare(
-        run(ivf_search, query, points, owner, long, 1, 2),
-        [2, 1],
-        "55° again, with the first centre three times as long",
-        mistakes,
-    )
-    print("✓ ivf_search: the nearest lists alone, and further ones only if too few were seen")
+    items = np.radians([5, 20, 35, 62, 100, 115, 140, 190, 205, 250, 300, 330])
+    angles = items, np.radians([355, 105, 215]), np.radians([55, 280])
+    points, centres, (query, other) = (np.stack([np.cos(a), np.sin(a)], axis=1) for a in angles)
+    store = points, np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 0, 0])
+    for given, expected, what in (
+        ((query, *store, centres, 1, 2), [3, 4], "The query at 55°, nprobe = 1, k = 2"),
+        ((query, *store, centres, 2, 2), [3, 2], "The same with nprobe = 2"),
+        ((other, *store, centres, 1, 4), [10, 9, 11, 8], "The query at 280°, nprobe = 1, k = 4"),
+        (
+            (query, *store, centres * np.array([[3.0], [1.0], [1.0]]), 1, 2),
+            [2, 1],
+            "55° again, with the first centre three times as long",
+        ),
+    ):
+        case(ivf_search, given, expected, what, wrong)
 
 
+@exercise("the centres, and lists as often as queries fall into them")
 def check_expected_compared(expected_compared: Callable) -> None:
-    """`expected_compared(sizes [c]) -> float`: centres, and the mean size of the list of a query
-    that falls as the items do.
-    """
+    """`expected_compared(sizes [c]) -> float`: centres, and the mean size of a query's list."""
+
+    def squares(sizes):
+        return (sizes**2).sum()
+
+    wrong = mistakes(
+        "That holds for equal lists; a query falls into a large list more often.",
+        lambda sizes: len(sizes) + sizes.mean(),
+        "The centres are compared as well.",
+        lambda sizes: squares(sizes) / sizes.sum(),
+        "An empty list has a centre, too, that is compared.",
+        lambda sizes: (sizes > 0).sum() + squares(sizes) / sizes.sum(),
+        "Is it the largest list? It is a mean.",
+        lambda sizes: len(sizes) + sizes.max(),
+        "Divide by the number of items, not of lists.",
+        lambda sizes: len(sizes) + squares(sizes) / len(sizes),
+    )
     sizes = np.array([6, 0, 2, 2])
-    mistakes = {
-        "That holds for lists of equal size: a query falls into a large list more often than into a small one.": 4
-        + 2.5,
-        "The centres are compared as well.": 4.4,
-        "An empty list has a centre, too, that is compared.": 3 + 4.4,
-        "Is it the largest list? It is a mean.": 4 + 6,
-        "Divide by the number of items, not of lists.": 4 + 44 / 4,
-    }
-    compare(run(expected_compared, sizes), 4 + 4.4, "Lists of 6, 0, 2 and 2 items", mistakes)
-    print("✓ expected_compared: the centres, and lists as often as queries fall into them")
+    case(expected_compared, (sizes,), 4 + 4.4, "Lists of 6, 0, 2 and 2 items", wrong)
 
 
-OLD, NEW = (
-    np.eye(4),
-    np.eye(4)[[2, 3, 1, 0]],
-)  # items of two versions, whose networks answer differently
+# Items of two versions, whose networks answer differently.
+OLD, NEW = np.eye(4), np.eye(4)[[2, 3, 1, 0]]
 AXES = {"old": {"ann": 0, "bob": 2}, "new": {"ann": 1, "bob": 3}}
 MIXTURES = {
     1: "the new network searched the old item vectors",
@@ -166,12 +153,10 @@ MIXTURES = {
 }
 
 
-def network(name: str, before: Callable[[], object] = lambda: None) -> Callable[[str], np.ndarray]:
-    """The user network of one of the two versions; `before` happens while it computes. For ann
-    whole versions find 0 or 2.
-    """
+def network(name: str, before: Callable[[], object] = lambda: None) -> Callable:
+    """The user network of a version; `before` happens while it computes. Ann's best are 0 and 2."""
 
-    def vector(user: str) -> np.ndarray:
+    def vector(user):
         before()
         return np.eye(4)[AXES[name][user]]
 
@@ -179,11 +164,9 @@ def network(name: str, before: Callable[[], object] = lambda: None) -> Callable[
 
 
 def publish(service: object, network: Callable, compute: Callable) -> None:
-    """Call the learner's `publish`, which returns nothing; a MemoryError, as `compute` may raise
-    it, is let go.
-    """
+    """Call the learner's `publish`, which returns nothing; a MemoryError of `compute` is let go."""
 
-    def publish() -> bool:
+    def publish():
         with contextlib.suppress(MemoryError):
             service.publish(network, compute)
         return True
@@ -191,46 +174,32 @@ def publish(service: object, network: Callable, compute: Callable) -> None:
     run(publish)
 
 
-def ask(service: object) -> object:
-    """The learner's answer for ann's best."""
-
-    def answer() -> object:
-        return service.answer("ann", 1)
-
-    return run(answer)
-
-
 def asked(service: object, when: str, right: int) -> None:
     """Ask for ann's best, and raise AssertionError if it is not the item `right`."""
     try:
-        found = np.asarray(ask(service)).ravel().tolist()
+        found = np.asarray(run(service.answer, "ann", 1)).ravel().tolist()
     except AssertionError as error:
         raise AssertionError(f"{when}: {error}") from None
     if found != [right]:
-        reason = MIXTURES.get(found[0] if found else None, "is the version before still whole?")
-        raise AssertionError(
-            f"{when}: ann's best should be item {right}, and is {found}; {reason}."
-        )
+        why = MIXTURES.get(found[0] if found else None, "is the version before still whole?")
+        raise AssertionError(f"{when}: ann's best should be item {right}, and is {found}; {why}.")
 
 
-def refused(service: object, when: str) -> None:
+def asked_early(service: object, when: str) -> None:
     """Raise AssertionError unless the question is answered with ValueError."""
     try:
-        early = ask(service)
+        early = not refused(service.answer, "ann", 1)
     except AssertionError as error:
-        if "ValueError" not in str(error):
-            raise AssertionError(f"{when}, answer should raise ValueError, but {error}") from None
-    else:
-        raise AssertionError(f"{when}, answer should raise ValueError, and it returns {early!r}.")
+        raise AssertionError(f"{when}, answer should raise ValueError, but {error}") from None
+    if early:
+        raise AssertionError(f"{when}, answer should raise ValueError, and it returns something.")
 
 
 def watched(service_class: Callable) -> object:
-    """A learner's service that is asked for ann's best after every single assignment to it; the
-    answers are in `seen`.
-    """
+    """A learner's service that is asked for ann's best after every assignment to it: `seen`."""
 
     class Watched(service_class):
-        def __setattr__(self, name: str, value: object) -> None:
+        def __setattr__(self, name, value):
             super().__setattr__(name, value)
             with contextlib.suppress(Exception):  # before the first version there is no answer
                 seen.append(int(self.answer("ann", 1)[0]))
@@ -241,44 +210,38 @@ def watched(service_class: Callable) -> object:
     return service
 
 
+@exercise("old or new, and never half of each")
 def check_service(service_class: Callable) -> None:
-    """`Service()` with `publish(network, compute)` and `answer(user, k) -> rows [k]`: always a
-    whole version, old or new.
+    """`Service()` with `publish(network, compute)` and `answer(user, k) -> rows [k]`.
 
-    Source: `nomination.Nominator.publish`. Overlap without threads: a question while `compute`
-    runs, a publication while `network` does.
+    Always a whole version, old or new. Overlap without threads: a question while `compute` runs, a
+    publication while `network` does. Source: `nomination.Nominator.publish`.
     """
     service = run(service_class)
-    refused(service, "Before anything is published")
-    publish(
-        service,
-        network("old"),
-        lambda _: refused(service, "While the first version is computed") or OLD,
-    )
+    for name in ("publish", "answer"):
+        if not callable(getattr(service, name, None)):
+            raise AssertionError(f"A service should have a method {name}, and this one has none.")
+    asked_early(service, "Before anything is published")
+    early = "While the first version is computed"
+    publish(service, network("old"), lambda _: asked_early(service, early) or OLD)
     asked(service, "After the first version", 0)
-    compare(run(service.answer, "bob", 1), [2], "bob's best by the first version")
+    case(service.answer, ("bob", 1), [2], "bob's best by the first version")
 
-    def fail(_: Callable) -> np.ndarray:
+    def fail(_):
         raise MemoryError("no room for another version")
 
     publish(service, network("new"), fail)
     asked(service, "After a night that failed", 0)
-    publish(
-        service,
-        network("new"),
-        lambda _: asked(service, "While the new item vectors are computed", 0) or NEW,
-    )
+    late = "While the new item vectors are computed"
+    publish(service, network("new"), lambda _: asked(service, late, 0) or NEW)
     asked(service, "After the second version", 2)
-    in_between = network("old", before=lambda: publish(service, network("new"), lambda _: NEW))
+    in_between = network("old", lambda: publish(service, network("new"), lambda _: NEW))
     publish(service, in_between, lambda _: OLD)
     asked(service, "A version is published while ann's vector is computed", 0)
-    print("✓ service: old or new, and never half of each")
 
 
 class Search:
-    """A graph to choose efSearch for: `hits` of each query's ten are found, by ef, for tuning
-    queries and test queries.
-    """
+    """A graph to choose efSearch for: by ef, the `hits` of tuning and of test queries."""
 
     def __init__(self, hits: dict[int, tuple[Sequence[int], Sequence[int]]]) -> None:
         self.hits, self.calls = hits, []
@@ -300,55 +263,55 @@ class Search:
         ]  # another order, and −1 for what was not found
 
 
+@exercise(
+    "the smallest value that is surely good enough, measured on queries that did not choose it"
+)
 def check_choose_ef(choose_ef: Callable) -> None:
-    """`choose_ef(search, tuning, test, floor, values) -> (ef, recall on test)`, with
-    `search(queries [n, d], ef) -> ids [n, k]`.
+    """`choose_ef(search, tuning, test, floor, values) -> (ef, recall on test)`.
 
-    Source: "The dials", with the interval of `evaluation.paired_difference`: the smallest ef whose
-    recall is surely above.
+    `search(queries [n, d], ef) -> ids [n, k]`. Source: "The dials", with the interval of
+    `evaluation.paired_difference`: the smallest ef whose recall is surely above.
     """
+
+    def recalls(search, sample, ef):
+        pairs = zip(sample[1], search(sample[0], ef), strict=True)
+        return np.array([np.isin(right, found).mean() for right, found in pairs])
+
+    def low(found):
+        return found.mean() - stats.t.ppf(0.975, len(found) - 1) * stats.sem(found)
+
+    def chosen(by, search, sample, told, *rest):
+        floor, values = rest
+        ef = next(ef for ef in values if by(recalls(search, sample, ef)) > floor)
+        return ef, recalls(search, told, ef).mean()
+
+    wrong = mistakes(
+        "0.85 of eight queries is not surely above 0.8: the interval's lower end must be.",
+        lambda *given: chosen(np.mean, *given),
+        "The recall to report is the test queries', which had no part in the choice.",
+        lambda search, tuning, test, *rest: chosen(low, search, tuning, tuning, *rest),
+        "Was it chosen on the test queries?",
+        lambda search, tuning, test, *rest: chosen(low, search, test, tuning, *rest),
+        "The smallest value that is good enough, not the best one.",
+        lambda *given: chosen(low, *given[:4], given[4][::-1]),
+    )
     hits = {
         10: ([5, 9] * 4, [6, 8] * 4),
-        20: (
-            [7, 10] * 4,
-            [9] * 8,
-        ),  # on the tuning queries 0.85, but not surely above 0.8; on the test queries surely
+        20: ([7, 10] * 4, [9] * 8),  # tuning: 0.85, not surely above 0.8; test: surely
         40: ([9, 9, 9, 10] * 2, [8, 9] * 4),
         80: ([10] * 8, [10, 9] * 4),
     }
-    search, values = Search(hits), (10, 20, 40, 80)
-    mistakes = {
-        "0.85 of eight queries is not surely above 0.8: the interval's lower end must be.": (
-            20,
-            0.9,
-        ),
-        "The recall to report is the test queries', which had no part in the choice.": (40, 0.925),
-        "Was it chosen on the test queries?": (20, 0.85),
-        "The smallest value that is good enough, not the best one.": (80, 0.95),
-    }
-    try:
-        found = run(choose_ef, search, search.tuning, search.test, 0.8, values)
-    except AssertionError as error:
-        if "ValueError" not in str(error):
-            raise
+    search, again, values = Search(hits), Search(hits), (10, 20, 40, 80)
+    if refused(choose_ef, again, again.tuning, again.test, 0.8, values):
         raise AssertionError(
-            "With efSearch 80 all ten are found for every tuning query, and no value is good enough for you. Is place compared "
-            "with place? An answer's order does not matter for recall."
-        ) from None
-    compare(found, (40, 0.85), "efSearch and held-out recall, floor 0.8", mistakes)
+            "With efSearch 80 all ten are found, and none is good enough for you. Is place "
+            "compared with place? In recall the order does not matter."
+        )
+    given = search, search.tuning, search.test, 0.8, values
+    case(choose_ef, given, (40, 0.85), "efSearch and held-out recall, floor 0.8", wrong)
     if [call for call in search.calls if call[0] == 1] != [(1, 40)]:
         raise AssertionError(
-            "The test queries should be asked once, with the value chosen: who looks at them before, chooses on them."
+            "The test queries should be asked once, with the value chosen, and not before."
         )
-    try:
-        too_high = run(choose_ef, search, search.tuning, search.test, 1.0, values)
-    except AssertionError as error:
-        if "ValueError" not in str(error):
-            raise
-    else:
-        raise AssertionError(
-            f"No value is surely above 1, so ValueError should be raised, and {too_high} came."
-        )
-    print(
-        "✓ choose_ef: the smallest value that is surely good enough, measured on queries that did not choose it"
-    )
+    if not refused(choose_ef, search, search.tuning, search.test, 1.0, values):
+        raise AssertionError("No value is surely above 1, so ValueError should be raised.")

@@ -1,4 +1,4 @@
-"""Checks of the exercises of chapter 04, full update; and `Disk`, to publish to."""
+"""Checks of chapter 04, full update; and `Disk`, to publish to."""
 
 from __future__ import annotations
 
@@ -10,217 +10,193 @@ import pandas as pd
 import torch
 
 from course_lib.checks.bugs import check_shuffle
-from course_lib.checks.guard import compare, run
+from course_lib.checks.guard import case, compare, exercise, mistakes, parts, run
 from course_lib.full_update import full_update
 from course_lib.log import EventLog
 from course_lib.state import Settings, State, new_state
 
 
+@exercise("what TensorFlow reads")
 def check_frame(frame: Callable[[bytes], bytes]) -> None:
     """`frame(record) -> bytes`: length, its masked CRC, record, its masked CRC.
 
-    Source: TensorFlow's guide "TFRecord and tf.train.Example", section "TFRecords format details";
-    the CRC bit by bit.
+    Source: TensorFlow's guide "TFRecord and tf.train.Example", section "TFRecords format details".
     """
-    for record in (b"red mug", b"", bytes(range(256)) * 2):
-        mistakes = {
-            "Are the checksums masked?": _framed(record, mask=lambda crc: crc),
-            "Is the checksum rotated to the left? 15 bits to the right are meant.": _framed(
-                record, right=17
-            ),
-            "TFRecord writes its numbers with the lowest byte first (little).": _framed(
-                record, order="big"
-            ),
-            "Does the last checksum cover the length too? It is of the record alone.": (
-                _framed(record, covers=len(record).to_bytes(8, "little") + record)
-            ),
-            "Is the length's checksum left out?": _framed(record)[:8] + _framed(record)[12:],
-        }
-        compare(
-            run(frame, record),
-            _framed(record),
-            f"A record of {len(record)} bytes in its frame",
-            mistakes,
-        )
-    print("✓ frame: what TensorFlow reads")
 
-
-def _framed(
-    record: bytes,
-    mask: Callable | None = None,
-    right: int = 15,
-    order: str = "little",
-    covers: bytes | None = None,
-) -> bytes:
-    def checksum(data: bytes) -> bytes:
+    def crc32c(data):
         crc = 0xFFFFFFFF
         for byte in data:
             crc ^= byte
             for _ in range(8):
                 crc = crc >> 1 ^ 0x82F63B78 * (crc & 1)
-        crc ^= 0xFFFFFFFF
-        rotated = (crc >> right | crc << 32 - right) & 0xFFFFFFFF
-        return (mask(crc) if mask else rotated + 0xA282EAD8 & 0xFFFFFFFF).to_bytes(4, order)
+        return crc ^ 0xFFFFFFFF
 
-    length = len(record).to_bytes(8, order)
-    return length + checksum(length) + record + checksum(record if covers is None else covers)
+    def framed(record, right=15, mask=0xA282EAD8, order="little"):
+        def checksum(data):
+            crc = crc32c(data)
+            rotated = (crc >> right | crc << 32 - right) & 0xFFFFFFFF
+            return (rotated + mask & 0xFFFFFFFF).to_bytes(4, order)
+
+        length = len(record).to_bytes(8, order)
+        return [length, checksum(length), record, checksum(record), checksum(length + record)]
+
+    wrong = mistakes(
+        "Are the checksums masked?",
+        lambda record: b"".join(framed(record, right=0, mask=0)[:4]),
+        "Is the checksum rotated to the left? 15 bits to the right are meant.",
+        lambda record: b"".join(framed(record, right=17)[:4]),
+        "TFRecord writes its numbers with the lowest byte first (little).",
+        lambda record: b"".join(framed(record, order="big")[:4]),
+        "Does the last checksum cover the length too? It is of the record alone.",
+        lambda record: b"".join([*framed(record)[:3], framed(record)[4]]),
+        "Is the length's checksum left out?",
+        lambda record: b"".join([framed(record)[0], *framed(record)[2:4]]),
+    )
+    for record in (b"red mug", b"", bytes(range(256)) * 2):
+        what = f"A record of {len(record)} bytes in its frame"
+        case(frame, (record,), b"".join(framed(record)[:4]), what, wrong)
 
 
+@exercise("every event once, well mixed, in batches of nearly the same size")
 def check_epoch(epoch: Callable[[int, int, torch.Generator], list[torch.Tensor]]) -> None:
-    """`epoch(n, batch_size, generator) -> [batches of places]`: a real shuffle, cut into parts of
-    nearly the same size.
+    """`epoch(n, batch_size, generator) -> [batches of places]`: shuffled, cut into like parts.
 
     Source: the chapter's step three, and `bugs.check_shuffle`; the sizes by hand.
     """
 
-    def batches(n: int, size: int, generator: torch.Generator) -> list[torch.Tensor]:
-        found = run(epoch, n, size, generator)
+    def batches(found):
         if not isinstance(found, (list, tuple)):
-            raise AssertionError(
-                f"A list of batches should come back; a {type(found).__name__} came."
-            )
+            came = type(found).__name__
+            raise AssertionError(f"A list of batches should come back; a {came} came.")
         return [torch.as_tensor(batch) for batch in found]
 
+    def sizes(found):
+        return sorted(map(len, batches(found)), reverse=True)
+
+    wrong = mistakes(
+        "The last batch is what was left over, with few negatives. Cut nearly equal parts.",
+        lambda n, size, _: torch.arange(n).split(size),
+        "What was left over is lost; an epoch has every event once.",
+        lambda n, size, _: [part for part in torch.arange(n).split(size) if len(part) == size],
+        "There is one part more than needed; take the number that brings sizes nearest to 256.",
+        lambda n, size, _: np.array_split(np.arange(n), n // size + 1),
+    )
     for n, expected in ((513, [257, 256]), (857, [286, 286, 285]), (3, [3]), (768, [256] * 3)):
-        sizes = sorted(
-            (len(batch) for batch in batches(n, 256, torch.Generator().manual_seed(0))),
-            reverse=True,
+        given, what = (
+            (n, 256, torch.Generator().manual_seed(0)),
+            f"The sizes of batches of {n} events",
         )
-        whole, left = [256] * (n // 256), [n % 256] * (n % 256 > 0)
-        mistakes = {
-            "The last batch is what was left over; the fewer negatives, the less it teaches. Cut parts of nearly the same size.": (
-                whole + left
-            ),
-            "What was left over is lost; an epoch has every event once.": whole,
-            "There is one part more than needed; take the number that brings their size nearest to 256.": (
-                [len(part) for part in np.array_split(np.arange(n), n // 256 + 1)]
-            ),
-        }
-        compare(sizes, expected, f"The sizes of the batches of {n} events", mistakes)
-    check_shuffle(lambda n, generator: torch.cat(batches(n, 256, generator)))
-    print("✓ epoch: every event once, well mixed, in batches of nearly the same size")
+        case(epoch, given, expected, what, wrong, of=sizes)
+    check_shuffle(lambda n, generator: torch.cat(batches(run(epoch, n, 256, generator))))
 
 
+@exercise("old rows stay where they are, newcomers come behind")
 def check_grow(grow: Callable) -> None:
-    """`grow(vocabulary, table [r, d], values, generator) -> (vocabulary, table [r', d])`: old rows
-    stay, new values get new ones.
+    """`grow(vocabulary, table [r, d], values, generator) -> (vocabulary, table [r', d])`, by hand.
 
-    Source: `features.Encoder.learn` and `towers.EmbeddingTable.grow`; expected values by hand.
+    Old rows stay, new values get new ones. Source: `features.Encoder.learn`,
+    `towers.EmbeddingTable.grow`.
     """
-    vocabulary, table, values = (
-        {"mug": 1, "clock": 2},
-        torch.tensor([[0.5] * 4, [1.5] * 4, [2.5] * 4]),
-        ["sign", "mug", None],
-    )
-    values += ["bag", "sign"]
-    known, grown = _two(run(grow, vocabulary, table, values, torch.Generator().manual_seed(0)))
-    mistakes = {
-        "Are all values numbered anew, in the order of the alphabet? The model has learned mug as 1 and clock as 2.": (
-            {"bag": 1, "clock": 2, "mug": 3, "sign": 4}
+
+    def grown(vocabulary, table, values, seed=0):
+        found = run(grow, vocabulary, table, values, torch.Generator().manual_seed(seed))
+        return parts(found, "vocabulary", "table")
+
+    def behind(vocabulary, new, first=1):
+        places = enumerate(new, len(vocabulary) + first)
+        return vocabulary | {value: place for place, value in places}, None
+
+    wrong = mistakes(
+        "Are all values numbered anew? The model has learned mug as 1 and clock as 2.",
+        lambda v, table, values, _: behind({}, sorted({*v, *filter(None, values)})),
+        "Are the new ones sorted? They come in the order in which the day met them.",
+        lambda v, table, values, _: behind(v, sorted({*filter(None, values)} - {*v})),
+        "A missing value gets no row: it is the default, row 0.",
+        lambda v, table, values, _: behind(v, [x for x in dict.fromkeys(values) if x not in v]),
+        "Sign came twice, and got two rows.",
+        lambda v, table, values, _: behind(v, [x for x in values if x and x not in v]),
+        "Row 0 is the default's, so three rows are taken: the first new value gets row 3.",
+        lambda v, table, values, _: behind(
+            v, [x for x in dict.fromkeys(values) if x and x not in v], first=0
         ),
-        "Are the new ones sorted? They come in the order in which the day met them.": vocabulary
-        | {"bag": 3, "sign": 4},
-        "A missing value gets no row: it is the default, row 0.": vocabulary
-        | {"sign": 3, None: 4, "bag": 5},
-        "Sign came twice, and got two rows.": vocabulary | {"bag": 4, "sign": 5},
-        "Row 0 is the default's, so three rows are taken: the first new value gets row 3.": vocabulary
-        | {"sign": 2, "bag": 3},
-    }
+    )
+    vocabulary, values = {"mug": 1, "clock": 2}, ["sign", "mug", None, "bag", "sign"]
+    given = vocabulary, torch.tensor([[0.5] * 4, [1.5] * 4, [2.5] * 4]), values
+    what, expected = "The vocabulary after sign, mug, None, bag, sign", {"sign": 3, "bag": 4}
+    case(
+        grow,
+        (*given, torch.Generator().manual_seed(0)),
+        vocabulary | expected,
+        what,
+        wrong,
+        of=lambda found: parts(found, "vocabulary", "table")[0],
+    )
+    table = grown(*given)[1]
+    compare(tuple(table.shape), (5, 4), "The shape of the table after two new values")
     compare(
-        known,
-        vocabulary | {"sign": 3, "bag": 4},
-        "The vocabulary after sign, mug, None, bag, sign",
-        mistakes,
+        table[:3], given[1], "The rows that were there before; they have been trained, and stay"
     )
-    compare(tuple(grown.shape), (5, 4), "The shape of the table after two new values")
-    compare(grown[:3], table, "The rows that were there before; they have been trained, and stay")
-    _, large = _two(
-        run(grow, {}, table[:1], list(range(1, 1001)), torch.Generator().manual_seed(0))
-    )
-    compare(
-        tuple(large.shape),
-        (1001, 4),
-        "The shape of the table after 1,000 values for an empty vocabulary",
-    )
-    new = large[1:].detach()
-    spread, apart = float(new.std()), len(new.unique(dim=0))
+    large = grown({}, given[1][:1], list(range(1, 1001)))[1]
+    what = "The shape of the table after 1,000 values for an empty vocabulary"
+    compare(tuple(large.shape), (1001, 4), what)
+    spread, apart = float(large[1:].detach().std()), len(large[1:].detach().unique(dim=0))
     if apart < 1000:
         raise AssertionError(
-            f"1,000 new rows should all be different, and {apart} are. Two equal rows are two items that the model can't tell "
-            "apart; draw each at random."
+            f"Of 1,000 new rows {apart} are different; two equal ones are two items that the model "
+            "can't tell apart."
         )
     if not 0.045 < spread < 0.055:
         raise AssertionError(
-            f"The standard deviation of new rows should be 0.05, and is {spread:.3f}. Is the scale missing?"
+            f"The standard deviation of new rows should be 0.05, not {spread:.3f}. Is the scale "
+            "missing?"
         )
-    once, again = (
-        _two(run(grow, vocabulary, table, values, torch.Generator().manual_seed(seed)))[1]
-        for seed in (0, 1)
-    )
-    if not torch.equal(once, grown) or torch.equal(again, grown):
+    if not torch.equal(grown(*given)[1], table) or torch.equal(grown(*given, seed=1)[1], table):
         raise AssertionError(
-            "The same generator should give the same rows, and another other ones. Is it used?"
+            "One generator should give the same rows twice, and another other ones. Is it used?"
         )
-    print("✓ grow: old rows stay where they are, newcomers come behind")
 
 
-def _two(found: object) -> tuple:
-    if not isinstance(found, (tuple, list)) or len(found) != 2:
-        raise AssertionError(
-            f"Two things should come back, vocabulary and table; a {type(found).__name__} came."
-        )
-    return tuple(found)
-
-
+@exercise("to the last number what full_update makes")
 def check_night(night: Callable[[State, EventLog, pd.Timestamp], State]) -> None:
-    """`night(state, log, day) -> state`, written out, must do what `full_update` does, and leave
-    `state` as it was.
-    """
+    """`night(state, log, day) -> state` does what `full_update` does, and leaves `state` alone."""
     log, state = _three_busy_days()
-    before, rows = (
-        {name: values.clone() for name, values in state.model.state_dict().items()},
-        len(state.features.items),
-    )
-    right = full_update(state, log, log.days[2])
-    found = run(night, state, log, log.days[2])
-    now, squares = (
-        state.model.state_dict(),
-        (found.model.item_tables[0].accumulator, right.model.item_tables[0].accumulator),
-    )
+    before = {name: values.clone() for name, values in state.model.state_dict().items()}
+    rows, day = len(state.features.items), log.days[2]
+    right, found = full_update(state, log, day), run(night, state, log, day)
+    now = state.model.state_dict()
     if len(state.features.items) != rows or any(
         not torch.equal(now[name], values) for name, values in before.items()
     ):
         raise AssertionError(
-            "The state that was passed in has changed while it was serving: its model, its vocabularies or both are shared with "
-            "the new one. A shallow copy copies names, not what they stand for."
+            "The state that was passed in has changed while it was serving: its model or its "
+            "vocabularies are shared with the new one. A shallow copy copies names only."
         )
-    if len(squares[0]) != len(squares[1]):
+    squares, expected = (each.model.item_tables[0].accumulator for each in (found, right))
+    if len(squares) != len(expected):
         raise AssertionError(
-            f"The item table should have {len(squares[1])} rows after the night, and has {len(squares[0])}."
+            f"The item table should have {len(expected)} rows after the night, and has "
+            f"{len(squares)}."
         )
-    late = int(((squares[0] == 0) & (squares[1] > 0))[rows:].sum())
+    late = int(((squares == 0) & (expected > 0))[rows:].sum())
     if late:
         raise AssertionError(
-            f"The day's new items have rows, and {late} of these were never trained: their events were learned as the default's. "
-            "Do the vocabularies know the newcomers when the features are made?"
+            f"{late} of the day's new items were never trained: their events were learned as the "
+            "default's. Do the vocabularies know them when the features are made?"
         )
-    expected = right.model.state_dict()
-    in_time = full_update(state, log, log.days[2], shuffle=False).model.state_dict()
-    for name, values in found.model.state_dict().items():
-        compare(
-            values,
-            expected[name],
-            f"Nothing is shared and every row was trained, but {name} is not full_update's (can the day's last event come first? "
-            "are the four steps in the chapter's order?)",
-            {"This is what the order of time would make; shuffle.": in_time[name]},
-        )
-    print("✓ night: to the last number what full_update makes")
+    wrong = mistakes(
+        "This is what the order of time would make; shuffle.",
+        lambda state, log, day: full_update(state, log, day, shuffle=False),
+    )
+    what = (
+        "Nothing is shared and every row was trained, but it is not full_update's model (can the "
+        "day's last event come first? are the four steps in the chapter's order?)"
+    )
+    right = dict(right.model.state_dict())
+    case(night, (state, log, day), right, what, wrong, of=lambda state: state.model.state_dict())
 
 
 def _three_busy_days() -> tuple[EventLog, State]:
-    """Three days of about 60 events, each with newcomers, and a state that has learned two of them
-    in batches of 8.
-    """
+    """Three days of about 60 events with newcomers, and a state that has learned two of them."""
     draw, days = np.random.default_rng(4), []
     for day in range(3):
         drawn = draw.integers(0, 20 + 5 * day, (80, 2))
@@ -241,8 +217,7 @@ def _three_busy_days() -> tuple[EventLog, State]:
 
 
 class Disk:
-    """A disk in memory that shows what a reader would find at any moment, or after a crash at that
-    moment.
+    """A disk in memory that shows what a reader would find at any moment, or after a crash then.
 
     `write` and `delete` change one path, `rename` puts one in another's place, all at once. A write
     is no single step: for a moment only half of the bytes are there. `moments`: (what was
@@ -254,9 +229,7 @@ class Disk:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """All that is on the disk now, path → bytes; a copy, so that the only ways to change a file
-        are those below.
-        """
+        """A copy of all that is on the disk now, path → bytes."""
         return dict(self._files)
 
     def write(self, path: str, data: bytes) -> None:
@@ -277,15 +250,15 @@ class Disk:
         self.moments.append((what, self.files))
 
 
+@exercise("at every moment one whole version, whenever it is killed")
 def check_publish(publish: Callable[[Disk, str, dict[str, bytes]], None]) -> None:
-    """`publish(disk, version, files)`: whole or not there at every moment, and whatever a killed
-    publisher has left is cleared.
+    """`publish(disk, version, files)`: whole or not there at every moment; remains are cleared.
 
     Source: the chapter's section "Publish together", and `Nominator.publish`.
     """
 
     @functools.wraps(publish)
-    def published(*given: object) -> bool:
+    def published(*given):
         publish(*given)
         return True
 
@@ -296,51 +269,44 @@ def check_publish(publish: Callable[[Disk, str, dict[str, bytes]], None]) -> Non
     first = Disk()
     run(published, first, "v1", whole["v1"])
     _look(first, whole, None, "v1")
-    files = {
-        f"{name}/{file}": data for name in ("v1", "v2") for file, data in whole[name].items()
-    } | {"current": b"v2"}
-    disk = Disk(files | {"v2.new/state": b"us"})  # somebody was killed
+    old = [(f"{v}/{file}", data) for v in ("v1", "v2") for file, data in whole[v].items()]
+    # somebody was killed
+    disk = Disk(dict(old) | {"current": b"v2", "v2.new/state": b"us"})
     run(published, disk, "v3", whole["v3"])
     _look(disk, whole, "v2", "v3")
     for _, left in disk.moments:  # killed there; another one goes on
         again = Disk(left)
         run(published, again, "v4", whole["v4"])
         _look(again, whole, left["current"].decode(), "v4")
-    print("✓ publish: at every moment one whole version, whenever it is killed")
 
 
 def _look(disk: Disk, whole: dict[str, dict[str, bytes]], last: str | None, new: str) -> None:
     for what, files in disk.moments:
-        pointer = files.get("current", b"").decode()
+        pointer, comes = files.get("current", b"").decode(), f"A reader who comes {what}"
         if pointer not in whole and (last or "current" in files):
             raise AssertionError(
-                f"A reader who comes {what} finds {pointer!r} in 'current', which is no version. A write is no single step; a "
-                "rename is."
+                f"{comes} finds {pointer!r} in 'current'. A write is no single step; a rename is."
             )
         for version in {pointer, last} & whole.keys():
-            lost = [
-                file
-                for file, data in whole[version].items()
-                if files.get(f"{version}/{file}") != data
-            ]
+            wanted = whole[version].items()
+            lost = [file for file, data in wanted if files.get(f"{version}/{file}") != data]
             if lost and version == pointer:
                 raise AssertionError(
-                    f"A reader who comes {what} follows 'current' to {version}, whose {lost[0]} is not whole. Point to a version "
-                    "when all of it is written, and leave its files alone."
+                    f"{comes} follows 'current' to {version}, whose {lost[0]} is not whole. Point "
+                    "to a version when it is written, and leave its files alone."
                 )
             if lost:
                 raise AssertionError(
-                    f"A reader who was told {version} looks for its {lost[0]} {what}, and it is gone. Keep the version before."
+                    f"{version}'s {lost[0]} is gone {what}, and a reader was told it. Keep the "
+                    "version before."
                 )
-    expected = {"current"} | {
-        f"{version}/{file}" for version in {last, new} & whole.keys() for file in whole[version]
-    }
-    if disk.files.get("current") != new.encode():
-        raise AssertionError(
-            f"When all is done 'current' should say {new!r}, and says {disk.files.get('current')!r}."
-        )
-    left = sorted(disk.files.keys() - expected)
+    files, kept = disk.files, {last, new} & whole.keys()
+    if files.get("current") != new.encode():
+        says = files.get("current")
+        raise AssertionError(f"When all is done 'current' should say {new!r}, and says {says!r}.")
+    left = files.keys() - {"current"} - {f"{v}/{file}" for v in kept for file in whole[v]}
     if left:
         raise AssertionError(
-            f"When {new} is published, of older versions only {last} should still be there; there is also {', '.join(left)}."
+            f"Of older versions only {last} should still be there; there is also "
+            f"{', '.join(sorted(left))}."
         )

@@ -1,4 +1,4 @@
-"""Checks of the exercises of chapter 06, full versus incremental."""
+"""Checks of chapter 06, full versus incremental."""
 
 from __future__ import annotations
 
@@ -8,85 +8,123 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from course_lib.checks.guard import compare, run
+from course_lib.checks.guard import case, exercise, mistakes, parts, run
 
 
+@exercise("each hour against the rest of its day")
 def check_conflict(conflict: Callable[[np.ndarray, np.ndarray], pd.Series]) -> None:
-    """`conflict(gradients [n, p], hours [n]) -> Series` hour → cosine with the mean gradient of all
-    other hours' events.
+    """`conflict(gradients [n, p], hours [n]) -> Series` hour → cosine with all other hours' mean.
 
     Source: the chapter's section "An hour is not a small day"; expected values by hand.
     """
-    gradients, hours = np.array([[3.0, 4], [1, 0], [0, 2], [1, 0]]), np.array([11, 9, 10, 9])
-    expected = pd.Series({9: 3 / 45**0.5, 10: 4 / 41**0.5, 11: 14 / (5 * 8**0.5)})
-    mistakes = {
-        "Is the hour compared with the whole day? It is a part of that, and agrees with itself; leave it out.": (
-            pd.Series({9: 5 / 61**0.5, 10: 6 / 61**0.5, 11: 39 / (5 * 61**0.5)})
-        ),
-        "Does each of the other hours weigh the same? Take the mean over their events.": (
-            pd.Series({9: 3 / 45**0.5, 10: 0.5**0.5, 11: 11 / (5 * 5**0.5)})
-        ),
-        "That is the product of the two means. A cosine divides it by both lengths.": pd.Series(
-            {9: 1.5, 10: 8 / 3, 11: 14 / 3}
-        ),
-        "Are the hours in the order in which they come? They should rise.": expected[[11, 9, 10]],
-    }
-    compare(run(conflict, gradients, hours), expected, "The cosines of three hours", mistakes)
-    against = run(conflict, np.array([[1.0, 0], [-2, 0]]), np.array([8, 17]))
-    compare(
-        against,
-        pd.Series({8: -1.0, 17: -1.0}),
-        "The cosines of two hours that pull against each other",
+
+    def cosine(one, other):
+        return one @ other / (np.linalg.norm(one) * np.linalg.norm(other))
+
+    def others(gradients, hours, hour):
+        return gradients[hours != hour].mean(0)
+
+    def means(gradients, hours, hour):
+        rest = set(hours) - {hour}
+        return np.mean([gradients[hours == one].mean(0) for one in rest], axis=0)
+
+    def of(rest=others, product=cosine, order=set):
+        return lambda gradients, hours: pd.Series(
+            {
+                hour: product(gradients[hours == hour].mean(0), rest(gradients, hours, hour))
+                for hour in order(hours)
+            }
+        )
+
+    wrong = mistakes(
+        "Is the hour compared with the whole day? It agrees with itself; leave it out.",
+        of(lambda gradients, hours, hour: gradients.mean(0), order=sorted),
+        "Does each of the other hours weigh the same? Take the mean over their events.",
+        of(means, order=sorted),
+        "That is the product of the two means. A cosine divides it by both lengths.",
+        of(product=np.dot, order=sorted),
+        "Are the hours in the order in which they come? They should rise.",
+        of(order=dict.fromkeys),
     )
-    print("✓ conflict: each hour against the rest of its day")
+    given = np.array([[3.0, 4], [1, 0], [0, 2], [1, 0]]), np.array([11, 9, 10, 9])
+    expected = pd.Series({9: 3 / 45**0.5, 10: 4 / 41**0.5, 11: 14 / (5 * 8**0.5)})
+    case(conflict, given, expected, "The cosines of three hours", wrong)
+    given, expected = (
+        (np.array([[1.0, 0], [-2, 0]]), np.array([8, 17])),
+        pd.Series({8: -1.0, 17: -1}),
+    )
+    case(conflict, given, expected, "The cosines of two hours that pull against each other", wrong)
 
 
-def check_seeds_needed(
-    seeds_needed: Callable[[np.ndarray, float], int], predict: Callable[[], int]
-) -> None:
-    """`seeds_needed(pilot [n], half_width) -> int`: the smallest number ≥ 2 with a 95 % interval of
-    at most ± half_width.
+@exercise()
+def check_seeds_needed(seeds_needed: Callable[[np.ndarray, float], int], predict: Callable) -> str:
+    """`seeds_needed(pilot [n], half_width) -> int`: the fewest ≥ 2 with 95 % within ± half_width.
 
     `predict() -> int` is asked as well, and not marked. Source: `evaluation.paired_difference`;
     expected values by a printed table of Student's t.
     """
-    pilot = np.array([-1.0, 0, 1])  # standard deviation 1
-    mistakes = {
-        "Is 1.96 the quantile? That is the normal one; few seeds need Student's t, with one degree of freedom less than seeds.": 97,
-        "Is the standard deviation that of a whole population? Of a sample it divides by n − 1 (ddof=1).": 67,
-        "Is the quantile that of the pilot's three seeds? Of more seeds it is smaller.": 463,
-        "Is n the last number that is not enough?": 98,
-        "Is the half-width the whole interval's width? It is from the middle to one end.": 387,
-    }
-    compare(
-        run(seeds_needed, pilot, 0.2),
-        99,
-        "How many seeds make ±0.2 of a standard deviation of 1",
-        mistakes,
+
+    def students(seeds, pilot):
+        return stats.t.ppf(0.975, seeds - 1)
+
+    def of(quantile=students, ddof=1, late=0, whole=1):
+        def seeds_needed(pilot, half_width):
+            seeds, spread = 2, whole * np.std(pilot, ddof=ddof)
+            while quantile(seeds, pilot) * spread / seeds**0.5 > half_width:
+                seeds += 1
+            return seeds - late
+
+        return seeds_needed
+
+    wrong = mistakes(
+        "Is 1.96 the quantile? Few seeds need Student's t, with seeds − 1 degrees of freedom.",
+        of(lambda seeds, pilot: 1.96),
+        "Is the deviation that of a whole population? A sample's divides by n − 1 (ddof=1).",
+        of(ddof=0),
+        "Is the quantile that of the pilot's three seeds? Of more seeds it is smaller.",
+        of(lambda seeds, pilot: students(len(pilot), pilot)),
+        "Is n the last number that is not enough?",
+        of(late=1),
+        "Is the half-width the whole interval's width? It is from the middle to one end.",
+        of(whole=2),
     )
-    for half_width, expected in (
-        (0.6208, 13),
-        (1.2417, 5),
-        (8.0, 3),
-        (10.0, 2),
-    ):  # t = 2.179, 2.776, 4.303, 12.706
-        found = run(seeds_needed, pilot, half_width)
-        compare(found, expected, f"How many seeds make ±{half_width} of a standard deviation of 1")
+    pilot = np.array([-1.0, 0, 1])  # standard deviation 1; t = 2.179, 2.776, 4.303, 12.706
+    for width, expected in ((0.2, 99), (0.6208, 13), (1.2417, 5), (8.0, 3), (10.0, 2)):
+        what = f"How many seeds make ±{width} of a standard deviation of 1"
+        case(seeds_needed, (pilot, width), expected, what, wrong)
     prediction = run(predict)
     if not isinstance(prediction, (int, np.integer)) or prediction < 2:
         raise AssertionError(
-            f"predict returned {prediction!r}; say how many seeds you expect, a whole number above 1."
+            f"predict returned {prediction!r}; say how many seeds, a whole number above 1."
         )
-    print(f"✓ seeds_needed: half the interval of 5 seeds takes 13; you predicted {prediction}")
+    return f"half the interval of 5 seeds takes 13; you predicted {prediction}"
 
 
+@exercise("partners differ in one thing, and a pair is a seed")
 def check_effect(effect: Callable) -> None:
-    """`effect(runs, studied, value, other) -> Difference`: pairs that differ in `studied` alone,
-    one difference per seed.
+    """`effect(runs, studied, value, other) -> Difference`: pairs that differ in `studied` alone.
 
-    `runs`: a column for each setting, `seed`, and `R@100`. Source: the chapter's section "The
-    protocol"; by hand.
+    `runs`: a column for each setting, `seed`, and `R@100`. One difference per seed. Source: the
+    chapter's section "The protocol"; by hand.
     """
+
+    def unpaired(runs, studied, value, other):
+        means = runs.pivot_table("R@100", "seed", studied)
+        return _interval(means[value] - means[other])
+
+    def gaps(runs, studied, value, other):
+        names = [name for name in runs if name not in (studied, "R@100")]
+        pairs = runs[runs[studied] == value].merge(runs[runs[studied] == other], on=names)
+        return (pairs["R@100_x"] - pairs["R@100_y"]).set_axis(pairs["seed"])
+
+    wrong = mistakes(
+        "Are all runs compared? Some have no partner that shares start and full_every.",
+        unpaired,
+        "The two pairs of a seed are not independent; take the mean of their differences first.",
+        lambda *given: _interval(gaps(*given)),
+        "Is it the other way round? It is `value` less `other`.",
+        lambda *given: _interval(-gaps(*given).groupby(level=0).mean()),
+    )
     settings = {
         ("June", "1", "none"): (0.250, 0.260, 0.255),
         ("June", "1", "ids"): (0.260, 0.280, 0.285),
@@ -96,157 +134,131 @@ def check_effect(effect: Callable) -> None:
         ("May", "1", "none"): (0.150, 0.170, 0.165),  # no partner: another start
     }
     rows = [
-        (*names, seed, recall)
-        for names, recalls in settings.items()
-        for seed, recall in enumerate(recalls)
+        (*names, seed, r) for names, values in settings.items() for seed, r in enumerate(values)
     ]
-    runs = pd.DataFrame(rows, columns=["start", "full_every", "hourly", "seed", "R@100"]).sample(
-        frac=1, random_state=0
-    )
-    of = {
-        value: runs[runs["hourly"] == value].groupby("seed")["R@100"].mean()
-        for value in ("ids", "none")
-    }
-    mistakes = {
-        "Are all runs of one value set against all of the other? Some have no partner that shares start and full_every.": (
-            _interval(of["ids"] - of["none"])
-        ),
-        "Six pairs are two for each seed, which are not independent; take the mean of a seed's differences first.": (
-            _interval([0.01, 0.02, 0.03, 0.03, 0.02, 0.04])
-        ),
-        "Is it the other way round? It is `value` less `other`.": _interval([-0.02, -0.02, -0.035]),
-    }
+    runs = pd.DataFrame(rows, columns=["start", "full_every", "hourly", "seed", "R@100"])
+    runs = runs.sample(frac=1, random_state=0)
     what = "The effect of hourly, ids against none (mean, low, high, pairs)"
-    compare(
-        _numbers(run(effect, runs, "hourly", "ids", "none")),
-        _interval([0.02, 0.02, 0.035]),
-        what,
-        mistakes,
-    )
-    what = "The effect of full_every, 1 against 7"
-    compare(_numbers(run(effect, runs, "full_every", "1", "7")), _interval([0, 0.01, 0]), what)
-    print("✓ effect: partners differ in one thing, and a pair is a seed")
+    given, expected = (runs, "hourly", "ids", "none"), _interval([0.02, 0.02, 0.035])
+    case(effect, given, expected, what, wrong, of=_numbers)
+    what, given = "The effect of full_every, 1 against 7", (runs, "full_every", "1", "7")
+    case(effect, given, _interval([0, 0.01, 0]), what, wrong, of=_numbers)
 
 
+@exercise("what can't be told apart is not yet the same")
 def check_cheapest(cheapest: Callable) -> None:
-    """`cheapest(table, costs, reference, tolerance) -> arm`: the cheapest that surely loses no more
-    than `tolerance`.
+    """`cheapest(table, costs, reference, tolerance) -> arm` that surely loses no more than that.
 
     `table`: `arm`, `seed`, `R@100`; `costs`: arm → cost. Source: the chapter's section "How often
     must the full update be?".
     """
+
+    def of(passes):
+        def cheapest(table, costs, reference, tolerance):
+            seeds = table.pivot_table("R@100", "seed", "arm")
+            for arm in sorted(costs, key=costs.get):
+                gaps = seeds[arm] - seeds[reference]
+                if arm == reference or passes(*_interval(gaps)[:3], tolerance):
+                    return arm
+            return ""
+
+        return cheapest
+
+    wrong = mistakes(
+        "Monthly may lose 0.021, ten times what is allowed: look at the interval's lower end.",
+        of(lambda mean, low, high, tolerance: low <= 0 <= high),
+        "Weekly's mean loss is 0.001, twice what is allowed.",
+        of(lambda mean, low, high, tolerance: low >= -0.002),
+        "Hourly is cheapest, and better by 0.01. Is it left out as the difference is large?",
+        of(lambda mean, low, high, tolerance: max(-low, high) <= tolerance),
+    )
     night = np.array([0.251, 0.249, 0.250, 0.252, 0.248])
     noise = np.array([-1, 0, 1, 0.5, -0.5])
     recalls = {
         "nightly": night,
         "weekly": night - 0.001 + 0.0001 * noise,
         "monthly": night - 0.001 + 0.02 * noise,
+        "hourly": night + 0.01 + 0.0001 * noise,
     }
-    recalls["hourly"] = night + 0.01 + 0.0001 * noise
-    rows = [
-        (arm, seed, recall) for arm, values in recalls.items() for seed, recall in enumerate(values)
-    ]
-    table, costs = (
-        pd.DataFrame(rows, columns=["arm", "seed", "R@100"]),
-        {"nightly": 30, "weekly": 4, "monthly": 1, "hourly": 50},
-    )
-    asked = (
-        (0.002, costs, "weekly", {
-            "Monthly's interval goes from −0.021 to +0.019: it may lose ten times what is allowed. Not being able to tell two "
-            "arms apart does not make them equal; look at the interval's lower end.": "monthly",
-        }),
-        (0.0005, costs, "nightly", {"Weekly's mean loss is 0.001, twice what is allowed.": "weekly"}),
-        (0.002, costs | {"hourly": 0.5}, "hourly", {
-            "Hourly is cheaper than any other and better by 0.01. Is it left out because the difference is large?": "weekly",
-            "Hourly is the cheapest and loses nothing for certain; monthly may lose 0.021.": "monthly",
-        }),
-    )  # fmt: skip
-    for tolerance, prices, expected, mistakes in asked:
-        found = run(cheapest, table, prices, "nightly", tolerance)
-        compare(found, expected, f"The cheapest arm that loses at most {tolerance}", mistakes)
-    print("✓ cheapest: what can't be told apart is not yet the same")
+    rows = [(arm, seed, r) for arm, values in recalls.items() for seed, r in enumerate(values)]
+    table = pd.DataFrame(rows, columns=["arm", "seed", "R@100"])
+    costs = {"nightly": 30, "weekly": 4, "monthly": 1, "hourly": 50}
+    for tolerance, prices, expected in (
+        (0.002, costs, "weekly"),
+        (0.0005, costs, "nightly"),
+        (0.002, costs | {"hourly": 0.5}, "hourly"),
+    ):
+        given, what = (table, prices, "nightly", tolerance), "The cheapest arm that loses at most"
+        case(cheapest, given, expected, f"{what} {tolerance}", wrong)
 
 
+@exercise("block by block")
 def check_difference_of_differences(difference_of_differences: Callable) -> None:
-    """`difference_of_differences(days, first, second, length) -> Difference` over blocks of
-    `length` calendar days.
+    """`difference_of_differences(days, first, second, length) -> Difference` over calendar blocks.
 
-    `days`: `arm`, `day` (text), `events`, `hits`; `first`, `second`: (arm, other). Source:
-    `evaluation.paired_difference` and the chapter's section "Fresh features or fresh parameters?";
-    expected values by a loop.
+    `days`: `arm`, `day` (text), `events`, `hits`; `first`, `second`: (arm, other); `length`: days
+    per block. Source: `evaluation.paired_difference` and the chapter's section "Fresh features or
+    fresh parameters?".
     """
-    days, draw = [], np.random.default_rng(6)
+
+    def gaps(days, pairs, length, pooled=True, calendar=True):
+        """[blocks] of each pair: its first arm's R@100 less the other's, by a loop."""
+        dates = sorted(set(days["day"]))
+        age = {day: (pd.Timestamp(day) - pd.Timestamp(dates[0])).days for day in dates}
+        place, found = age if calendar else {day: n for n, day in enumerate(dates)}, {}
+        for row in days.to_dict("records"):
+            block = found.setdefault(place[row["day"]] // length, {})
+            block.setdefault(row["arm"], []).append((row["hits"], row["events"]))
+
+        def recall(block, arm):
+            hits, events = np.array(block[arm]).T
+            return hits.sum() / events.sum() if pooled else (hits / events).mean()
+
+        return [
+            np.array([recall(block, arm) - recall(block, than) for block in found.values()])
+            for arm, than in pairs
+        ]
+
+    def of(weight=-1, **switches):
+        def answer(days, first, second, length):
+            one, other = gaps(days, (first, second), length, **switches)
+            return _interval(one + weight * other)
+
+        return answer
+
+    def of_two_intervals(days, first, second, length):
+        one, other = gaps(days, (first, second), length)
+        error = (stats.sem(one) ** 2 + stats.sem(other) ** 2) ** 0.5
+        half, mean = stats.t.ppf(0.975, len(one) - 1) * error, (one - other).mean()
+        return [mean, mean - half, mean + half, len(one)]
+
+    wrong = mistakes(
+        "Does a quiet day weigh as much as a busy one? Add up a block's hits and events.",
+        of(pooled=False),
+        "Are days counted as the table has them? The shop closes on some; use the calendar.",
+        of(calendar=False),
+        "Are two intervals put together? Take the difference block by block: it is paired.",
+        of_two_intervals,
+        "Is the second difference added? It is to be subtracted.",
+        of(weight=1),
+        "That is the first difference alone.",
+        of(weight=0),
+    )
+    rows, draw = [], np.random.default_rng(6)
     for number, day in enumerate(pd.date_range("2011-06-01", periods=30)):
         if day.weekday() == 5 or 14 <= number < 21:
             continue  # closed
         events, base = int(draw.integers(20, 900)), draw.uniform(0.2, 0.3)
         for arm, more in {"a": 0.05, "b": 0.0, "c": 0.03, "d": 0.01}.items():
             hits = round(events * (base + more + draw.normal(0, 0.01)), 1)
-            days.append((arm, f"{day:%Y-%m-%d}", float(events), hits))
-    days = pd.DataFrame(days, columns=["arm", "day", "events", "hits"]).sample(
-        frac=1, random_state=0
-    )
-    first, second = ("a", "b"), ("c", "d")
-    differences, one, other = _block_differences(days, first, second, 7)
-    half = stats.t.ppf(0.975, len(one) - 1) * (stats.sem(one) ** 2 + stats.sem(other) ** 2) ** 0.5
-    mistakes = {
-        "Is a block's R@100 the mean of its days' shares? A quiet day would weigh as much as a busy one; add up hits and events.": (
-            _interval(_block_differences(days, first, second, 7, pooled=False)[0])
-        ),
-        "Are days counted by their number in the table? The shop is closed on some; count by the calendar.": (
-            _interval(_block_differences(days, first, second, 7, calendar=False)[0])
-        ),
-        "Are the two differences' intervals put together afterwards? Take the difference block by block: it is paired.": (
-            [differences.mean(), differences.mean() - half, differences.mean() + half, len(one)]
-        ),
-        "Is the second difference added? It is to be subtracted.": _interval(one + other),
-        "That is the first difference alone.": _interval(one),
-    }
-    found = _numbers(run(difference_of_differences, days, first, second, 7))
-    compare(
-        found,
-        _interval(differences),
-        "Thirty days in blocks of seven (mean, low, high, pairs)",
-        mistakes,
-    )
-    found = _numbers(run(difference_of_differences, days, second, first, 10))
-    compare(
-        found,
-        _interval(_block_differences(days, second, first, 10)[0]),
-        "The same days the other way round, in blocks of ten",
-    )
-    print("✓ difference_of_differences: block by block")
-
-
-def _block_differences(
-    days: pd.DataFrame,
-    first: Sequence[str],
-    second: Sequence[str],
-    length: int,
-    pooled: bool = True,
-    calendar: bool = True,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """[blocks] the difference of both differences, and each of the two."""
-    dates = sorted(set(days["day"]))
-    place = {
-        d: (pd.Timestamp(d) - pd.Timestamp(dates[0])).days if calendar else n
-        for n, d in enumerate(dates)
-    }
-    found: dict[int, dict[str, list[tuple[float, float]]]] = {}
-    for row in days.to_dict("records"):
-        found.setdefault(place[row["day"]] // length, {}).setdefault(row["arm"], []).append(
-            (row["hits"], row["events"])
-        )
-
-    def recall(block: dict, arm: str) -> float:
-        hits, events = np.array(block[arm]).T
-        return hits.sum() / events.sum() if pooled else (hits / events).mean()
-
-    one, other = (
-        np.array([recall(b, arm) - recall(b, than) for b in found.values()])
-        for arm, than in (first, second)
-    )
-    return one - other, one, other
+            rows.append((arm, f"{day:%Y-%m-%d}", float(events), hits))
+    days = pd.DataFrame(rows, columns=["arm", "day", "events", "hits"])
+    days, first, second = days.sample(frac=1, random_state=0), ("a", "b"), ("c", "d")
+    for given, what in (
+        ((days, first, second, 7), "Thirty days in blocks of seven (mean, low, high, pairs)"),
+        ((days, second, first, 10), "The same days the other way round, in blocks of ten"),
+    ):
+        case(difference_of_differences, given, of()(*given), what, wrong, of=_numbers)
 
 
 def _interval(differences: Sequence[float]) -> list[float]:
@@ -256,8 +268,4 @@ def _interval(differences: Sequence[float]) -> list[float]:
 
 
 def _numbers(found: object) -> list[float]:
-    if not isinstance(found, tuple) or len(found) != 4:
-        raise AssertionError(
-            f"A Difference should come back, as paired_difference makes it; a {type(found).__name__} came."
-        )
-    return list(found)
+    return list(parts(found, "mean", "low", "high", "pairs"))

@@ -1,209 +1,222 @@
-"""Checks of the exercises of chapter 10: splits of fields, two and three views of a split, matching
-by what is missing.
-"""
+"""Checks of chapter 10: splits of fields, two and three views, matching by what is missing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 
-from course_lib.checks.guard import compare, run
+from course_lib.checks.guard import case, compare, exercise, mistakes, parts, run
 
 
+@exercise("half of the fields, rounded down, and all others")
 def check_split_names(split_names: Callable) -> None:
-    """`split_names(names, order) -> (first, second)`: the first ⌊k/2⌋ names by a permutation, and
-    the others; by hand.
-    """
-    mistakes = {
-        "With k odd the first part is the smaller one: ⌊k/2⌋.": (["d", "a", "e"], ["b", "c"]),
-        "Is it the first names of the list? Take them by the order.": (["a", "b"], ["c", "d", "e"]),
-        "Every field goes into one of the two parts; the one in the middle is lost.": (
-            ["d", "a"],
-            ["b", "c"],
-        ),
-        "Every field goes into one of the two parts; the last one is lost.": (
-            ["d", "a"],
-            ["e", "b"],
-        ),
-        "`order` says which name comes first, not to which place the first name goes.": (
-            ["b", "d"],
-            ["e", "a", "c"],
-        ),
-    }
-    found = run(split_names, list("abcde"), [3, 0, 4, 1, 2])
-    compare(
-        _pair(found, "split_names"),
-        (["d", "a"], ["e", "b", "c"]),
-        "Five fields in the order d, a, e, b, c",
-        mistakes,
+    """`split_names(names, order) -> (first, second)`: the first ⌊k/2⌋ names by a permutation."""
+
+    def of(first, second):
+        def split_names(names, order):
+            ranked = [names[place] for place in order]
+            return ranked[: first(len(names))], ranked[second(len(names))]
+
+        return split_names
+
+    right = of(lambda k: k // 2, lambda k: slice(k // 2, None))
+    wrong = mistakes(
+        "With k odd the first part is the smaller one: ⌊k/2⌋.",
+        of(lambda k: (k + 1) // 2, lambda k: slice((k + 1) // 2, None)),
+        "Is it the first names of the list? Take them by the order.",
+        lambda names, order: right(names, range(len(names))),
+        "Every field goes into one of the two parts; the one in the middle is lost.",
+        of(lambda k: k // 2, lambda k: slice(-(k // 2), None)),
+        "Every field goes into one of the two parts; the last one is lost.",
+        of(lambda k: k // 2, lambda k: slice(k // 2, 2 * (k // 2))),
+        "`order` says which name comes first, not to which place the first name goes.",
+        lambda names, order: right(names, [order.index(place) for place in range(len(order))]),
     )
-    found = run(split_names, ["x", "y"], [1, 0])
-    compare(_pair(found, "split_names"), (["y"], ["x"]), "Two fields in the order y, x")
-    print("✓ split_names: half of the fields, rounded down, and all others")
+
+    def pair(found):
+        return parts(found, "first", "second")
+
+    given, expected = (list("abcde"), [3, 0, 4, 1, 2]), (["d", "a"], ["e", "b", "c"])
+    case(split_names, given, expected, "Five fields in the order d, a, e, b, c", wrong, of=pair)
+    given, expected = (["x", "y"], [1, 0]), (["y"], ["x"])
+    case(split_names, given, expected, "Two fields in the order y, x", wrong, of=pair)
 
 
+@exercise("every field in exactly one view")
 def check_two_views(two_views: Callable) -> None:
-    """`two_views(features, shown) -> (first, second)`: every field in exactly one view, masked ones
-    0, bags as a whole; by hand.
-    """
-    features = {
-        "item": torch.tensor([4, 7]),
-        "colour": torch.tensor([1, 0]),
-        "words": torch.tensor([[2, 3], [5, 0]]),
-    }
-    first, second = _pair(run(two_views, features, {"item", "words"}), "two_views")
-    zero = {"item": [0, 0], "colour": [0, 0], "words": [[0, 0], [0, 0]]}
-    whole = {name: values.tolist() for name, values in features.items()}
-    right = [
-        {n: (whole if (n in ("item", "words")) == here else zero)[n] for n in whole}
-        for here in (True, False)
-    ]
-    for view, expected, place in ((first, right[0], "first"), (second, right[1], "second")):
-        if not isinstance(view, dict) or list(view) != list(features):
-            raise AssertionError(
-                f"The {place} view should be a dict with the fields {', '.join(features)}, in this order."
-            )
-        for name, values in expected.items():
-            reasons = {
-                "Masked is index 0, the default, and not −1.": np.full(np.shape(values), -1),
-                "This view must show the field, and hides it; is it in the other one?": zero[name],
-                "This view must hide the field, and shows it; is it left in both?": whole[name],
+    """`two_views(features, shown) -> (first, second)`: every field in one view, else 0."""
+
+    def of(keeps, hidden=0):
+        """Whether view 0 or 1 keeps a field that is, or is not, among those shown."""
+        return lambda features, shown: [
+            {
+                name: values if keeps(name in shown, view) else torch.full_like(values, hidden)
+                for name, values in features.items()
             }
-            compare(
-                view[name],
-                values,
-                f"Field '{name}' in the {place} view, which shows {'item and words' if place == 'first' else 'colour'}",
-                reasons,
-            )
-    print("✓ two_views: every field in exactly one view")
+            for view in (0, 1)
+        ]
 
-
-def check_match_by_pattern(match_by_pattern: Callable) -> None:
-    """`match_by_pattern(first [m, k], second [m, k]) -> [m]`, the lowest second view that completes
-    each first, or −1; by hand.
-    """
-    first = torch.tensor(
-        [[1, 1, 0, 0], [1, 0, 1, 0], [0, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 0]]
-    ).bool()
-    second = torch.tensor(
-        [[0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1]]
-    ).bool()
-    mistakes = {
-        "Of several that fit it is the lowest.": [3, 0, -1, 3, 4],
-        "A first view without a complement gets −1, not 0.": [1, 0, 0, 1, 4],
-        "A complement shows what the other hides; equal patterns are no match.": [2, -1, -1, 2, -1],
-        "They are matched by what is shown, and not by their places.": [0, 1, 2, 3, 4],
-        "To share no field is not enough: a complement shows all that the other hides.": [
-            1,
-            0,
-            4,
-            1,
-            4,
-        ],
-    }
-    compare(
-        run(match_by_pattern, first, second),
-        [1, 0, -1, 1, 4],
-        "Five views of four fields",
-        mistakes,
+    wrong = mistakes(
+        "Masked is index 0, the default, and not −1.",
+        of(lambda shown, view: shown != view, hidden=-1),
+        "This view must hide the field, and shows it; is it left in both?",
+        of(lambda shown, view: True),
+        "This view must show the field, and hides it; is it in the other one?",
+        of(lambda shown, view: shown == view),
     )
-    print("✓ match_by_pattern: the lowest complement, or −1")
+    colour, words = torch.tensor([1, 0]), torch.tensor([[2, 3], [5, 0]])
+    features = {"item": torch.tensor([4, 7]), "colour": colour, "words": words}
+
+    def field(found, view, name):
+        found = parts(found, "first", "second")[view]
+        if not isinstance(found, dict) or list(found) != list(features):
+            which = ("first", "second")[view]
+            names = ", ".join(features)
+            raise AssertionError(
+                f"The {which} view should be a dict with the fields {names}, in this order."
+            )
+        return found[name]
+
+    given = features, {"item", "words"}
+    for view, which in enumerate(("first view, which shows item and words", "second, with colour")):
+        for name, values in features.items():
+            right, what = values * ((name in given[1]) != view), f"Field '{name}' in the {which}"
+            case(two_views, given, right, what, wrong, of=partial(field, view=view, name=name))
 
 
+@exercise("the lowest complement, or −1")
+def check_match_by_pattern(match_by_pattern: Callable) -> None:
+    """`match_by_pattern(first [m, k], second [m, k]) -> [m]`, the lowest complement of each.
+
+    −1 for a first view that no second view completes; by hand.
+    """
+
+    def fits(first, second):
+        return (first[:, None] != second[None]).all(2)
+
+    def lowest(fits):
+        return torch.where(fits.any(1), fits.int().argmax(1), -1)
+
+    wrong = mistakes(
+        "Of several that fit it is the lowest.",
+        lambda *views: [int(row.nonzero()[-1]) if row.any() else -1 for row in fits(*views)],
+        "A first view without a complement gets −1, not 0.",
+        lambda *views: fits(*views).int().argmax(1),
+        "A complement shows what the other hides; equal patterns are no match.",
+        lambda first, second: lowest(fits(~first, second)),
+        "They are matched by what is shown, and not by their places.",
+        lambda first, second: torch.arange(len(first)),
+        "To share no field is not enough: a complement shows all that the other hides.",
+        lambda first, second: lowest(~(first[:, None] & second[None]).any(2)),
+    )
+    first = [[1, 1, 0, 0], [1, 0, 1, 0], [0, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 0]]
+    second = [[0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1]]
+    views = torch.tensor(first).bool(), torch.tensor(second).bool()
+    case(match_by_pattern, views, [1, 0, -1, 1, 4], "Five views of four fields", wrong)
+
+
+@exercise("one order, two cuts, every field in one view")
 def check_three_views(three_views: Callable) -> None:
-    """`three_views(features, generator) -> (first, second, third)`: eight fields cut 2, 3, 3 by one
-    random order per call.
+    """`three_views(features, generator) -> (first, second, third)`: eight fields cut 2, 3, 3.
 
-    Source: the chapter's section "By hand", with one cut more; what must hold is counted over 600
-    calls.
+    By one random order per call. Source: the chapter's section "By hand", with one cut more; what
+    must hold is counted over 600 calls.
     """
     values = torch.arange(1, 5)
-    features = {name: values for name in "abcdefg"} | {"bag": values[:, None].expand(4, 3).clone()}
+    features = dict.fromkeys("abcdefg", values) | {"bag": values[:, None].expand(4, 3).clone()}
+
+    def of(cuts):
+        def three_views(features, generator):
+            names = list(features)
+            order = [names[i] for i in torch.randperm(len(names), generator=generator)]
+            one, other = cuts(len(names))
+            shown = order[:one], order[one:other], order[other:]
+            return [{n: v * (n in part) for n, v in features.items()} for part in shown]
+
+        return three_views
+
+    wrong = mistakes(
+        "The second cut is at ⌊2k/3⌋, not at twice ⌊k/3⌋.",
+        of(lambda k: (k // 3, 2 * (k // 3))),
+        "⌊8/3⌋ is 2: round down.",
+        of(lambda k: (round(k / 3), 2 * round(k / 3))),
+    )
+    what = "How many of eight fields the three views show"
+    given = features, torch.Generator().manual_seed(0)
+    case(
+        three_views, given, [2, 3, 3], what, wrong, of=lambda found: _shown(found, features).sum(1)
+    )
     generator = torch.Generator().manual_seed(0)
-    splits = np.stack(
-        [_shown(run(three_views, features, generator), features) for _ in range(600)]
-    )  # [600, 3, 8]
-    views = splits.sum(1)  # [600, 8] of each field
+    splits = np.stack([_shown(run(three_views, features, generator), features) for _ in range(600)])
+    seeds = [torch.Generator().manual_seed(seed) for seed in (0, 0, 1, 2, 3)]
+    again = [_shown(run(three_views, features, seed), features) for seed in seeds]
+    views, names = splits.sum(1), list(features)  # [600, 8] of each field
     if (views != 1).any():
         call, field = np.argwhere(views != 1)[0]
         raise AssertionError(
-            f"Field '{list(features)[field]}' is in {views[call, field]} of the three views, and should be in exactly one. Is each "
-            "view drawn on its own? Draw one order, and cut it twice."
+            f"Field '{names[field]}' is in {views[call, field]} of the three views, not in one. Is "
+            "each view drawn on its own? Draw one order, and cut it twice."
         )
-    mistakes = {
-        "The second cut is at ⌊2k/3⌋, not at twice ⌊k/3⌋.": [2, 2, 4],
-        "⌊8/3⌋ is 2: round down.": [3, 3, 2],
-    }
     sizes = splits.sum(2)  # [600, 3]
-    odd = sizes[np.argmax((sizes != [2, 3, 3]).any(1))]
-    compare(odd, [2, 3, 3], "How many of eight fields the three views show", mistakes)
-    again = [
-        _shown(run(three_views, features, torch.Generator().manual_seed(seed)), features)
-        for seed in (0, 0, 1, 2, 3)
-    ]
+    compare(sizes[np.argmax((sizes != [2, 3, 3]).any(1))], [2, 3, 3], what)
     if not np.array_equal(again[0], again[1]) or not np.array_equal(again[0], splits[0]):
         raise AssertionError(
-            "Two generators in the same state gave different splits; draw with `generator`, and with nothing else."
+            "Two equal generators gave different splits; draw with `generator`, and with nothing "
+            "else."
         )
     if all(np.array_equal(split, splits[0]) for split in [*splits, *again]):
         raise AssertionError(
-            "Every call split the fields alike; draw the order with `generator`, anew in each call."
+            "Every call split the fields alike; draw the order with `generator` in each call."
         )
+    _check_chances(splits, names)
+
+
+def _check_chances(splits: np.ndarray, names: list[str]) -> None:
+    """Every order is equally likely, by the shares in [calls, 3, 8] of fields and of pairs."""
     share = splits.mean(0)  # [3, 8]
-    view, field = np.unravel_index(
-        np.abs(share - np.array([[2], [3], [3]]) / 8).argmax(), share.shape
-    )
-    if abs(share[view, field] - (2 if view == 0 else 3) / 8) > 0.1:
+    view, field = np.unravel_index(np.abs(share - np.array([[2], [3], [3]]) / 8).argmax(), (3, 8))
+    right = 2 if view == 0 else 3
+    if abs(share[view, field] - right / 8) > 0.1:
         raise AssertionError(
-            f"Field '{list(features)[field]}' is in view {view + 1} in {share[view, field]:.0%} of 600 calls, and should be in "
-            f"{2 if view == 0 else 3} of 8; every order of all fields must be equally likely."
+            f"In 600 calls view {view + 1} has field '{names[field]}' in {share[view, field]:.0%}, "
+            f"and should have it in {right} of 8; all orders must be equally likely."
         )
-    together = np.einsum("nvi,nvj->ij", splits.astype(float), splits) / len(
-        splits
-    )  # [8, 8], 14 of 56 by chance
-    one, other = np.unravel_index(
-        (np.abs(together - 1 / 4) * ~np.eye(8, dtype=bool)).argmax(), together.shape
-    )
-    if abs(together[one, other] - 1 / 4) > 0.1:
+    together = np.einsum("nvi,nvj->ij", splits.astype(float), splits) / len(splits)  # 14 of 56
+    off = np.abs(together - 1 / 4) * ~np.eye(8, dtype=bool)
+    one, other = np.unravel_index(off.argmax(), off.shape)
+    if off[one, other] > 0.1:
         raise AssertionError(
-            f"Fields '{list(features)[one]}' and '{list(features)[other]}' are in the same view in {together[one, other]:.0%} of "
-            "600 calls, and should be in a quarter; all orders must be equally likely, not only every place of a field."
+            f"Fields '{names[one]}' and '{names[other]}' are together in "
+            f"{together[one, other]:.0%}, not in a quarter; all orders must be equally likely, not "
+            "only every place of a field."
         )
-    print("✓ three_views: one order, two cuts, every field in one view")
 
 
 def _shown(found: object, features: dict[str, torch.Tensor]) -> np.ndarray:
-    """[3, k] bool, which fields each of three views shows; AssertionError unless a field is shown
-    or masked for all items alike.
-    """
-    if not isinstance(found, (tuple, list)) or len(found) != 3:
-        raise AssertionError("three_views: expected three views, (first, second, third).")
+    """[3, k] bool, which fields each view shows; a field must be shown or masked for all items."""
     shown = np.zeros((3, len(features)), dtype=bool)
-    for i, view in enumerate(found):
+    for i, view in enumerate(parts(found, "first", "second", "third")):
         if not isinstance(view, dict) or list(view) != list(features):
+            names = ", ".join(features)
             raise AssertionError(
-                f"View {i + 1} should be a dict with the fields {', '.join(features)}, in this order."
+                f"View {i + 1} should be a dict with the fields {names}, in this order."
             )
         for j, (name, values) in enumerate(features.items()):
             if not isinstance(view[name], torch.Tensor) or view[name].shape != values.shape:
                 raise AssertionError(
-                    f"Field '{name}' of view {i + 1} should be a tensor of shape {list(values.shape)}."
+                    f"Field '{name}' of view {i + 1} should have shape {list(values.shape)}."
                 )
             shown[i, j] = torch.equal(view[name], values)
             if not shown[i, j] and view[name].any():
                 there = (view[name] == values).reshape(len(values), -1).all(1)
                 reason = (
-                    "is shown for some items and hidden for others: draw one split per call, not one for each item."
+                    "is shown for some items and hidden for others: draw one split per call, not "
+                    "one for each item."
                     if there.any()
                     else "is neither whole nor 0; what is masked is index 0, the default."
                 )
                 raise AssertionError(f"Field '{name}' of view {i + 1} {reason}")
     return shown
-
-
-def _pair(found: object, name: str) -> tuple:
-    if not isinstance(found, (tuple, list)) or len(found) != 2:
-        raise AssertionError(f"{name}: expected a pair, (first, second).")
-    return tuple(found)

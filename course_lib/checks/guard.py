@@ -1,19 +1,23 @@
-"""Calling a learner's function, and comparing what it returns with a reference: one clear sentence
-whatever goes wrong.
+"""Calling a learner's function and comparing what it returns: one clear sentence, whatever happens.
 
-Every check of an exercise does two things: `found = run(function, …)`, then `compare(found,
-expected, …)`. Both raise AssertionError with what was expected, what came, and the likely reason;
-the learner never sees a stack of internals.
+The check of an exercise is an `@exercise`. It goes through `case`s: inputs, the right answer, and
+typical mistakes. A mistake is a sentence and a wrong function; whoever answers as that function
+does is told the sentence.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
+import dis
+import functools
 import inspect
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,8 +26,36 @@ import torch
 SECONDS = 5.0
 
 
+class Near(NamedTuple):
+    """An expected value with another tolerance, both absolute and relative, than 1e-5."""
+
+    value: object
+    tolerance: float
+
+
 class _TimeUp(BaseException):
     """Raised inside the learner's function, from outside."""
+
+
+def exercise(tick: str = "") -> Callable:
+    """Let a check print `tick`, or what it returns, when all is well, and fail in one sentence."""
+
+    def decorate(check: Callable) -> Callable:
+        @functools.wraps(check)
+        def checked(*answers: object) -> None:
+            try:
+                told = check(*answers)
+            except Exception as error:  # `run` has caught what the learner's code raises
+                problem = f"The answer is of another kind than asked for: {_first_line(error)}."
+                failed = error if isinstance(error, AssertionError) else AssertionError(problem)
+                sentence = f"AssertionError: {failed}"
+                failed._render_traceback_ = lambda: [sentence]  # all that IPython shows
+                raise failed.with_traceback(None) from None
+            print(f"✓ {check.__name__.removeprefix('check_')}: {told or tick}")
+
+        return checked
+
+    return decorate
 
 
 def run(function: Callable, *arguments: object, seconds: float = SECONDS) -> object:
@@ -32,12 +64,10 @@ def run(function: Callable, *arguments: object, seconds: float = SECONDS) -> obj
     - it is not a function, or takes other arguments than these;
     - it is not written yet (NotImplementedError), raises anything else, or returns None;
     - it changes one of its arguments in place (a generator may move on);
-    - it has not returned after `seconds`. Code that never comes back to Python, such as one endless
-      call of a compiled library, can't be stopped from here, nor a loop that goes on after every
-      exception (`except: pass`).
+    - it has not returned after `seconds`. One endless call of a compiled library can't be stopped
+      from here, nor a loop that goes on after every exception (`except: pass`).
 
-    What it writes to stderr, warnings and progress bars included, goes to stdout: nbgrader takes
-    stderr for a failure.
+    What it writes to stderr goes to stdout: nbgrader takes stderr for a failure.
     """
     name = _name(function)
     _check_signature(function, name, arguments)
@@ -47,60 +77,116 @@ def run(function: Callable, *arguments: object, seconds: float = SECONDS) -> obj
             found = _in_time(function, arguments, seconds)
     except _TimeUp:
         raise AssertionError(
-            f"{name} did not return within {seconds:g} s; is there a loop that never ends, or one over every element?"
+            f"{name} did not return within {seconds:g} s; is there a loop that never ends, or one "
+            "over every element?"
         ) from None
     except NotImplementedError:
-        raise AssertionError(
-            f"{name} is not written yet: replace `raise NotImplementedError` by your code."
-        ) from None
+        message = f"{name} is not written yet: replace `raise NotImplementedError` by your code."
+        raise AssertionError(message) from None
     except (Exception, SystemExit) as error:
         if isinstance(error, AssertionError) and str(error):
             raise
-        raise AssertionError(
-            f"{name} stopped with {type(error).__name__}: {_first_line(error)}."
-        ) from None
+        message = f"{name} stopped with {type(error).__name__}: {_first_line(error)}."
+        raise AssertionError(message) from None
     for number, (old, new) in enumerate(zip(before, arguments, strict=True), 1):
         if not _unchanged(old, new):
             raise AssertionError(
-                f"{name} changed its argument number {number} in place, and the caller still needs it; work on a copy."
+                f"{name} changed its argument number {number} in place, and the caller still needs "
+                "it; work on a copy."
             )
     if found is None:
         raise AssertionError(f"{name} returned None; is the `return` missing?")
     return found
 
 
-def compare(
-    found: object,
-    expected: object,
-    what: str,
-    mistakes: Mapping[str, object] | None = None,
-    tolerance: float = 1e-5,
-) -> None:
-    """Raise AssertionError unless `found` is `expected`: same kind, same shape, same values within
-    `tolerance`.
+def refused(function: Callable, *arguments: object) -> bool:
+    """Whether the learner's own code raises ValueError for this; all else as in `run`."""
+    try:
+        run(function, *arguments)
+    except AssertionError as told:
+        error = told.__context__
+        if not isinstance(error, ValueError):
+            raise
+        if not _raised_by(function, error):
+            raise AssertionError(f"{told} Look before, and raise ValueError yourself.") from None
+        return True
+    return False
 
+
+def compare(found: object, expected: object, what: str) -> None:
+    """Raise AssertionError unless `found` is `expected`: same kind, same shape, same values.
+
+    - `expected`: may be `Near`.
     - `what`: what is compared, for the sentence: "the logits of three pairs".
-    - `mistakes`: reason → what a function with that mistake would have returned; if that is what
-      came, the reason is told.
 
     Tensors, arrays and lists of numbers are compared as arrays, so that torch or NumPy does not
     matter; bools and whole numbers exactly, NaN with NaN. Dicts key by key, other lists and tuples
     part by part, Series and DataFrames with their labels, anything else by ==.
     """
-    problem = _difference(found, expected, tolerance)
+    problem = _difference(found, *_near(expected))
+    if problem:
+        raise AssertionError(f"{what}: {problem}")
+
+
+def case(
+    function: Callable,
+    given: tuple,
+    expected: object,
+    what: str,
+    mistakes: Mapping[str, Callable] | None = None,
+    of: Callable = lambda found: found,
+) -> None:
+    """`compare` what `function(*given)` returns, and tell the mistake that would answer alike.
+
+    - `mistakes`: sentence → a wrong function of the same arguments.
+    - `of`: what is compared of an answer, as `of(answer)`.
+    """
+    before = _fresh(given)
+    found = of(run(function, *given))
+    problem = _difference(found, *_near(expected))
     if problem is None:
         return
     for reason, wrong in (mistakes or {}).items():
-        if _difference(found, wrong, tolerance) is None:
-            raise AssertionError(f"{what}: {problem} {reason}")
+        with warnings.catch_warnings(), contextlib.suppress(Exception):
+            warnings.simplefilter("ignore")
+            other = of(wrong(*_fresh(before)))
+            if _difference(found, other, _near(expected)[1]) is None:
+                problem += f" {reason}"
+                break
     raise AssertionError(f"{what}: {problem}")
+
+
+def mistakes(*told: str | Callable) -> dict[str, Callable]:
+    """Of sentence, wrong function, sentence, wrong function …: sentence → function."""
+    return dict(zip(told[::2], told[1::2], strict=True))
+
+
+def parts(found: object, *names: str) -> tuple:
+    """The learner's answer as a tuple, which must have as many parts as there are names."""
+    if not isinstance(found, (tuple, list)) or len(found) != len(names):
+        these = f"{len(names)} things should come back, {', '.join(names)}"
+        raise AssertionError(f"{these}; {_short(found)} came.")
+    return tuple(found)
+
+
+def _near(expected: object) -> tuple[object, float]:
+    return expected if isinstance(expected, Near) else (expected, 1e-5)
+
+
+def _raised_by(function: Callable, error: BaseException) -> bool:
+    """Whether a `raise` in the function's own module raised the error, not a library on its way."""
+    place = error.__traceback__
+    while place.tb_next:
+        place = place.tb_next
+    raised = dis.opname[place.tb_frame.f_code.co_code[place.tb_lasti]] == "RAISE_VARARGS"
+    own = getattr(inspect.unwrap(function), "__globals__", place.tb_frame.f_globals)
+    return raised and place.tb_frame.f_globals is own
 
 
 def _name(function: object) -> str:
     if not callable(function):
-        raise AssertionError(
-            f"The check needs a function, and got {_short(function)}; pass the function itself, without ()."
-        )
+        got = f"got {_short(function)}; pass the function itself, without ()."
+        raise AssertionError(f"The check needs a function, and {got}")
     return getattr(function, "__name__", type(function).__name__)
 
 
@@ -113,9 +199,10 @@ def _check_signature(function: Callable, name: str, arguments: tuple) -> None:
         signature.bind(*arguments)
     except TypeError:
         takes = ", ".join(signature.parameters) or "nothing"
+        given = f"{len(arguments)} argument{'s' * (len(arguments) != 1)}"
         raise AssertionError(
-            f"{name} is called with {len(arguments)} argument{'s' * (len(arguments) != 1)}, and takes ({takes}); keep the "
-            "signature that the exercise gives."
+            f"{name} is called with {given}, and takes ({takes}); keep the signature that the "
+            "exercise gives."
         ) from None
 
 
@@ -130,27 +217,30 @@ def _in_time(function: Callable, arguments: tuple, seconds: float) -> object:
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_TimeUp))
             wait = 0.1  # and again: an `except:` in the function may have swallowed it
 
-    threading.Thread(target=stop, daemon=True).start()
     try:
+        threading.Thread(target=stop, daemon=True).start()  # time may be up before this returns
         return function(*arguments)
     finally:
         settled = False
         while not settled:
             try:
                 with lock:
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                        thread, None
-                    )  # what is on its way must not hit what comes next
+                    # what is on its way must not hit what comes next
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, None)
                     done.set()
                 settled = True
             except _TimeUp:  # it came while we waited for the lock
                 continue
 
 
+def _fresh(arguments: tuple) -> tuple:
+    """The arguments with generators that stand where these do; nothing else moves on."""
+    kinds = {torch.Generator: torch.Generator.clone_state, np.random.Generator: copy.deepcopy}
+    return tuple(kinds.get(type(one), lambda same: same)(one) for one in arguments)
+
+
 def _copy(value: object) -> object:
-    """A copy of what `_unchanged` can compare; anything else (a model, a log, a generator) is what
-    it is.
-    """
+    """A copy of what `_unchanged` can compare; anything else (a model, a log) is what it is."""
     if isinstance(value, torch.Tensor):
         return value.detach().clone() if value.layout == torch.strided else None
     if isinstance(value, (np.ndarray, pd.DataFrame, pd.Series, set)):
@@ -172,17 +262,11 @@ def _unchanged(old: object, new: object) -> bool:
     if isinstance(old, (pd.DataFrame, pd.Series)):
         return old.equals(new)
     if isinstance(old, dict):
-        return (
-            isinstance(new, Mapping)
-            and list(old) == list(new)
-            and all(_unchanged(old[key], new[key]) for key in old)
-        )
+        same = isinstance(new, Mapping) and list(old) == list(new)
+        return same and all(_unchanged(old[key], new[key]) for key in old)
     if isinstance(old, list):
-        return (
-            isinstance(new, (list, tuple))
-            and len(old) == len(new)
-            and all(map(_unchanged, old, new))
-        )
+        same = isinstance(new, (list, tuple)) and len(old) == len(new)
+        return same and all(map(_unchanged, old, new))
     if isinstance(old, (str, int, float, set)):
         return type(old) is type(new) and (old == new or old != old)
     return True  # a model, a log: its own module guards it
@@ -208,31 +292,24 @@ def _difference(found: object, expected: object, tolerance: float) -> str | None
     if right.dtype.kind == "b" and right.ndim and value.dtype.kind != "b":
         # as a mask, 0 and 1 would pick rows 0 and 1
         return f"expected {_kind(right)}, and got {value.dtype}."
-    exact = right.dtype.kind in "biu" and value.dtype.kind in "biu"
-    close = (
-        value == right
-        if exact
-        else np.isclose(
-            value.astype(float), right.astype(float), tolerance, tolerance, equal_nan=True
-        )
-    )
+    if right.dtype.kind in "biu" and value.dtype.kind in "biu":
+        close = value == right
+    else:
+        numbers = value.astype(float), right.astype(float)
+        close = np.isclose(*numbers, tolerance, tolerance, equal_nan=True)
     if close.all():
         return None
-    nan = (
-        " NaN comes of 0/0, of inf − inf, or of the log of something negative."
-        if (value != value)[right == right].any()
-        else ""
-    )
+    nan = ""
+    if (value != value)[right == right].any():
+        nan = " NaN comes of 0/0, of inf − inf, or of the log of something negative."
     if right.ndim == 0:
         return f"expected {_number(right)}, and got {_number(value)}.{nan}"
     place = tuple(int(i) for i in np.argwhere(~close)[0])
     where = f" at [{', '.join(map(str, place))}]"
-    several = (
-        f", and {int((~close).sum()) - 1} more of {close.size} differ" if (~close).sum() > 1 else ""
-    )
-    return (
-        f"expected {_number(right[place])}{where}, and got {_number(value[place])}{several}.{nan}"
-    )
+    more = int((~close).sum()) - 1
+    several = f", and {more} more of {close.size} differ" if more else ""
+    got = f"got {_number(value[place])}{several}.{nan}"
+    return f"expected {_number(right[place])}{where}, and {got}"
 
 
 def _difference_in_keys(found: object, expected: Mapping, tolerance: float) -> str | None:

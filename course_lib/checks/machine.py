@@ -17,9 +17,7 @@ from threadpoolctl import threadpool_info
 
 
 def environment() -> pd.DataFrame:
-    """One row per check of this machine: `check`, `found`, `ok`, and `advice` in plain words where
-    it is not ok.
-    """
+    """One row per check of this machine: `check`, `found`, `ok`, and `advice` where it is not."""
     rows = [_python(), *_packages(), _threads(), _openmp(), _together(), _gpu()]
     return pd.DataFrame(rows, columns=["check", "found", "ok", "advice"])
 
@@ -46,11 +44,11 @@ def _packages() -> list[Row]:
         try:
             found = importlib.metadata.version(need.name)
         except importlib.metadata.PackageNotFoundError:
-            found = (
-                faiss.__version__ if need.name == "faiss-cpu" else "missing"
-            )  # conda's Faiss goes by another name
+            # conda's Faiss goes by another name
+            found = faiss.__version__ if need.name == "faiss-cpu" else "missing"
         ok = found != "missing" and need.specifier.contains(found.split("+")[0], prereleases=True)
-        advice = f"The course needs {need.name}{need.specifier}: run 'make clean lab', or update the conda environment."
+        wanted = f"The course needs {need.name}{need.specifier}"
+        advice = f"{wanted}: run 'make clean lab', or update the conda environment."
         rows.append((need.name, found, ok, advice))
     return rows
 
@@ -58,22 +56,22 @@ def _packages() -> list[Row]:
 def _threads() -> Row:
     cores, threads = os.cpu_count() or 1, torch.get_num_threads()
     found = f"torch {threads}, Faiss {faiss.omp_get_max_threads()}, cores {cores}"
-    advice = "More threads than cores: set OMP_NUM_THREADS to the number of cores before you start Jupyter."
+    advice = (
+        "More threads than cores: set OMP_NUM_THREADS to the number of cores before you start "
+        "Jupyter."
+    )
     return "threads", found, threads <= cores, advice
 
 
 def _openmp() -> Row:
-    libraries = sorted(
-        {Path(pool["filepath"]).name for pool in threadpool_info() if pool["user_api"] == "openmp"}
-    )
-    ok = (
-        len(libraries) < 2
-        or os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE"
-        or torch.get_num_threads() == 1
-    )
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "openmp"]
+    libraries = sorted({Path(pool["filepath"]).name for pool in pools})
+    passive = os.environ.get("OMP_WAIT_POLICY", "").upper() == "PASSIVE"
+    ok = len(libraries) < 2 or passive or torch.get_num_threads() == 1
     advice = (
-        "Two OpenMP runtimes are loaded, and their idle threads fight for the cores: import course_lib before torch and "
-        "faiss, or set OMP_WAIT_POLICY=PASSIVE before you start Jupyter."
+        "Two OpenMP runtimes are loaded, and their idle threads fight for the cores: import "
+        "course_lib before torch and faiss, or set OMP_WAIT_POLICY=PASSIVE before you start "
+        "Jupyter."
     )
     return "OpenMP runtimes", ", ".join(libraries) or "none", ok, advice
 
@@ -88,14 +86,13 @@ def _together() -> Row:
     _, found = index.search(vectors[:64].detach().numpy(), 1)
     seconds = time.perf_counter() - started
     ok = bool((found[:, 0] == np.arange(64)).all()) and seconds < 5
-    advice = "This should take well under a second: close other programs, or set OMP_NUM_THREADS=1 before you start Jupyter."
+    advice = (
+        "This should take well under a second: close other programs, or set OMP_NUM_THREADS=1 "
+        "before you start Jupyter."
+    )
     return "a torch step and a Faiss search", f"{seconds:.2f} s together", ok, advice
 
 
 def _gpu() -> Row:
-    return (
-        "GPU (not needed)",
-        torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
-        True,
-        "",
-    )
+    found = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return "GPU (not needed)", found, True, ""

@@ -45,7 +45,7 @@ def epochs(
     times_bought = np.bincount(log.item_rows, minlength=len(log.items))
     state, validation = new_state(log, settings), rows % 2 == 0
     for done_epochs in range(1, number + 1):
-        state = full_update(state, log, day, term=term, again=True)
+        state = full_update(state, log, day, term=term, turn="again")
         vectors = state.item_vectors(log, np.arange(len(log.items)), day)
         scores = state.user_vectors(log, users, len(log)) @ vectors.T
         result = pd.DataFrame(

@@ -1,0 +1,199 @@
+"""From a DataFrame's columns, of whatever type, to plain values; what can't be one is refused.
+
+All that a log holds, a shard and a saved state can hold, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import date
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+
+KINDS = {str: "text", int: "whole numbers", bool: "whole numbers"}  # shards have 1 for True
+PRINTED_LIST = re.compile(r"\[\s*(['\"].*['\"])?\s*\]", re.DOTALL)
+DIFFERENCES = {
+    "blanks around it": str.strip,
+    "zeros at its start": lambda text: text.lstrip("0"),
+    "'.0' at its end": lambda text: text.removesuffix(".0"),
+    "capital letters": str.casefold,
+}
+
+
+def refuse(bad: Iterable, frame: str, column: pd.Series, why: str) -> None:
+    """Raise ValueError for the first row that is `bad` [n], with its label and its value."""
+    bad = np.asarray(bad, dtype=bool)
+    if bad.any():
+        row = int(bad.argmax())
+        label, value = (v[row : row + 1].tolist()[0] for v in (column.index, column.iloc))
+        where = f"row {row} (label {short(label)}, value {short(value)})"
+        raise ValueError(
+            f"{frame}: column '{column.name}', {where} {why} (such rows: {bad.sum()})."
+        )
+
+
+def short(value: object, show: Callable = repr) -> str:
+    """The value in at most 40 characters of one line."""
+    text = " ".join(show(value).split())
+    return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def check_columns(
+    name: str, frame: object, needed: list[str], reserved: tuple[str, ...] | None = None
+) -> None:
+    """Raise ValueError for what is no DataFrame and for columns that it lacks or has too many.
+
+    Columns that are not needed are fields, whose names must not be `reserved`, or, if that is None,
+    they are too many.
+    """
+    if not isinstance(frame, pd.DataFrame):
+        what = type(frame).__name__
+        raise ValueError(f"{name} is of type {what}; make a pandas DataFrame of it.")
+    for column in frame.columns:
+        if type(column) not in (str, np.str_):
+            raise ValueError(f"{name}: the column name {short(column)} is no text; rename it.")
+    for column in frame.columns[frame.columns.duplicated()]:
+        raise ValueError(f"{name} has column '{column}' twice; rename or drop one.")
+    for column in needed:
+        if column not in frame:
+            index = "; it is the index, so call reset_index" if column in frame.index.names else ""
+            raise ValueError(f"{name} has no column '{column}'{index or ', which it needs'}.")
+    unused = [str(column) for column in frame if column not in needed]
+    if unused and reserved is None:
+        raise ValueError(f"{name} has columns that are not used, {short(unused)}; drop them.")
+    for column in unused:
+        if column in reserved or "/" in column or column.endswith("[]"):
+            why = "has a name that means something to the library"
+            raise ValueError(f"{name}: column '{column}' {why}; rename it.")
+
+
+def plain(value: object) -> str | int | bool | None:
+    """The value as Python's own text, whole number or boolean; None for what is none of them."""
+    if type(value) not in KINDS and isinstance(value, (np.integer, np.bool_, np.str_)):
+        value = None if isinstance(value, np.timedelta64) else value.item()
+    if type(value) is str:
+        return value if value.isascii() or value.encode(errors="ignore").decode() == value else None
+    whole = type(value) is int and -(2**63) <= value < 2**63
+    return value if whole or type(value) is bool else None
+
+
+def ids(frame: str, column: pd.Series) -> list[int] | list[str]:
+    """The column as ids, all of one type."""
+    refuse(column.isna(), frame, column, "is missing; every row needs a value")
+    found = [plain(value) for value in column.tolist()]
+    types = set(map(type, found))
+    if types - {int, str}:
+        why = "is no id; make ids text or whole numbers (of 64 bits), for example with .astype"
+        refuse([type(id) not in (int, str) for id in found], frame, column, why)
+    if len(types) > 1:
+        why = "is of another type than row 0; make ids all text or all whole numbers"
+        refuse([type(id) is not type(found[0]) for id in found], frame, column, why)
+    return found
+
+
+def named(frame: str, column: pd.Series) -> str:
+    """The column's place and type, for a sentence."""
+    return f"{frame}: column '{column.name}' ({short(column.dtype, str)})"
+
+
+def check_type(column: pd.Series, found: list, there: str, known: list) -> None:
+    """Raise ValueError if ids `found` in a column of events are of another type than `known`."""
+    kinds = [KINDS[type(some[0])] for some in (found, known) if some]
+    if len(set(kinds)) > 1:
+        raise ValueError(
+            f"{named('events', column)} has {kinds[0]} and {there} has {kinds[1]}; make ids one "
+            "type, text (dtype=str) if zeros at the start were lost."
+        )
+
+
+def check_known(column: pd.Series, found: list, table: str, known: set) -> None:
+    """Raise ValueError if an id `found` in a column of events is not among those of the table."""
+    lost = [id not in known for id in found]
+    why = f"is not in {table}; add a row for it there"
+    for difference, change in DIFFERENCES.items() if any(lost) and type(found[0]) is str else ():
+        if change(found[lost.index(True)]) in map(change, known):
+            why = f"is not in {table}, where it differs by {difference}; write ids alike"
+    refuse(lost, "events", column, why)
+
+
+def times(frame: str, column: pd.Series) -> np.ndarray:
+    """[n] the column as datetime64[us], none missing."""
+    refuse(column.isna(), frame, column, "is missing; every row needs a value")
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind == "M":
+        return column.to_numpy().astype("datetime64[us]")
+    found = column.tolist()
+    wrong = [not isinstance(time, (date, np.datetime64)) for time in found]
+    how = _how_to_date(found[wrong.index(True)]) if any(wrong) else ""
+    refuse(
+        wrong, frame, column, f"is {short(column.dtype, str)}, not datetime; convert it with {how}"
+    )
+    zones = [getattr(time, "tzinfo", None) is not None for time in found]
+    why = "has a time zone; sort by time, then make it the shop's with .dt.tz_convert(zone)"
+    refuse(zones, frame, column, f"{why} and .dt.tz_localize(None)")
+    return np.array(found, dtype="datetime64[us]")
+
+
+def _how_to_date(value: object) -> str:
+    if not isinstance(value, Real):
+        return "pandas.to_datetime"
+    since_1973 = {"ns": 1e17, "us": 1e14, "ms": 1e11, "s": 1e8}
+    unit = next((f"'{unit}'" for unit, least in since_1973.items() if value >= least), "…")
+    return f"pandas.to_datetime(…, unit={unit})"
+
+
+def field(frame: str, column: pd.Series, known: Iterable | None = None) -> list:
+    """The column as a field's values: plain ones or lists of them, all of one kind, which is that
+    of the values `known` already, if any are; what is missing is NaN or an empty list.
+    """
+    gone = column.isna()
+    cells = [np.nan if na else _cell(v) for v, na in zip(column.tolist(), gone, strict=True)]
+    numbers = pd.api.types.is_float_dtype(column.dtype)
+    how = "cut it into bands (pandas.cut), or make it 'Int64'" if numbers else "make text of it"
+    why = f"is neither text, a whole number, a boolean, nor a list of these; {how}"
+    refuse([cell is None for cell in cells], frame, column, why)
+    rule = _rule(map(_kind, () if known is None else known))
+    kinds = [_kind(cell) for cell in cells]
+    own = _rule(kinds)
+    if rule in ("", "a list"):  # nothing is known of the values yet
+        alike = known is None or own.startswith("a list") == bool(rule)
+        rule = own if alike else rule or "a single value"
+    lists = rule.startswith("a list")
+    odd = [kind not in ("", rule, "a list" if lists else "") for kind in kinds]
+    found = kinds[odd.index(True)] if any(odd) else ""
+    refuse(odd, frame, column, f"is {found}, where {rule} is the rule; make all of one kind")
+    if rule == "text" and known is None:
+        texts = {cell for cell in cells if type(cell) is str}
+        printed = all(map(PRINTED_LIST.fullmatch, texts)) and texts != {"[]"}
+        why = "is a list saved as text; make lists of it, for example with ast.literal_eval"
+        refuse(~gone & printed, frame, column, why)
+    return [[] if lists and cell != cell else cell for cell in cells]
+
+
+def _cell(value: object) -> str | int | bool | list | None:
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value, key=str)
+    if not isinstance(value, (list, tuple, np.ndarray)) or getattr(value, "ndim", 1) == 0:
+        return plain(value)
+    values = [plain(v) for v in value]
+    return None if None in values else values
+
+
+def _kind(cell: object) -> str:
+    """What a cell holds, in words; none if it is missing."""
+    if type(cell) is not list:
+        return KINDS.get(type(cell), "")
+    kinds = " and ".join(sorted({KINDS[type(value)] for value in cell}))
+    return f"a list of {kinds}" if kinds else "a list"
+
+
+def _rule(kinds: Iterable[str]) -> str:
+    """The first kind that says all; "a list" if there are but empty ones."""
+    rule = ""
+    for kind in kinds:
+        if kind not in ("", "a list"):
+            return kind
+        rule = rule or kind
+    return rule

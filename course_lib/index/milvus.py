@@ -1,0 +1,276 @@
+"""Milvus: a database of vectors, embedded in this process, or a server or cluster."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import shutil
+import tempfile
+import uuid
+import weakref
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from course_lib.index.base import Dial, Found, Kind, VectorIndex
+
+CONNECT = 3.0  # seconds
+ROWS = 5_000  # in one request
+MOST_EF, MOST_LISTS = 32_768, 65_536  # Milvus's limits
+
+
+def _in_one_sentence(method: Callable) -> Callable:
+    """What goes wrong between this process and Milvus."""
+
+    @functools.wraps(method)
+    def asked(self: MilvusIndex, *arguments):
+        import grpc
+
+        try:
+            return method(self, *arguments)
+        except (self._milvus.MilvusException, grpc.RpcError) as error:
+            message = str(getattr(error, "message", "") or error)
+            lost = "connecting to server" in message or "Retry timeout" in message
+            if lost or isinstance(error, grpc.RpcError):
+                advice = "is it running, is that its address, and is the timeout long enough?"
+                raise ConnectionError(f"Milvus does not answer at {self.uri}; {advice}") from error
+            if "Open local milvus failed" in message:
+                reasons = "its folder is missing, another process has it open, or it is damaged"
+                raise ValueError(f"{self.uri} can't be opened: {reasons}.") from error
+            reason = message.splitlines()[0].rstrip(".")
+            raise ValueError(f"Milvus at {self.uri} refuses: {reason}.") from error
+
+    return asked
+
+
+@dataclass(eq=False)
+class MilvusIndex(VectorIndex):
+    """Milvus (Wang et al., 2021), a vector database. `uri` says where:
+
+    - None: embedded in this process (Milvus Lite), in a temporary folder that goes with the index.
+    - a path that ends in ".db": the same, and it stays. One process at a time can have it open.
+    - "http://…", "https://…": a server or a cluster; nothing else changes. MILVUS_TOKEN of the
+      environment ("user:password" or a key) is sent along.
+
+    The vectors live in the collection of that name: a new MilvusIndex finds what an earlier one
+    built there, `build` replaces it once the new one is complete, `drop` removes it, and `save`
+    writes a card (where it is, which version) instead of vectors. Publish each model version to a
+    collection of its own, or a user vector of one version meets item vectors of another.
+
+    `kind`: "FLAT" (exact), "HNSW" or "IVF_FLAT", with the dials of `FaissIndex`. Changes in place,
+    5,000 vectors a request; a search sees them at once (strong consistency). A query that finds
+    fewer than k is searched again, as wide as possible. Raises ConnectionError if Milvus does not
+    answer, within 5 s when it is constructed, later after `timeout` s.
+    """
+
+    KINDS = ("FLAT", "HNSW", "IVF_FLAT")
+
+    uri: str | os.PathLike | None = None
+    collection: str = "items"
+    kind: str = Kind(KINDS)
+    _: KW_ONLY
+    nlist: int | None = Dial(None, 1, MOST_LISTS)
+    nprobe: int = Dial(16, 1, MOST_LISTS)
+    M: int = Dial(16, 2, 2048)
+    ef_construction: int = Dial(100)
+    ef_search: int = Dial(150, 1, MOST_EF)
+    timeout: float = Dial(60.0, 0.001, 86_400)
+
+    def __post_init__(self) -> None:
+        self._milvus, self._temporary = _pymilvus(), self.uri is None
+        self.uri = _milvus_uri(self.uri)
+        self._last_size = 0  # when Milvus was asked last
+        self._connect()
+
+    @_in_one_sentence
+    def _connect(self) -> None:
+        token = os.environ.get("MILVUS_TOKEN", "")
+        client = self._milvus.MilvusClient(self.uri, token=token, timeout=CONNECT, dedicated=True)
+        self._client = client
+        if self._temporary:
+            weakref.finalize(self, _forget, client, self.uri, os.getpid())
+        if client.has_collection(self.collection, timeout=self.timeout):
+            found = client.describe_collection(self.collection, timeout=self.timeout)
+            vector = next(field for field in found["fields"] if field["name"] == "vector")
+            self.dim = int(vector["params"]["dim"])
+            client.load_collection(self.collection, timeout=self.timeout)
+            self._size()
+
+    @_in_one_sentence
+    def drop(self) -> None:
+        """Remove the collection from the database; the index is then as if never built."""
+        with self._lock:
+            self._client.drop_collection(self.collection, timeout=self.timeout)
+            self.dim, self._last_size = None, 0
+
+    @_in_one_sentence
+    def _size(self) -> int:
+        if self.dim is not None:
+            counted = self._query(filter="", output_fields=["count(*)"])
+            self._last_size = int(counted[0]["count(*)"])
+        return self._last_size
+
+    def _query(self, **what) -> list[dict]:
+        what |= {"timeout": self.timeout, "consistency_level": "Strong"}
+        return self._client.query(self.collection, **what)
+
+    def _count(self, k: int) -> int:
+        return self._last_size if self._last_size >= k else self._size()
+
+    @_in_one_sentence
+    def _build(self, vectors: np.ndarray, ids: np.ndarray) -> None:
+        client, name, wait = self._client, self.collection, {"timeout": self.timeout}
+        aside = f"{name}_{uuid.uuid4().hex}"  # nobody else's
+        try:
+            self._fill(aside, vectors, ids)
+            if client.has_collection(name, **wait):
+                client.rename_collection(name, f"{aside}_old", **wait)
+            client.rename_collection(aside, name, **wait)
+        finally:
+            client.drop_collection(aside, **wait)  # it is still there if something failed
+        client.load_collection(name, **wait)
+        client.drop_collection(f"{aside}_old", **wait)
+        self._last_size = len(ids)
+
+    def _fill(self, name: str, vectors: np.ndarray, ids: np.ndarray) -> None:
+        client, wait = self._client, {"timeout": self.timeout}
+        schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", self._milvus.DataType.INT64, is_primary=True)
+        schema.add_field("vector", self._milvus.DataType.FLOAT_VECTOR, dim=vectors.shape[1])
+        client.create_collection(name, schema=schema, consistency_level="Strong", **wait)
+        for part in _parts(ids):
+            client.insert(name, _rows(vectors[part], ids[part]), **wait)
+        client.flush(name, **wait)
+        plan = client.prepare_index_params()
+        kind, dials = _recipe(self, len(ids))
+        nested = {"params": dials}  # both a server and Milvus Lite read this form
+        plan.add_index("vector", index_type=kind, metric_type="IP", params=nested)
+        client.create_index(name, plan, **wait)
+
+    @_in_one_sentence
+    def _search(self, queries: np.ndarray, k: int) -> Found:
+        found = self._hits(queries, k, {"ef": max(self.ef_search, k), "nprobe": self.nprobe})
+        short = [i for i, (_, ids) in enumerate(found) if len(ids) < k]
+        if short:
+            k = min(k, self._size())  # somebody else may have deleted some
+            widest = {"ef": min(max(self._last_size, k), MOST_EF), "nprobe": MOST_LISTS}
+            for i, again in zip(short, self._hits(queries[short], k, widest), strict=True):
+                found[i] = again if len(again[1]) >= k else self._search_everywhere(queries[i], k)
+        scores, ids = zip(*((scores[:k], ids[:k]) for scores, ids in found), strict=True)
+        return np.array(scores, np.float32), np.array(ids, np.int64)
+
+    def _hits(self, queries: np.ndarray, k: int, effort: dict[str, int]) -> list[Found]:
+        used = {"FLAT": (), "HNSW": ("ef",), "IVF_FLAT": ("nprobe",)}[self.kind]
+        hits = self._client.search(
+            self.collection,
+            data=queries,
+            limit=k,
+            search_params={"metric_type": "IP", "params": {name: effort[name] for name in used}},
+            output_fields=["id"],  # else Milvus Lite sends the vectors, too
+            consistency_level="Strong",
+            timeout=self.timeout,
+        )
+        return [(row.distances, row.ids) for row in hits]
+
+    def _search_everywhere(self, query: np.ndarray, k: int) -> Found:
+        """Fetch all vectors and compare: a graph can have corners that no path leads to."""
+        rows = []
+        pages = self._client.query_iterator(
+            self.collection, batch_size=ROWS, output_fields=["id", "vector"], timeout=self.timeout
+        )
+        while page := pages.next():
+            rows += page
+        pages.close()
+        scores = np.array([row["vector"] for row in rows], np.float32) @ query
+        best = np.argsort(-scores)[:k]
+        return scores[best], np.array([row["id"] for row in rows])[best]
+
+    @_in_one_sentence
+    def _upsert(self, vectors: np.ndarray, ids: np.ndarray) -> None:
+        for part in _parts(ids):
+            rows = _rows(vectors[part], ids[part])
+            self._client.upsert(self.collection, rows, timeout=self.timeout)
+
+    @_in_one_sentence
+    def _delete(self, ids: np.ndarray) -> None:
+        self._last_size = 0  # ask again, also if this fails half-way
+        for part in _parts(ids):
+            self._client.delete(self.collection, ids=ids[part].tolist(), timeout=self.timeout)
+
+    @_in_one_sentence
+    def _known(self, ids: np.ndarray) -> np.ndarray:
+        there = [self._query(ids=ids[part].tolist(), output_fields=["id"]) for part in _parts(ids)]
+        return np.isin(ids, [row["id"] for rows in there for row in rows])
+
+    @_in_one_sentence
+    def _arrays(self) -> dict[str, np.ndarray]:
+        if self._temporary:
+            lost = "is temporary and ends with the index, so a saved card would lead nowhere"
+            advice = "make the index with a uri, such as 'items.db'"
+            raise ValueError(f"this Milvus database {lost}; {advice}.")
+        self._client.flush(self.collection, timeout=self.timeout)
+        return {}
+
+    def _restore(self, arrays: dict[str, np.ndarray], dim: int) -> None:
+        if self.dim != dim:  # the constructor has looked
+            missing = f"no collection '{self.collection}' of {dim} columns"
+            raise ValueError(f"Milvus at {self.uri} has {missing}; build the index again.")
+
+
+def _recipe(dials: MilvusIndex, m: int) -> tuple[str, dict[str, int]]:
+    lists = min(dials.nlist or round(m**0.5), m // 39)  # k-means wants 39 vectors a list
+    if dials.kind == "HNSW":
+        return "HNSW", {"M": dials.M, "efConstruction": dials.ef_construction}
+    return ("IVF_FLAT", {"nlist": lists}) if dials.kind == "IVF_FLAT" and lists else ("FLAT", {})
+
+
+def _parts(ids: np.ndarray) -> list[slice]:
+    return [slice(start, start + ROWS) for start in range(0, len(ids), ROWS)]
+
+
+def _rows(vectors: np.ndarray, ids: np.ndarray) -> list[dict]:
+    pairs = zip(ids.tolist(), vectors, strict=True)
+    return [{"id": id, "vector": vector} for id, vector in pairs]
+
+
+def _milvus_uri(uri: str | os.PathLike | None) -> str:
+    if uri is None:
+        return str(Path(tempfile.mkdtemp(prefix="milvus-"), "index.db"))
+    uri = str(uri)
+    if "@" in uri and "://" in uri:
+        advice = "put user:password into the environment's MILVUS_TOKEN instead"
+        raise ValueError(f"a saved index shows its uri to everybody; {advice}.")
+    if uri.startswith(("http://", "https://")):
+        return uri
+    if uri.endswith(".db"):
+        return os.path.abspath(uri)
+    advice = "name a file that ends in .db (Milvus Lite), or a server as http://host:19530"
+    raise ValueError(f"uri is '{uri}'; {advice}.")
+
+
+def _pymilvus():
+    # Read when grpc is imported; errors arrive as exceptions all the same.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    try:
+        import milvus_lite  # noqa: F401 (pymilvus finds it by itself)
+        import pymilvus
+    except ImportError as error:
+        raise ImportError(
+            "MilvusIndex needs pymilvus and milvus-lite: pip install pymilvus milvus-lite."
+        ) from error
+    for name in ("pymilvus", "milvus_lite", "grpc._server"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return pymilvus
+
+
+def _forget(client, uri: str, owner: int) -> None:
+    """End an embedded database and remove it, unless this is a fork of the process that has it."""
+    from milvus_lite.server_manager import server_manager_instance
+
+    if os.getpid() == owner:
+        client.close()
+        server_manager_instance.release_server(uri)
+        shutil.rmtree(Path(uri).parent, ignore_errors=True)

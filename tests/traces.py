@@ -1,0 +1,95 @@
+"""Traces of solutions, hidden tests and worked solutions in what is handed to students."""
+
+import bz2
+import gzip
+import html
+import io
+import lzma
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import nbformat
+
+MARKED = re.compile(
+    r"^[ \t]*### BEGIN (SOLUTION|HIDDEN TESTS)\n(.*?)^[ \t]*### END \1", re.M | re.S
+)
+ENOUGH = 16  # characters; a shorter line, such as `return results`, may stand anywhere
+
+
+def bare(text: str) -> str:
+    """Without white space, quotes and Markdown's signs: the same in code, in JSON and on a page."""
+    return re.sub(r"[\s\"'“”‘’`*\\]", "", text.replace("\\n", "\n"))
+
+
+def words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.replace("\\n", "\n")))
+
+
+def secrets(
+    exercises: Iterable[Path], published: Iterable[str]
+) -> dict[tuple[Path, str], list[str]]:
+    """The lines of each notebook's solutions, hidden tests and worked solutions that stand nowhere
+    else.
+
+    `published`: the texts that anybody may read. The keys are a notebook, and SOLUTION, HIDDEN
+    TESTS or WORKED SOLUTION.
+    """
+    hidden: dict[tuple[Path, str], list[str]] = {}
+    public = list(published)
+    for path in exercises:
+        for cell in nbformat.read(path, as_version=4).cells:
+            if "worked-solution" in cell.metadata.get("tags", []):
+                hidden.setdefault((path, "WORKED SOLUTION"), []).extend(cell.source.split("\n"))
+                continue
+            public.append(MARKED.sub("", cell.source))
+            for kind, body in MARKED.findall(cell.source):
+                hidden.setdefault((path, kind), []).extend(body.split("\n"))
+    known = bare("\n".join(public))
+    for key, lines in hidden.items():
+        code = [re.sub(r"(^|  )# .*", "", line).strip().rstrip(",") for line in lines]
+        hidden[key] = [
+            line for line in code if len(bare(line)) >= ENOUGH and bare(line) not in known
+        ]
+    return hidden
+
+
+def found(folder: Path, lines: Iterable[str]) -> list[tuple[str, str]]:
+    """The files below the folder in which lines stand, each with the line; what is packed, too."""
+    wanted = [(line, bare(line), words(line)) for line in lines]
+    traces = []
+    for path in filter(Path.is_file, sorted(folder.rglob("*"))):
+        for text in readings(path.read_bytes()):
+            within, there = bare(text), words(text)
+            hits = [line for line, core, needs in wanted if needs <= there and core in within]
+            traces += [(path.relative_to(folder).as_posix(), line) for line in hits]
+    return traces
+
+
+def readings(data: bytes) -> Iterator[str]:
+    """A file's text as it is, and as a browser shows it."""
+    for content in unpacked(data):
+        text = content.decode("utf-8", "replace")
+        yield text
+        yield html.unescape(re.sub(r"<[^<>]*>", "", text))
+
+
+def unpacked(data: bytes) -> Iterator[bytes]:
+    yield data
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for name in archive.namelist():
+                yield from unpacked(archive.read(name))
+    for unpack in (gzip.decompress, bz2.decompress, lzma.decompress, inventory):
+        try:
+            content = unpack(data)
+        except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error):
+            continue
+        yield from unpacked(content)
+
+
+def inventory(data: bytes) -> bytes:
+    """Of Sphinx's objects.inv, what comes after its head."""
+    return zlib.decompress(data[data.index(b"zlib.\n") + 6 :])
