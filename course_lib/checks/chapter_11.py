@@ -11,6 +11,7 @@ import pandas as pd
 
 from course_lib.checks.guard import case, exercise, mistakes
 from course_lib.log import DAY, EventLog
+from course_lib.mutual_information import shuffled_columns
 
 
 @exercise("what one field says of the other, in nats")
