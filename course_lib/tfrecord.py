@@ -297,12 +297,10 @@ def event_frame(log: EventLog, rows: slice) -> pd.DataFrame:
     A list-valued field has a list of its own in every row, an empty one where it is missing.
     """
     parts = [log.events[rows]]
-    for side, table, codes in _sides(log):
-        part = table.iloc[codes[rows]]
-        for name, values in table.items():
-            if any(_listed(value) is not None for value in values):
-                lists = [_listed(value) or [] for value in part[name]]
-                part = part.assign(**{name: pd.Series(lists, part.index, dtype=object)})
+    for side, table, places in _sides(log):
+        part = table.iloc[places[rows]]
+        lists = [name for name in table if isinstance(table[name].iloc[0], list)]
+        part = part.assign(**{name: [list(cell) for cell in part[name]] for name in lists})
         parts.append(part.add_prefix(f"{side}/"))
     return pd.concat([part.reset_index(drop=True) for part in parts], axis=1)
 
@@ -324,10 +322,10 @@ def write_shards(
     rows = log.rows(start, end)
     times = log.events["time"].iloc[rows]
     columns = _columns(times.to_frame())
-    for side, table, codes in _sides(log):
+    for side, table, places in _sides(log):
         table = table.add_prefix(f"{side}/")
         for name, features in _columns(table.assign(**{side: table.index})).items():
-            columns[name] = map(list(features).__getitem__, codes[rows].tolist())
+            columns[name] = map(list(features).__getitem__, places[rows].tolist())
     stream = _examples(columns)
     Path(folder).mkdir(parents=True, exist_ok=True)
     paths = []
