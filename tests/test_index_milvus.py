@@ -209,6 +209,8 @@ def test_few_probes_are_widened():
     assert reference.compare(index, queries, 300) == 1, "too few in one list: all are searched"
     index.nprobe = 30
     assert narrow < 0.95 < reference.compare(index, queries, 10)
+    index.delete(np.arange(900))
+    assert refusal(index.search, queries, 10).startswith("the index is empty")
 
 
 def test_what_the_graph_does_not_find_is_fetched(monkeypatch: pytest.MonkeyPatch):

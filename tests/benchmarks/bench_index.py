@@ -10,7 +10,8 @@ The goals are for `--items 1000000 --part graph`, which builds for some ten minu
   at least 0.95 of its throughput. (Milvus Lite with 5,000 items, since one search takes it 10 ms
   and up.)
 - upsert: 1 % of the items replaced against `build` with all of them; at most 0.05. A graph is also
-  rebuilt once every 34 such upserts, which adds 0.03 on average.
+  rebuilt once every 34 such upserts, which adds 0.03 on average. Exact search is built by copying,
+  and a change renumbers its rows: at most 0.5 there.
 - graph: recall@100 against exact search, and throughput as a multiple of exact search, one thread;
   at least 0.95 and 20. From 2,000 queries of 64 dimensions in one batch on, Faiss's exact search
   multiplies matrices and is some seven times as fast (its distance_compute_blas_threshold); that
@@ -142,14 +143,15 @@ def interface(items: int, law: str) -> bool:
         )
         good &= ratio >= 0.95
         print(
-            f"  {name:18} {m:>9,} items {len(queries) / its:9.0f} queries/s bare {len(queries) / ours:9.0f} through   {ratio:.3f}"
+            f"  {name:18} {m:>9,} items {len(queries) / its:9.0f} queries/s bare "
+            f"{len(queries) / ours:9.0f} through   {ratio:.3f}"
         )
         faiss.omp_set_num_threads(CORES)
     return good
 
 
 def upsert(items: int, law: str) -> bool:
-    """Whether every engine replaces 1 % of the items for at most 5 % of a build."""
+    """Whether every engine replaces 1 % of the items for at most 5 % of a build (flat: half)."""
     print(f"\nReplacing 1 % of the items, {law}, one thread (Milvus Lite: its own)")
     faiss.omp_set_num_threads(1)
     good = True
@@ -163,9 +165,10 @@ def upsert(items: int, law: str) -> bool:
             new = vectors(len(some), law, seed=10 + round)
             times.append(seconds(index.upsert, new, some))
         ratio = statistics.median(times) / whole
-        good &= ratio <= 0.05
+        good &= ratio <= (0.5 if name == "Faiss flat" else 0.05)
         print(
-            f"  {name:18} {m:>9,} items {whole:9.3f} s to build {statistics.median(times):9.4f} s to upsert   {ratio:.4f}"
+            f"  {name:18} {m:>9,} items {whole:9.3f} s to build "
+            f"{statistics.median(times):9.4f} s to upsert   {ratio:.4f}"
         )
     faiss.omp_set_num_threads(CORES)
     return good
@@ -195,7 +198,8 @@ def graph(items: int, law: str) -> bool:
     )
     true = flat.search(some, 100)[1]
     print(
-        f"  Faiss flat: {alone:.0f} one at a time, {batch:.0f} in batches of 500, {large:.0f} in batches of 2,500 (matrix products)"
+        f"  Faiss flat: {alone:.0f} one at a time, {batch:.0f} in batches of 500, "
+        f"{large:.0f} in batches of 2,500 (matrix products)"
     )
     good = True
     for name in ("Faiss hnsw", "hnswlib"):
@@ -205,9 +209,8 @@ def graph(items: int, law: str) -> bool:
         index = engines()[name]()
         took = seconds(index.build, rows, ids)
         one_thread(index)
-        print(
-            f"  {name}: M = {index.M}, ef_construction = {index.ef_construction}, built in {took:.0f} s"
-        )
+        dials = f"M = {index.M}, ef_construction = {index.ef_construction}"
+        print(f"  {name}: {dials}, built in {took:.0f} s")
         reached = False
         for index.ef_search in tqdm(
             (100, 150, 200, 300, 500), desc=name, disable=None, leave=False
@@ -229,9 +232,8 @@ def graph(items: int, law: str) -> bool:
             shown = "".join(
                 f"{mine:8.0f} ({ratio:4.1f} ×)" for mine, ratio in zip(ours, times, strict=True)
             )
-            print(
-                f"    ef_search {index.ef_search:3}: recall {recall:.4f}, one, 500, 2,500 at a time:{shown}"
-            )
+            at_a_time = f"one, 500, 2,500 at a time:{shown}"
+            print(f"    ef_search {index.ef_search:3}: recall {recall:.4f}, {at_a_time}")
         good &= reached or items < 1_000_000
         goal = (
             "reached"
