@@ -50,8 +50,7 @@ class Nominator:
         self._kept = Memory() if folder is None else Folder(folder)
         self._writing = threading.RLock()
         self._nothing = "nothing is published yet; call publish(state) first."
-        if self._kept.current is not None:
-            self._open()
+        self._open()
 
     # -- publishing -------------------------------------------------------------------------------
 
@@ -121,12 +120,12 @@ class Nominator:
         with self._writing:
             version = self._published()
             full, base = version.state.full or version.state, state.full
-            if state is not version.state and base is not full:
-                if base is None or base.fingerprint() != full.fingerprint():
-                    raise ValueError(
-                        "this state does not build on the full state that is published; publish "
-                        "its full state first."
-                    )
+            same = state is version.state or base is full
+            if not same and (base is None or base.fingerprint() != full.fingerprint()):
+                raise ValueError(
+                    "this state does not build on the full state that is published; publish its "
+                    "full state first."
+                )
             log = self.log if log is None else log
             self.version = version.updated(state, touched, log)
             self.log = log
@@ -157,17 +156,16 @@ class Nominator:
             self._kept.current = name
 
     def _open(self) -> None:
-        """Serve the folder's current version; if that can't be, the one before, or nothing."""
+        """Serve the version that is kept as current; if that can't be, the one before, or none."""
         try:
-            self.version = self._kept.load(self._kept.current, self.log)
+            if (name := self._kept.current) is not None:
+                self.version = self._kept.load(name, self.log)
         except ValueError as error:
-            self._nothing = str(error)
+            self._nothing, served = str(error), "nothing is"
             with suppress(ValueError):
                 if (name := self._kept.before()) is not None:
                     self.version = self._kept.load(name, self.log)
-            served = (
-                f"{self.version.name}, the version before, is" if self.version else "nothing is"
-            )
+                    served = f"{name}, the version before, is"
             warnings.warn(f"{error} Until then {served} served.", stacklevel=3)
 
     def _published(self) -> Version:
@@ -228,9 +226,9 @@ class Nominator:
                 raise
             return np.empty(0, np.float32), np.empty(0, int)  # nothing is listed
         scores, rows = found[0][0], version.rows.take(found[1][0], mode="clip")
-        owned = {-1, *bought.tolist()}
-        known = np.fromiter(map(owned.__contains__, rows.tolist()), bool, len(rows))
-        new = np.flatnonzero(~known)[:k]
+        owned = np.zeros(len(version.log.items) + 1, bool)
+        owned[bought] = owned[-1] = True
+        new = (~owned[rows]).nonzero()[0][:k]
         return scores[new], rows[new]
 
     def _bought(self, version: Version, user, row: int) -> np.ndarray:
@@ -246,9 +244,9 @@ class Nominator:
 
 def _vector(version: Version, user: int, bought: np.ndarray) -> np.ndarray:
     """[1, d] the vector of a user (a row; −1 is a new one) who has bought these items (rows)."""
-    state = version.state
+    state, end = version.state, user + 1 or None
     latest = version.item_indices[bought[::-1][: state.features.history]]
-    features = {name: values[user : user + 1 or None] for name, values in version.users.items()}
+    features = {name: torch.from_numpy(rows[user:end]) for name, rows in version.users.items()}
     features["history"] = torch.from_numpy(latest if len(latest) else np.zeros(1, int))[None]
     with torch.inference_mode():
         return state.model.user_vectors(state.to_device(features)).cpu().numpy()

@@ -51,9 +51,7 @@ class StreamTrainer:
         self._replay()
         full = self.keep / "full.pt"
         if not full.exists() and state is None:
-            raise ValueError(
-                f"{keep} holds no state yet; pass one that has learned the log."
-            )
+            raise ValueError(f"{keep} holds no state yet; pass one that has learned the log.")
         state = State.load(full) if full.exists() else state
         self._check(state)
         if not full.exists():

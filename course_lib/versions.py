@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from course_lib.features import Features, concat_features
+from course_lib.features import concat_features
 from course_lib.files import atomic_write
 from course_lib.incremental_update import Touched
 from course_lib.index import VectorIndex
@@ -41,7 +41,7 @@ class Version:
     log: EventLog
     time: pd.Timestamp
     before: int
-    users: Features
+    users: dict[str, np.ndarray]
     item_indices: np.ndarray
     rows: np.ndarray
 
@@ -56,7 +56,7 @@ class Version:
         log.bought(0, before)  # sorts the events by user, before the first question
         items = state.features.item_indices(log, np.arange(len(log.items))).numpy()
         rows = np.array([*map(log.row_of_item.get, card["items"]), -1])
-        users = _fields(state, log, 0)
+        users = _fields(state, log, None)
         return cls(card["name"], state, index, log, time, before, users, items, rows)
 
     def fill(self) -> None:
@@ -77,10 +77,8 @@ class Version:
         if not (same and log.users.index[: len(self.log.users)].equals(self.log.users.index)):
             raise ValueError("this log does not go on from the served one; make it with append.")
         features, name = state.features, state.features.users.id
-        known = {field: values[:-1] for field, values in self.users.items()}
-        users = concat_features([known, _fields(state, log, len(self.log.users))])
-        moved = features.users.encode(log.users.iloc[touched.users])[name]
-        users[name][torch.from_numpy(touched.users)] = moved
+        users = _fields(state, log, self.users)
+        users[name][touched.users] = features.users.encode(log.users.iloc[touched.users])[name]
         items = np.append(self.item_indices, features.item_indices(log, new))
         items[touched.items] = features.item_indices(log, touched.items)
         ids = np.full(len(log.items), -1)
@@ -114,11 +112,17 @@ def check_known(state: State, log: EventLog, items: Iterable = ()) -> None:
             )
 
 
-def _fields(state: State, log: EventLog, start: int) -> Features:
-    """Every field but the history, of the users (rows) from `start` on, and then of a new user."""
-    fields = state.features.users.encode(log.users.iloc[start:])
-    new_user = {name: values.new_zeros(1, *values.shape[1:]) for name, values in fields.items()}
-    return concat_features([fields, new_user])
+def _fields(state: State, log: EventLog, known: dict | None) -> dict[str, np.ndarray]:
+    """Every field but the history, by row: of the users that are `known`, of all others, and of a
+    new user.
+    """
+    parts = [{name: torch.from_numpy(fields[:-1]) for name, fields in (known or {}).items()}]
+    start = len(parts[0][state.features.users.id]) if known else 0
+    parts.append(state.features.users.encode(log.users.iloc[start:]))
+    parts.append(
+        {name: fields.new_zeros(1, *fields.shape[1:]) for name, fields in parts[1].items()}
+    )
+    return {name: fields.numpy() for name, fields in concat_features(parts[not known :]).items()}
 
 
 # -- where versions are kept ----------------------------------------------------------------------
@@ -157,9 +161,9 @@ class Memory(dict[str, Version], Kept):
 
 
 class Folder(Kept):
-    """Versions in `folder`/versions: `v1`, `v2`, …, and a file `current` that names the one to serve.
+    """Versions in `folder`/versions: `v1`, `v2`, …, and a file `current` that names one of them.
 
-    Removes only files that it wrote, and folders that nothing else is in.
+    Removes nothing but what it wrote.
     """
 
     def __init__(self, folder: str | Path) -> None:
