@@ -110,8 +110,8 @@ class StreamTrainer:
         return f"{len(log) - start} events learned"
 
     def _appended(self, path: Path, hour: pd.Timestamp) -> EventLog:
-        """The log with the shard's events at its end; none is given a time before what is there, or
-        before the day.
+        """The log with the shard's events at its end, all of one day that is open; none is given a
+        time before what is there.
         """
         events = pd.concat(tfrecord.read(path), ignore_index=True)
         events = events.sort_values("time", kind="stable", ignore_index=True)
@@ -130,7 +130,7 @@ class StreamTrainer:
         )
         if all(user >= 0 and item in log.bought(user, len(log)) for user, item in pairs):
             return log  # much sooner than `append` finds it out
-        floor = max(log.events["time"].iloc[-1] + INSTANT, self.day)
+        floor = max(log.events["time"].iloc[-1] + INSTANT, self.day, hour.normalize())
         return log.append(events.assign(time=times.clip(lower=floor)))
 
     def _learned(self, state: State, log: EventLog, start: int, end: int) -> State:
@@ -181,7 +181,6 @@ class StreamTrainer:
         """Raise ValueError unless the state has learned this log, up to where a shard begins."""
         if state.learned_until is None:
             raise ValueError("this state has learned nothing; pass one that has learned the log.")
-        check_known(state, self.log)
         row = self.log.rows(end=state.learned_until).stop
         last = self.log.events["time"].iloc[row - 1] + INSTANT
         if row not in (*self.starts, len(self.log)) or last != state.learned_until:
@@ -189,6 +188,7 @@ class StreamTrainer:
                 f"the state has learned until {state.learned_until}, and neither this log nor a "
                 f"shard in {self.keep} ends there; pass the log that it has learned, and no more."
             )
+        check_known(state, self.log)
 
 
 def _signature(path: Path) -> tuple | None:
