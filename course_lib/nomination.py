@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import operator
-import threading
-import warnings
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from course_lib.incremental_update import Touched
-from course_lib.index import FaissIndex, VectorIndex
-from course_lib.log import EventLog, local_time
-from course_lib.state import State
-from course_lib.versions import Folder, Memory, Version, drop
+from course_lib.log import EventLog
+from course_lib.versions import Publisher, Version
 
 
-class Nominator:
+class Nominator(Publisher):
     """Answers "which k items for this user?" from the version that was published last.
 
     The index holds all listed items. The user's vector is computed at the moment of asking, from
@@ -28,8 +20,7 @@ class Nominator:
     from the answer and never eats into k.
 
     Any call may run beside any other. A question is answered from one version; during an `update`
-    it may meet the touched items' new vectors an instant before the new user network. `publish`,
-    `update`, `refresh` and `back` take turns.
+    it may meet the touched items' new vectors an instant before the new user network.
 
     - `make_index`: an empty index for the version of that name. A database needs a place for each
       version, such as `lambda version: MilvusIndex(uri, collection=f"items_{version}")`; what is
@@ -37,144 +28,6 @@ class Nominator:
     - `folder`: where versions are kept. A new process goes on with the version that was published
       there last. Without it they live in this process alone.
     """
-
-    def __init__(
-        self,
-        log: EventLog,
-        make_index: Callable[[str], VectorIndex] = lambda version: FaissIndex("flat"),
-        folder: str | Path | None = None,
-    ) -> None:
-        self.log, self.make_index = log, make_index
-        self.version: Version | None = None
-        self.live: dict[object, list] = {}  # items bought since, by user
-        self._kept = Memory() if folder is None else Folder(folder)
-        self._writing = threading.RLock()
-        self._nothing = "nothing is published yet; call publish(state) first."
-        self._open()
-
-    # -- publishing -------------------------------------------------------------------------------
-
-    def publish(
-        self,
-        state: State,
-        time: pd.Timestamp | str | None = None,
-        log: EventLog | None = None,
-    ) -> None:
-        """Compute and index all listed items' vectors, and serve them with this user network.
-
-        The version before serves until the new one has answered a query. If anything fails, or the
-        process is killed, it goes on serving, here and after a restart. It is kept to go back to.
-
-        - `time`: the clock of this version. Items listed by then can be nominated, and what was
-          bought before then is the users' history; without it, the end of the log.
-        - `log`: as it stands now, if it has grown.
-
-        Raises ValueError if the state has learned from events after `time` or from another log, is
-        incremental (`update` is for those), or somebody else is publishing to the same folder.
-        """
-        log = self.log if log is None else log
-        time = log.events["time"].iloc[-1] + pd.Timedelta(seconds=1) if time is None else time
-        time = local_time(time)
-        if state.full is not None:
-            raise ValueError(
-                "this state comes from an incremental update; send what it touched with "
-                "update(state, touched)."
-            )
-        if state.learned_until is None:
-            warnings.warn(
-                "this state has learned nothing, and is published all the same", stacklevel=2
-            )
-        elif time < state.learned_until:
-            raise ValueError(
-                f"this state has learned events until {state.learned_until:%Y-%m-%d %H:%M:%S}, and "
-                f"{time:%Y-%m-%d %H:%M:%S} is earlier; publish it for a later time."
-            )
-        with self._writing, self._kept.alone():
-            last, name = self._kept.current, self._kept.next()
-            card = {"name": name, "time": time.isoformat(), "items": log.items.index.tolist()}
-            index = self.make_index(name)
-            try:
-                version = Version.of(card, state, index, log)
-                version.fill()
-                self._kept.keep(version, card)
-            except BaseException:
-                with suppress(Exception):
-                    drop(index, self.version and self.version.index)
-                raise
-            self._kept.current = name
-            self.log, self.version = log, version
-            for old in {*self._kept.names()} - {name, last}:
-                self._kept.retire(old, version.index)
-
-    def update(self, state: State, touched: Touched, log: EventLog | None = None) -> None:
-        """Serve an incremental state: the touched items' vectors go to the index, and nothing else
-        does.
-
-        - `log`: as it stands now, if it has grown (`EventLog.append`). What the state has learned
-          of it is the users' history from now on.
-
-        Raises ValueError if the state does not build on the full state that is published. If
-        anything fails, all is as before. A process that starts anew goes on with the full version:
-        incremental states are made again from the hour's shards, not kept.
-        """
-        with self._writing:
-            version = self._published()
-            full, base = version.state.full or version.state, state.full
-            same = state is version.state or base is full
-            if not same and (base is None or base.fingerprint() != full.fingerprint()):
-                raise ValueError(
-                    "this state does not build on the full state that is published; publish its "
-                    "full state first."
-                )
-            log = self.log if log is None else log
-            self.version = version.updated(state, touched, log)
-            self.log = log
-
-    def refresh(self) -> bool:
-        """Take over the version that the folder says is current, by whomever it was published;
-        returns whether it is another one than before.
-        """
-        if isinstance(self._kept, Memory):
-            raise ValueError("this nominator has no folder to look into; make it with a folder.")
-        with self._writing:
-            name = self._kept.current
-            if name is None or (self.version is not None and name == self.version.name):
-                return False
-            self.version = self._kept.load(name, self.log)
-            return True
-
-    def back(self) -> None:
-        """Serve the version before the current one, here and wherever the folder is refreshed.
-
-        Raises ValueError if none is kept.
-        """
-        with self._writing, self._kept.alone():
-            name = self._kept.before()
-            if name is None:
-                raise ValueError("there is no version to go back to; publish a state.")
-            self.version = self._kept.load(name, self.log)
-            self._kept.current = name
-
-    def _open(self) -> None:
-        """Serve the version that is kept as current; if that can't be, the one before, or none."""
-        try:
-            if (name := self._kept.current) is not None:
-                self.version = self._kept.load(name, self.log)
-        except ValueError as error:
-            self._nothing, served = str(error), "nothing is"
-            with suppress(ValueError):
-                if (name := self._kept.before()) is not None:
-                    self.version = self._kept.load(name, self.log)
-                    served = f"{name}, the version before, is"
-            warnings.warn(f"{error} Until then {served} served.", stacklevel=3)
-
-    def _published(self) -> Version:
-        version = self.version
-        if version is None:
-            raise ValueError(self._nothing)
-        return version
-
-    # -- asking -----------------------------------------------------------------------------------
 
     def buy(self, user, item) -> None:
         """The user has just bought the item: it is history from now on. Raises ValueError for an

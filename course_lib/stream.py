@@ -44,16 +44,15 @@ class StreamTrainer:
         state: State | None = None,
         nominator: Nominator | None = None,
     ) -> None:
-        self.shards, self.keep, self.log, self.nominator = Path(shards), Path(keep), log, nominator
+        self.shards, self.keep, self.nominator = Path(shards), Path(keep), nominator
         self.keep.mkdir(parents=True, exist_ok=True)
-        self.starts: list[int] = []  # the row of the log at which each learned shard begins
         self.seen: dict[str, tuple | None] = {}  # size and times of each shard that was read
-        self._replay()
+        self.log, self.starts = _replayed(log, self.keep)
         full = self.keep / "full.pt"
         if not full.exists() and state is None:
             raise ValueError(f"{keep} holds no state yet; pass one that has learned the log.")
         state = State.load(full) if full.exists() else state
-        self._check(state)
+        _check(state, self.log, self.starts, self.keep)
         if not full.exists():
             state.save(full)
         self.state = self._served(state)
@@ -96,42 +95,18 @@ class StreamTrainer:
         try:
             if path.is_file() and path.stat().st_size == 0:
                 return "empty: no events"
-            log = self._appended(path, hour)
+            log = _appended(self.log, path, hour, self.day)
         except Exception as error:  # whatever it holds, what comes after it goes on
             return f"left alone: {error or type(error).__name__}"
         start = len(self.log)
         if len(log) == start:
             return "nothing new"
         events = tfrecord.event_frame(log, slice(start, len(log)))
-        tfrecord.write(self._kept(len(self.starts) + 1), events)
+        tfrecord.write(_kept(self.keep, len(self.starts) + 1), events)
         self.state = self._learned(self.state, log, start, len(log))
         self.log = log
         self.starts.append(start)
         return f"{len(log) - start} events learned"
-
-    def _appended(self, path: Path, hour: pd.Timestamp) -> EventLog:
-        """The log with the shard's events at its end, all of one day that is open; none is given a
-        time before what is there.
-        """
-        events = pd.concat(tfrecord.read(path), ignore_index=True)
-        events = events.sort_values("time", kind="stable", ignore_index=True)
-        log, times = self.log, events["time"]
-        for time, wrong in (
-            (times.iloc[-1], times.iloc[-1] >= hour + HOUR),
-            (times.iloc[0], times.iloc[0] < log.events["time"].iloc[0]),
-        ):
-            if wrong:
-                when = "yet to come" if time >= hour else "before the log begins"
-                raise ValueError(
-                    f"{path} holds an event of {time:%Y-%m-%d %H:%M}, which is {when}."
-                )
-        pairs = zip(
-            map(log.user_row, events["user"]), map(log.item_row, events["item"]), strict=True
-        )
-        if all(user >= 0 and item in log.bought(user, len(log)) for user, item in pairs):
-            return log  # much sooner than `append` finds it out
-        floor = max(log.events["time"].iloc[-1] + INSTANT, self.day, hour.normalize())
-        return log.append(events.assign(time=times.clip(lower=floor)))
 
     def _learned(self, state: State, log: EventLog, start: int, end: int) -> State:
         """The state after these event rows, published."""
@@ -160,35 +135,53 @@ class StreamTrainer:
             full.save(self.keep / "full.pt")
             self.state = self._served(full)
 
-    # -- after a restart --------------------------------------------------------------------------
 
-    def _kept(self, number: int) -> Path:
-        return self.keep / f"events-{number:06}.tfrecord"
+def _kept(keep: Path, number: int) -> Path:
+    return keep / f"events-{number:06}.tfrecord"
 
-    def _replay(self) -> None:
-        """Append what earlier processes have learned to the log."""
-        parts, row = [], len(self.log)
-        while (path := self._kept(len(parts) + 1)).exists():
-            parts.append(pd.concat(tfrecord.read(path), ignore_index=True))
-            self.starts.append(row)
-            row += len(parts[-1])
-        try:
-            self.log = self.log.append(pd.concat(parts, ignore_index=True)) if parts else self.log
-        except ValueError as error:
-            raise ValueError(f"{self.keep} does not go on from this log, for {error}") from None
 
-    def _check(self, state: State) -> None:
-        """Raise ValueError unless the state has learned this log, up to where a shard begins."""
-        if state.learned_until is None:
-            raise ValueError("this state has learned nothing; pass one that has learned the log.")
-        row = self.log.rows(end=state.learned_until).stop
-        last = self.log.events["time"].iloc[row - 1] + INSTANT
-        if row not in (*self.starts, len(self.log)) or last != state.learned_until:
-            raise ValueError(
-                f"the state has learned until {state.learned_until}, and neither this log nor a "
-                f"shard in {self.keep} ends there; pass the log that it has learned, and no more."
-            )
-        check_known(state, self.log)
+def _replayed(log: EventLog, keep: Path) -> tuple[EventLog, list[int]]:
+    """The log with what earlier processes have learned, and the row at which each shard begins."""
+    parts, starts = [], []
+    while (path := _kept(keep, len(parts) + 1)).exists():
+        starts.append(len(log) + sum(map(len, parts)))
+        parts.append(pd.concat(tfrecord.read(path), ignore_index=True))
+    try:
+        return log.append(pd.concat(parts, ignore_index=True)) if parts else log, starts
+    except ValueError as error:
+        raise ValueError(f"{keep} does not go on from this log, for {error}") from None
+
+
+def _check(state: State, log: EventLog, starts: list[int], keep: Path) -> None:
+    """Raise ValueError unless the state has learned this log, up to where a shard begins."""
+    until = state.learned_until
+    if until is None:
+        raise ValueError("this state has learned nothing; pass one that has learned the log.")
+    row = log.rows(end=until).stop
+    if row not in (*starts, len(log)) or log.events["time"].iloc[row - 1] + INSTANT != until:
+        raise ValueError(
+            f"the state has learned until {until}, and neither this log nor a shard in {keep} ends "
+            "there; pass the log that it has learned, and no more."
+        )
+    check_known(state, log)
+
+
+def _appended(log: EventLog, path: Path, hour: pd.Timestamp, day: pd.Timestamp) -> EventLog:
+    """The log with the shard's events at its end, all of one day, which is `day` or later; none is
+    given a time before what is there.
+    """
+    events = pd.concat(tfrecord.read(path), ignore_index=True)
+    events = events.sort_values("time", kind="stable", ignore_index=True)
+    times, begin = events["time"], log.events["time"].iloc[0]
+    if times.iloc[-1] >= hour + HOUR:
+        raise ValueError(f"{path} holds an event of {times.iloc[-1]}, which is yet to come.")
+    if times.iloc[0] < begin:
+        raise ValueError(f"{path} holds an event of {times.iloc[0]}, before the log begins.")
+    pairs = zip(events["user"].map(log.user_row), events["item"].map(log.item_row), strict=True)
+    if all(item in log.bought(user, len(log)) for user, item in pairs):
+        return log  # much sooner than `append` finds it out
+    floor = max(log.events["time"].iloc[-1] + INSTANT, day, hour.normalize())
+    return log.append(events.assign(time=times.clip(lower=floor)))
 
 
 def _signature(path: Path) -> tuple | None:

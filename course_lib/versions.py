@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ import torch
 from course_lib.features import concat_features
 from course_lib.files import atomic_write
 from course_lib.incremental_update import Touched
-from course_lib.index import VectorIndex
+from course_lib.index import FaissIndex, VectorIndex
 from course_lib.log import EventLog, local_time
 from course_lib.state import State
 
@@ -116,19 +118,19 @@ def _fields(state: State, log: EventLog, known: dict | None) -> dict[str, np.nda
     """Every field but the history, by row: of the users that are `known`, of all others, and of a
     new user.
     """
-    parts = [{name: torch.from_numpy(fields[:-1]) for name, fields in (known or {}).items()}]
-    start = len(parts[0][state.features.users.id]) if known else 0
-    parts.append(state.features.users.encode(log.users.iloc[start:]))
-    parts.append(
-        {name: fields.new_zeros(1, *fields.shape[1:]) for name, fields in parts[1].items()}
-    )
-    return {name: fields.numpy() for name, fields in concat_features(parts[not known :]).items()}
+    encoder = state.features.users
+    start = len(known[encoder.id]) - 1 if known else 0
+    new = encoder.encode(log.users.iloc[start:])
+    parts = [new, {name: values.new_zeros(1, *values.shape[1:]) for name, values in new.items()}]
+    if known:
+        parts.insert(0, {name: torch.from_numpy(rows[:-1]) for name, rows in known.items()})
+    return {name: values.numpy() for name, values in concat_features(parts).items()}
 
 
 # -- where versions are kept ----------------------------------------------------------------------
 
 NAME = re.compile(r"v([1-9][0-9]{0,15})(\.new)?")
-PARTS = ("version.json", "state.pt", "index")
+PART = re.compile(r"(\.)?(version\.json|state\.pt|index)(?(1)\.[0-9a-f]{32}\.new)")
 
 
 class Kept:
@@ -137,9 +139,8 @@ class Kept:
     def before(self) -> str | None:
         """The version to go back to."""
         now = _number(self.current or "")
-        return max(
-            (name for name in self.names() if _number(name) < now), key=_number, default=None
-        )
+        earlier = [name for name in self.names() if _number(name) < now]
+        return max(earlier, key=_number, default=None)
 
 
 class Memory(dict[str, Version], Kept):
@@ -177,9 +178,7 @@ class Folder(Kept):
     def alone(self) -> Iterator[None]:
         """Raises ValueError if another process is publishing here."""
         try:
-            with filelock.FileLock(
-                self.place / "publishing.lock", timeout=0
-            ):  # ends with a process
+            with filelock.FileLock(self.place / "publishing.lock", timeout=0):
                 yield
         except filelock.Timeout:
             raise ValueError(
@@ -193,13 +192,13 @@ class Folder(Kept):
         if not pointer.exists():
             return None
         name = pointer.read_text("utf-8", errors="replace") if pointer.is_file() else ""
-        if not NAME.fullmatch(name):
+        if not NAME.fullmatch(name) or name.endswith(".new"):
             raise ValueError(f"{pointer} names no version; choose another folder for versions.")
         return name
 
     def names(self) -> list[str]:
         """The whole versions."""
-        whole = [path for path in self._own("v*") if (path / PARTS[0]).is_file()]
+        whole = [path for path in self._own("v*") if (path / "version.json").is_file()]
         return [path.name for path in whole if not path.suffix]
 
     def _own(self, pattern: str) -> list[Path]:
@@ -209,7 +208,7 @@ class Folder(Kept):
     def next(self) -> str:
         """A name that nothing here has had; what killed publishers left is cleared away first."""
         for path in self._own("v*.new"):
-            if all(_is_part(file.name) for file in path.iterdir()):
+            if all(PART.fullmatch(file.name) for file in path.iterdir()):
                 _remove(path)
         names = [path.name for path in self.place.glob("v*")] + [self.current or ""]
         return f"v{1 + max(map(_number, names), default=0)}"
@@ -265,15 +264,157 @@ def _number(name: str) -> int:
     return int(match[1]) if match else 0
 
 
-def _is_part(name: str) -> bool:
-    return name in PARTS or any(
-        re.fullmatch(rf"\.{part}\.[0-9a-f]{{32}}\.new", name) for part in PARTS
-    )
-
-
 def _remove(place: Path) -> None:
-    for path in place.iterdir():
-        if _is_part(path.name) and (path.is_symlink() or not path.is_dir()):
-            path.unlink()
     with suppress(OSError):  # somebody's own files are in there
+        for path in place.iterdir():
+            if PART.fullmatch(path.name):
+                path.unlink()
         place.rmdir()
+
+
+# -- publishing -----------------------------------------------------------------------------------
+
+
+class Publisher:
+    """Serves one version at a time, and keeps the one before. Any call may run beside any other;
+    `publish`, `update`, `refresh` and `back` take turns.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        make_index: Callable[[str], VectorIndex] = lambda version: FaissIndex("flat"),
+        folder: str | Path | None = None,
+    ) -> None:
+        self.log, self.make_index = log, make_index
+        self.version: Version | None = None
+        self.live: dict[object, list] = {}  # items bought since, by user
+        self._kept = Memory() if folder is None else Folder(folder)
+        self._writing = threading.RLock()
+        self._nothing = "nothing is published yet; call publish(state) first."
+        self._open()
+
+    def publish(
+        self,
+        state: State,
+        time: pd.Timestamp | str | None = None,
+        log: EventLog | None = None,
+    ) -> None:
+        """Compute and index all listed items' vectors, and serve them with this user network.
+
+        The version before serves until the new one has answered a query. If anything fails, or the
+        process is killed, it goes on serving, here and after a restart. It is kept to go back to.
+
+        - `time`: the clock of this version. Items listed by then can be nominated, and what was
+          bought before then is the users' history; without it, the end of the log.
+        - `log`: as it stands now, if it has grown.
+
+        Raises ValueError if the state has learned from events after `time` or from another log, is
+        incremental (`update` is for those), or somebody else is publishing to the same folder.
+        """
+        log = self.log if log is None else log
+        end = log.events["time"].iloc[-1] + pd.Timedelta(seconds=1)
+        time = end if time is None else local_time(time)
+        _check_learned(state, time)
+        with self._writing, self._kept.alone():
+            last, name = self._kept.current, self._kept.next()
+            card = {"name": name, "time": time.isoformat(), "items": log.items.index.tolist()}
+            index = self.make_index(name)
+            try:
+                version = Version.of(card, state, index, log)
+                version.fill()
+                self._kept.keep(version, card)
+            except BaseException:
+                with suppress(Exception):
+                    drop(index, self.version and self.version.index)
+                raise
+            self._kept.current = name
+            self.log, self.version = log, version
+            for old in {*self._kept.names()} - {name, last}:
+                self._kept.retire(old, version.index)
+
+    def update(self, state: State, touched: Touched, log: EventLog | None = None) -> None:
+        """Serve an incremental state: the touched items' vectors go to the index, and nothing else
+        does.
+
+        - `log`: as it stands now, if it has grown (`EventLog.append`). What the state has learned
+          of it is the users' history from now on.
+
+        Raises ValueError if the state does not build on the full state that is published. If
+        anything fails, all is as before. A process that starts anew goes on with the full version:
+        incremental states are made again from the hour's shards, not kept.
+        """
+        with self._writing:
+            version = self._published()
+            full, base = version.state.full or version.state, state.full
+            same = state is version.state or base is full
+            if not same and (base is None or base.fingerprint() != full.fingerprint()):
+                raise ValueError(
+                    "this state does not build on the full state that is published; publish its "
+                    "full state first."
+                )
+            log = self.log if log is None else log
+            self.version = version.updated(state, touched, log)
+            self.log = log
+
+    def refresh(self) -> bool:
+        """Take over the version that the folder says is current, by whomever it was published;
+        returns whether it is another one than before.
+        """
+        if isinstance(self._kept, Memory):
+            raise ValueError("this nominator has no folder to look into; make it with a folder.")
+        with self._writing:
+            name = self._kept.current
+            if name is None or (self.version is not None and name == self.version.name):
+                return False
+            self.version = self._kept.load(name, self.log)
+            return True
+
+    def back(self) -> None:
+        """Serve the version before the current one, here and wherever the folder is refreshed.
+
+        Raises ValueError if none is kept.
+        """
+        with self._writing, self._kept.alone():
+            name = self._kept.before()
+            if name is None:
+                raise ValueError("there is no version to go back to; publish a state.")
+            version = self._kept.load(name, self.log)
+            self._kept.current = name
+            self.version = version
+
+    def _open(self) -> None:
+        """Serve the version that is kept as current; if that can't be, the one before, or none."""
+        try:
+            if (name := self._kept.current) is not None:
+                self.version = self._kept.load(name, self.log)
+        except ValueError as error:
+            self._nothing, served = str(error), "nothing is"
+            with suppress(ValueError):
+                if (name := self._kept.before()) is not None:
+                    self.version = self._kept.load(name, self.log)
+                    served = f"{name}, the version before, is"
+            warnings.warn(f"{error} Until then {served} served.", stacklevel=3)
+
+    def _published(self) -> Version:
+        version = self.version
+        if version is None:
+            raise ValueError(self._nothing)
+        return version
+
+
+def _check_learned(state: State, time: pd.Timestamp) -> None:
+    """Raise ValueError unless a state may be published for that time."""
+    until = state.learned_until
+    if state.full is not None:
+        raise ValueError(
+            "this state comes from an incremental update; send what it touched with "
+            "update(state, touched)."
+        )
+    if until is None:
+        warnings.warn("this state has learned nothing, and is published all the same", stacklevel=3)
+    elif time < until:
+        raise ValueError(
+            f"this state has learned events until {until:%Y-%m-%d %H:%M:%S}, and "
+            f"{time:%Y-%m-%d %H:%M:%S} is earlier; publish it for a later time."
+        )

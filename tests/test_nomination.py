@@ -81,7 +81,7 @@ def test_against_brute_force(
 def test_never_what_the_user_has_and_exactly_k(
     retail: EventLog, nominator: Nominator, morning: pd.Timestamp
 ):
-    """For the users with the longest histories: what they have would come first if it were let in."""
+    """For those with the longest histories: what they have would come first if it were let in."""
     past = retail.events[retail.events["time"] < morning]
     longest = past["user"].value_counts().index[:10]
     would_come_first = 0

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import SMALL, contents, refusal, tiny_frames, trained, with_listing
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from course_lib import files, stream, tfrecord
@@ -439,7 +439,7 @@ def run(folder: Path, arrivals: list, known: EventLog, knowing: State, kills: li
         else:
             path.unlink(missing_ok=True)
             land(shards, name)
-        now = max(now, hour_of(path))
+            now = max(now, hour_of(path))
         while True:
             try:
                 with killed_at(kills.pop(0) if kills else 0):
@@ -461,7 +461,7 @@ def run(folder: Path, arrivals: list, known: EventLog, knowing: State, kills: li
     extra=st.lists(st.tuples(st.integers(0, 6), st.sampled_from(list(SHARDS)), st.booleans())),
     kills=st.lists(st.integers(0, 14), max_size=8),
 )
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True, phases=[Phase.generate])
 def test_kills_repetitions_and_poison_change_nothing(order, extra, kills, known, knowing):
     arrivals = list(order)
     for place, name, poison in sorted(extra, reverse=True):

@@ -586,7 +586,7 @@ def test_killed_while_publishing_the_last_good_version_answers(
     pd.testing.assert_frame_equal(served.nominate("cid", 2), expected)
     name = served.version.name
     served.publish(tiny_state)  # the lock died with the process
-    assert int(served.version.name[1:]) == int(name[1:]) + 1
+    assert int(served.version.name[1:]) > int(name[1:])
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a system that can kill a process")
