@@ -79,9 +79,9 @@ class Nominator(Publisher):
                 raise
             return np.empty(0, np.float32), np.empty(0, int)  # nothing is listed
         scores, rows = found[0][0], version.rows.take(found[1][0], mode="clip")
-        owned = np.zeros(len(version.log.items) + 1, bool)
-        owned[bought] = owned[-1] = True
-        new = (~owned[rows]).nonzero()[0][:k]
+        free = np.ones(len(version.log.items) + 1, bool)
+        free[bought] = free[-1] = False
+        new = free[rows].nonzero()[0][:k]
         return scores[new], rows[new]
 
     def _bought(self, version: Version, user, row: int) -> np.ndarray:
@@ -90,9 +90,8 @@ class Nominator(Publisher):
         if user not in self.live:
             return bought
         live = [version.log.item_row(item) for item in dict.fromkeys(self.live.get(user, ()))]
-        return np.append(bought, [row for row in live if row >= 0 and row not in bought]).astype(
-            int
-        )
+        new = [row for row in live if row >= 0 and row not in bought]
+        return np.append(bought, new).astype(int)
 
 
 def _vector(version: Version, user: int, bought: np.ndarray) -> np.ndarray:
@@ -101,8 +100,10 @@ def _vector(version: Version, user: int, bought: np.ndarray) -> np.ndarray:
     latest = version.item_indices[bought[::-1][: state.features.history]]
     features = {name: torch.from_numpy(rows[user:end]) for name, rows in version.users.items()}
     features["history"] = torch.from_numpy(latest if len(latest) else np.zeros(1, int))[None]
+    if state.settings.device != "cpu":  # moving nothing would cost as much as a field
+        features = state.to_device(features)
     with torch.inference_mode():
-        return state.model.user_vectors(state.to_device(features)).cpu().numpy()
+        return state.model.user_vectors(features).cpu().numpy()
 
 
 def _table(log: EventLog, rows: np.ndarray, **more: np.ndarray) -> pd.DataFrame:
