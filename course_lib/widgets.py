@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import ipywidgets
 import numpy as np
@@ -35,12 +35,13 @@ class Panel(ipywidgets.VBox):
 
 
 def nomination_explorer(
-    nominator: Nominator, users: Sequence, basket: Sequence, k: int = 10
+    nominator: Nominator, users: Mapping | Sequence, basket: Sequence, k: int = 10
 ) -> Panel:
     """Choose a user, see history and nominations; buy, and see at once where the vector goes and
     what becomes of the list.
 
-    - `users`: those to choose from; one that the log doesn't know is a new user.
+    - `users`: those to choose from, or their ids by what they are to be called; one that the log
+      doesn't know is a new user.
     - `basket`: ids of the items to buy that are offered first; any other listed item can be typed.
 
     Parts: `user`, `item` (a description and its id), `buy`, `again` (forget what was bought here);
@@ -52,9 +53,8 @@ def nomination_explorer(
     plane = Plane(_item_vectors(nominator))
     names = {f"{text} ({item})": item for item, text in _in_order(nominator, basket).items()}
     panel = Panel()
-    panel.user = ipywidgets.Dropdown(
-        options=[(str(user), user) for user in users], description="user"
-    )
+    called = users if isinstance(users, Mapping) else {str(user): user for user in users}
+    panel.user = ipywidgets.Dropdown(options=list(called.items()), description="user")
     panel.item = ipywidgets.Combobox(
         options=list(names), value=next(iter(names)), description="item", layout={"width": "32em"}
     )
@@ -84,7 +84,7 @@ def nomination_explorer(
         table = panel.listed.assign(
             bought=times_bought[codes], change=_changes(panel.listed, panel.before)
         )
-        panel.nominations.value = _table(f"Nominations for {user}", table)
+        panel.nominations.value = _table(f"Nominations for {panel.user.label}", table)
         panel.history.value = _table("History, latest first", nominator.history(user, k))
         cosine = float((panel.path[0] * panel.path[-1]).sum())
         panel.message.value = f"{html.escape(message)} Cosine of the vector with where it was at first: <b>{cosine:.3f}</b>"

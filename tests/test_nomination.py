@@ -1,14 +1,8 @@
 """Nomination against brute force over the same state's vectors, and every odd thing one may ask."""
 
-import signal
-import subprocess
-import sys
-import textwrap
-import time
-import warnings
+from dataclasses import replace
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,7 +81,7 @@ def test_against_brute_force(
 def test_never_what_the_user_has_and_exactly_k(
     retail: EventLog, nominator: Nominator, morning: pd.Timestamp
 ):
-    """For the users with the longest histories: what they have would come first if it were let in."""
+    """For those with the longest histories: what they have would come first if it were let in."""
     past = retail.events[retail.events["time"] < morning]
     longest = past["user"].value_counts().index[:10]
     would_come_first = 0
@@ -118,18 +112,38 @@ def test_k_beyond_the_catalogue(small: Nominator):
     ]
 
 
-@pytest.mark.parametrize("k", [0, -5])
-def test_k_below_1(small: Nominator, k: int):
-    assert refusal(small.nominate, "ann", k).startswith(f"k is {k}")
+@pytest.mark.parametrize("k", [0, -5, True, np.True_, 2.0, np.float64(2), "2", None])
+def test_k_is_a_whole_number_from_1(small: Nominator, k: object):
+    for ask in (small.nominate, small.best):
+        assert refusal(ask, "ann", k).startswith(f"k is {k!r}")
+    assert refusal(small.history, "ann", k).startswith(f"length is {k!r}")
 
 
-@pytest.mark.parametrize("user", ["eve", None, 17, float("nan")])
-def test_an_unknown_user_is_a_new_user(
-    small: Nominator, tiny: EventLog, tiny_state: State, user: object
-):
-    assert len(small.nominate(user, 4)) == 4
-    assert same(small.user_vector(user), tiny_state.user_vectors(tiny, np.array([-1]), 8))
-    assert small.history(user).empty
+@pytest.mark.parametrize("whole", [int, np.int64, np.uint8, np.int16])
+def test_k_of_any_library(small: Nominator, whole: type):
+    assert small.nominate("cid", whole(1)).equals(small.nominate("cid", 1))
+    assert small.best("cid", whole(2))[1].tolist() == small.best("cid", 2)[1].tolist()
+    assert small.history("ann", whole(2)).equals(small.history("ann", 2))
+
+
+def test_an_unknown_user_is_a_new_user(small: Nominator, tiny: EventLog, tiny_state: State):
+    assert len(small.nominate("eve", 4)) == 4
+    assert same(small.user_vector("eve"), tiny_state.user_vectors(tiny, np.array([-1]), 8))
+    assert small.history("eve").empty
+
+
+def test_an_id_of_another_type_is_refused(nominator: Nominator, small: Nominator):
+    """ "16438" is not the user 16438, and would get a stranger's list."""
+    user = nominator.log.users.index[0]
+    for ask in (nominator.nominate, nominator.best, nominator.user_vector, nominator.history):
+        assert str(user) in refusal(ask, str(user), *([5] if ask == nominator.best else []))
+    item = nominator.log.items.index[0]
+    assert str(user) in refusal(nominator.buy, str(user), item)
+    for user in (17, None, float("nan"), ["ann"]):
+        assert repr(user) in refusal(small.nominate, user)
+        assert repr(user) in refusal(small.buy, user, "mug")
+    assert "7" in refusal(small.buy, "ann", 7)
+    assert not small.live and not nominator.live
 
 
 def test_a_user_without_history_is_nominated_for_by_country(
@@ -170,29 +184,58 @@ def test_what_is_published_ends_at_its_time(tiny: EventLog):
     are listed already.
     """
     nominator = Nominator(tiny)
-    state = new_state(tiny, SMALL)
+    state = trained(tiny, SMALL, tiny.days[:1])
     nominator.publish(state, "2020-01-02 10:00")
     assert (
         nominator.history("ann")["item"].tolist() == ["bag", "mug"]
         and nominator.history("cid").empty
     )
     assert set(nominator.nominate("ann", 9)["item"]) == {"lamp", "vase"}
-    nominator.publish(state, "2019-12-18 09:30")  # only the mug is listed
+    state = new_state(tiny, SMALL)
+    with pytest.warns(UserWarning, match="has learned nothing"):
+        nominator.publish(state, "2019-12-18 09:30")  # only the mug is listed
     assert nominator.nominate("eve", 9)["item"].tolist() == ["mug"]
-    nominator.publish(state, "2019-12-01")
-    assert refusal(nominator.nominate, "eve", 9).startswith("the index is empty")
+
+
+@pytest.mark.filterwarnings("ignore:this state has learned nothing")
+def test_nothing_listed_is_no_rows(tiny: EventLog, tmp_path: Path):
+    """And the folder can be opened again."""
+    Nominator(tiny, folder=tmp_path).publish(new_state(tiny, SMALL), "2019-12-01")
+    nominator = Nominator(tiny, folder=tmp_path)
+    assert nominator.nominate("ann", 9).empty
+    assert nominator.nominate("ann", 9).columns.tolist() == ["item", "description", "score"]
+    assert [len(found) for found in nominator.best("ann", 3)] == [0, 0]
+    assert nominator.user_vector("ann").shape == (1, SMALL.dim) and nominator.history("ann").empty
 
 
 def test_a_state_that_knows_the_future_is_not_published(tiny: EventLog, tiny_state: State):
-    """The state has learned from 6 January."""
-    assert refusal(Nominator(tiny).publish, tiny_state, "2020-01-02").startswith(
-        "the counts stand at 2020-01-06"
-    )
+    """The state has learned what Bob bought at midnight, on 6 January."""
+    nominator = Nominator(tiny)
+    for time in ("2020-01-02", "2020-01-06", tiny.events["time"].iloc[-1]):
+        assert "is earlier; publish it for a later time" in refusal(
+            nominator.publish, tiny_state, time
+        )
+    nominator.publish(tiny_state, "2020-01-06 00:00:01")
+    first_days = trained(tiny, SMALL, tiny.days[:2])
+    nominator.publish(first_days, "2020-01-02 11:01")
+    assert "is earlier" in refusal(nominator.publish, first_days, "2020-01-02 11:00")
+
+
+@pytest.mark.parametrize(
+    "time", [pd.Timestamp("2020-01-07", tz="UTC"), "2020-01-07T10:00Z", "yesterday", 7, pd.NaT]
+)
+def test_a_clock_is_the_shops(small: Nominator, tiny_state: State, time: object):
+    version = small.version
+    refusal(small.publish, tiny_state, time)
+    assert small.version is version
 
 
 def test_before_publish(tiny: EventLog):
-    for ask in (Nominator(tiny).nominate, Nominator(tiny).user_vector, Nominator(tiny).history):
+    nominator = Nominator(tiny)
+    for ask in (nominator.nominate, nominator.user_vector, nominator.history):
         assert refusal(ask, "ann").startswith("nothing is published yet")
+    assert refusal(nominator.refresh).startswith("this nominator has no folder")
+    assert refusal(nominator.back).startswith("there is no version to go back to")
 
 
 def test_a_version_is_one_states_users_and_items(
@@ -200,7 +243,7 @@ def test_a_version_is_one_states_users_and_items(
 ):
     """After a new publish both sides are new, and scores are cosines of that state alone."""
     old = small.nominate("eve", 4)
-    other = new_state(tiny, SMALL)
+    other = trained(tiny, replace(SMALL, seed=1), tiny.days)
     small.publish(other)
     found = small.nominate("eve", 4).set_index("item")["score"]
     vectors = other.item_vectors(tiny, np.arange(4), pd.Timestamp("2020-01-06 00:00:01"))
@@ -210,7 +253,7 @@ def test_a_version_is_one_states_users_and_items(
 
 
 def test_if_publishing_fails_the_old_version_stays(small: Nominator, tiny: EventLog):
-    broken = new_state(tiny, SMALL)
+    broken = trained(tiny, SMALL, tiny.days[:1])
     broken.model.item_tables[0].weight.data.fill_(float("nan"))
     before, version = small.nominate("cid", 2), small.version
     assert refusal(small.publish, broken).startswith("vectors hold NaN")
@@ -225,7 +268,7 @@ def test_if_publishing_fails_the_old_version_stays(small: Nominator, tiny: Event
 def test_a_live_purchase_is_history_at_once(
     nominator: Nominator, retail: EventLog, retail_state: State
 ):
-    user = "somebody new"
+    user = -1  # nobody's number
     before = nominator.nominate(user, 5)
     first = before["item"].iloc[0]
     nominator.buy(user, first)
@@ -290,168 +333,3 @@ def test_an_incremental_state_of_another_full_state_is_refused(tiny: EventLog):
     assert refusal(nominator.update, state, touched).startswith(
         "this state does not build on the full state"
     )
-
-
-# -- versions in a folder
-# ---------------------------------------------------------------------------------------------
-
-
-def test_a_new_process_goes_on_with_the_last_version(
-    tiny: EventLog, tiny_state: State, tmp_path: Path
-):
-    one = Nominator(tiny, folder=tmp_path)
-    assert one.version is None and not one.refresh()
-    one.publish(tiny_state)
-    two = Nominator(tiny, folder=tmp_path)
-    assert two.version.name == one.version.name == "v1" and two.version.index.version == "v1"
-    pd.testing.assert_frame_equal(two.nominate("cid", 2), one.nominate("cid", 2))
-    other = new_state(tiny, SMALL)
-    one.publish(other)
-    assert (
-        two.version.name == "v1"
-        and two.refresh()
-        and two.version.name == "v2"
-        and not two.refresh()
-    )
-    pd.testing.assert_frame_equal(two.nominate("cid", 2), one.nominate("cid", 2))
-    one.publish(tiny_state)
-    assert sorted(path.name for path in tmp_path.glob("v*")) == [
-        "v2",
-        "v3",
-    ]  # this one and the one before
-
-
-def test_two_publishers_at_once(tiny: EventLog, tiny_state: State, tmp_path: Path):
-    one, two = (Nominator(tiny, folder=tmp_path) for _ in range(2))
-    one.publish(tiny_state)
-    with filelock.FileLock(tmp_path / "publishing.lock"):
-        assert refusal(two.publish, tiny_state).startswith(
-            f"somebody else is publishing to {tmp_path}"
-        )
-    assert (tmp_path / "current").read_text() == "v1" and len(one.nominate("eve", 4)) == 4
-    two.publish(tiny_state)
-    assert two.version.name == "v2"
-
-
-def test_a_failed_publish_leaves_the_folder_as_it_was(
-    tiny: EventLog, tiny_state: State, tmp_path: Path
-):
-    nominator = Nominator(tiny, folder=tmp_path)
-    nominator.publish(tiny_state)
-    broken = new_state(tiny, SMALL)
-    broken.model.item_tables[0].weight.data.fill_(float("nan"))
-    assert refusal(nominator.publish, broken).startswith("vectors hold NaN")
-    assert Nominator(tiny, folder=tmp_path).version.name == "v1" == nominator.version.name
-    nominator.publish(tiny_state)
-    assert Nominator(tiny, folder=tmp_path).version.name == "v2"
-
-
-@pytest.mark.parametrize("file", ["index", "state.pt", "version.json"])
-@pytest.mark.parametrize("damage", ["cut", "gone"])
-def test_a_damaged_version_is_left_for_the_one_before(
-    tiny: EventLog, tiny_state: State, tmp_path: Path, file: str, damage: str
-):
-    nominator = Nominator(tiny, folder=tmp_path)
-    nominator.publish(tiny_state)
-    expected = nominator.nominate("cid", 2)
-    nominator.publish(new_state(tiny, SMALL))
-    path = tmp_path / "v2" / file
-    path.write_bytes(
-        path.read_bytes()[: path.stat().st_size // 2]
-    ) if damage == "cut" else path.unlink()
-    with pytest.warns(UserWarning, match="v1, the version before, is served"):
-        served = Nominator(tiny, folder=tmp_path)
-    pd.testing.assert_frame_equal(served.nominate("cid", 2), expected)
-    (tmp_path / "v1" / file).unlink()
-    assert "is no whole version" in refusal(Nominator, tiny, folder=tmp_path)
-
-
-SCRIPT = """
-    import sys
-    sys.path.insert(0, {tests!r})
-    from helpers import SMALL, tiny_frames, trained
-    from course_lib import nomination
-    from course_lib.log import EventLog
-    log = EventLog.from_frame(**tiny_frames())
-    state = trained(log, SMALL, log.days)
-    nominator = nomination.Nominator(log, folder={folder!r})
-    print("ready", flush=True)
-    while True:
-        nominator.publish(state)
-        print(nominator.version.name, flush=True)
-"""
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs a system that can stop a process")
-def test_killed_while_publishing_the_last_good_version_answers(
-    tiny: EventLog, tiny_state: State, tmp_path: Path
-):
-    """A process that publishes again and again is killed (really) at different moments; the next
-    one reads and goes on.
-    """
-    Nominator(tiny, folder=tmp_path).publish(tiny_state)
-    expected = Nominator(tiny, folder=tmp_path).nominate("cid", 2)
-    script = textwrap.dedent(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "ready\n"
-    process.stdout.readline()
-    for wait in (0.0, 0.003, 0.007, 0.011):
-        time.sleep(wait)
-        process.send_signal(
-            signal.SIGSTOP
-        )  # frozen in the middle of whatever it does: others must not see half of it
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            served = Nominator(tiny, folder=tmp_path)
-        pd.testing.assert_frame_equal(served.nominate("cid", 2), expected)
-        process.send_signal(signal.SIGCONT)
-    process.kill()
-    process.wait()
-    served = Nominator(tiny, folder=tmp_path)
-    pd.testing.assert_frame_equal(served.nominate("cid", 2), expected)
-    name = served.version.name
-    served.publish(tiny_state)  # the lock died with the process
-    assert int(served.version.name[1:]) == int(name[1:]) + 1
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a system that can kill a process")
-@pytest.mark.parametrize("moment", ["state.pt", "index", "version.json", "rename", "current"])
-def test_killed_at_every_step_of_publishing(
-    tiny: EventLog, tiny_state: State, tmp_path: Path, moment: str
-):
-    """Killed just before each file is written, the directory is moved, or the pointer is turned."""
-    Nominator(tiny, folder=tmp_path).publish(tiny_state)
-    expected = Nominator(tiny, folder=tmp_path).nominate("cid", 2)
-    script = f"""
-    import os, signal, sys
-    from pathlib import Path
-    sys.path.insert(0, {str(Path(__file__).parent)!r})
-    from helpers import SMALL, tiny_frames
-    from course_lib import nomination, state
-    from course_lib.index import FaissIndex
-    from course_lib.log import EventLog
-
-    def die(*_, **__):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    log = EventLog.from_frame(**tiny_frames())
-    nominator = nomination.Nominator(log, folder={str(tmp_path)!r})
-    if {moment!r} == "state.pt":
-        state.State.save = die
-    elif {moment!r} == "index":
-        FaissIndex.save = die
-    elif {moment!r} == "version.json":
-        Path.write_text = die
-    elif {moment!r} == "rename":
-        Path.rename = die
-    else:
-        nomination.atomic_write = die
-    nominator.publish(state.new_state(log, SMALL))
-    """
-    process = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True)
-    assert process.returncode == -signal.SIGKILL
-    served = Nominator(tiny, folder=tmp_path)
-    assert served.version.name == "v1"
-    pd.testing.assert_frame_equal(served.nominate("cid", 2), expected)
-    served.publish(new_state(tiny, SMALL))
-    assert Nominator(tiny, folder=tmp_path).version.name == "v2"

@@ -1,24 +1,31 @@
-"""The follower: every odd order of shards, and being killed, end where the plain order ends."""
+"""The stream trainer: every odd order of shards, poison among them, and being killed at any step,
+end where the plain order ends.
+"""
 
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import contents, refusal, trained
+from helpers import SMALL, contents, refusal, tiny_frames, trained, with_listing
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
-from course_lib import tfrecord
+from course_lib import files, stream, tfrecord
 from course_lib.full_update import full_update
 from course_lib.incremental_update import incremental_update
 from course_lib.index import FaissIndex
 from course_lib.log import DAY, EventLog
 from course_lib.nomination import Nominator
-from course_lib.state import Settings, State
+from course_lib.state import Settings, State, new_state
 from course_lib.stream import StreamTrainer
 
 SETTINGS = Settings(dim=8, hidden=8, history=5, popularity_half_lives=(2.0,), device="cpu")
@@ -227,6 +234,306 @@ def test_without_a_state_there_is_no_start(past: EventLog, tmp_path: Path):
     assert refusal(StreamTrainer, tmp_path, tmp_path / "keep", past).startswith(
         f"{tmp_path / 'keep'} holds no state yet"
     )
+
+
+# -- poison, failures and kills, on the tiny log ------------------------------------------------
+
+KNOWN = pd.Timestamp("2020-01-04")  # what is before it has been learned
+NEW = {"item/listed": pd.Timestamp("2020-01-04"), "item/description": "NEW", "item/colour": "red"}
+SHARDS = {  # in order of time; two hours are in more than one shard, one shard has a late event
+    "2020-01-04T09": [("bob", "mug", "2020-01-04 09:00"), ("eve", "mug", "2020-01-04 09:10")],
+    "2020-01-04T10": [("eve", "cup", "2020-01-04 10:00"), ("ann", "cup", "2020-01-04 09:50")],
+    "2020-01-05T08": [("ann", "lamp", "2020-01-05 08:00"), ("eve", "mug", "2020-01-04 09:10")],
+    "2020-01-05T23": [("cid", "bag", "2020-01-05 23:59"), ("fay", "pot", "2020-01-05 08:30")],
+    "2020-01-06T00": [("bob", "vase", "2020-01-06 00:00"), ("fay", "vase", "2020-01-05 23:58")],
+    "2020-01-08T12": [("gus", "cup", "2020-01-08 12:00"), ("gus", "mug", "2020-01-08 12:00")],
+}
+
+
+def table(*bought: tuple[str, str, str], **other: object) -> pd.DataFrame:
+    events = pd.DataFrame(bought, columns=["user", "item", "time"])
+    events["time"] = pd.to_datetime(events["time"]).astype("datetime64[us]")
+    events = events.assign(**NEW | {"user/city": "Ely"} | other)
+    return (
+        events
+        if "item/words" in other
+        else events.assign(**{"item/words": [["big"]] * len(events)})
+    )
+
+
+@pytest.fixture(scope="module")
+def known() -> EventLog:
+    return before(EventLog.from_frame(**with_listing(tiny_frames())), KNOWN)
+
+
+@pytest.fixture(scope="module")
+def knowing(known: EventLog) -> State:
+    return trained(known, SMALL, known.days)
+
+
+def land(folder: Path, name: str) -> None:
+    tfrecord.write(folder / f"{name}.tfrecord", table(*SHARDS[name]))
+
+
+def good(folder: Path) -> None:
+    land(folder, "2020-01-04T10")
+
+
+POISON = {
+    "a list for one value": lambda path: tfrecord.write(
+        path, table(("zoe", "jar", "2020-01-04 09:30"), **{"item/colour": [["red", "blue"]]})
+    ),
+    "one value for a list": lambda path: tfrecord.write(
+        path, table(("zoe", "jar", "2020-01-04 09:30"), **{"item/words": "big"})
+    ),
+    "numbers for users": lambda path: tfrecord.write(path, table((7, "mug", "2020-01-04 09:30"))),
+    "numbers for items": lambda path: tfrecord.write(path, table(("zoe", 7, "2020-01-04 09:30"))),
+    "a lost column": lambda path: tfrecord.write(
+        path, table(("zoe", "mug", "2020-01-04 09:30")).drop(columns="user/city")
+    ),
+    "the year 1": lambda path: tfrecord.write(path, table(("zoe", "mug", "0001-01-01 00:00"))),
+    "the year 9999": lambda path: tfrecord.write(path, table(("zoe", "mug", "9999-01-01 00:00"))),
+    "a later hour": lambda path: tfrecord.write(path, table(("zoe", "mug", "2020-01-04 10:00"))),
+    "half a record": lambda path: (
+        tfrecord.write(path, table(("zoe", "mug", "2020-01-04 09:30"))),
+        path.write_bytes(path.read_bytes()[:-7]),
+    ),
+    "no shard": lambda path: path.write_text("hello"),
+    "a folder": lambda path: path.mkdir(),
+    "a broken link": lambda path: path.symlink_to(path.with_name("nowhere")),
+    "a link to itself": lambda path: path.symlink_to(path),
+}
+
+
+@pytest.mark.parametrize("poison", POISON)
+def test_a_poisoned_shard_is_left_alone(
+    poison: str, known: EventLog, knowing: State, tmp_path: Path
+):
+    """The log is unchanged by it, what comes after goes on, the day can be closed, and it is tried
+    again, here and after a restart, once it has changed.
+    """
+    shards, path = tmp_path / "shards", tmp_path / "shards" / "2020-01-04T09.tfrecord"
+    shards.mkdir()
+    POISON[poison](path)
+    land(shards, "2020-01-04T10")
+    trainer = StreamTrainer(shards, tmp_path / "keep", known, knowing, Nominator(known))
+    became = trainer.poll("2020-01-04 12:00")
+    assert became[path.name].startswith("left alone: ") and len(became[path.name]) > 20
+    assert became["2020-01-04T10.tfrecord"] == "2 events learned"
+    assert trainer.poll("2020-01-04 12:05") == {}
+    assert trainer.poll("2020-01-05 00:00") == {} and trainer.state.full is None
+    assert pairs(trainer.log) == [*pairs(known), ("ann", "cup"), ("eve", "cup")]
+    again = StreamTrainer(shards, tmp_path / "keep", known, None, Nominator(known))
+    assert list(again.poll("2020-01-05 00:00")) == [path.name, "2020-01-04T10.tfrecord"]
+    path.rmdir() if path.is_dir() else path.unlink()
+    land(shards, "2020-01-04T09")
+    for mended in (trainer, again):
+        assert mended.poll("2020-01-05 01:00") == {path.name: "2 events learned"}
+        assert len(mended.log) == len(known) + 4
+
+
+@pytest.mark.parametrize("error", [PermissionError("no"), FileNotFoundError(), KeyError("x")])
+def test_whatever_reading_raises(
+    error: Exception, known: EventLog, knowing: State, tmp_path: Path, monkeypatch
+):
+    """Such as for a shard that vanishes between listing and reading."""
+    land(tmp_path, "2020-01-04T09")
+    land(tmp_path, "2020-01-04T10")
+    read = tfrecord.read
+
+    def fail(path: Path):
+        if path.name == "2020-01-04T09.tfrecord":
+            raise error
+        return read(path)
+
+    monkeypatch.setattr(stream.tfrecord, "read", fail)
+    trainer = StreamTrainer(tmp_path, tmp_path / "keep", known, knowing)
+    became = trainer.poll("2020-01-04 12:00")
+    assert became["2020-01-04T09.tfrecord"].startswith("left alone: ")
+    assert became["2020-01-04T10.tfrecord"] == "2 events learned"
+
+
+def served(nominator: Nominator) -> list:
+    return [nominator.best(user, 9)[1].tolist() for user in ("ann", "eve", "nobody")]
+
+
+@pytest.mark.parametrize("step", ["upsert", "build"])
+def test_what_fails_is_tried_again(step: str, known: EventLog, knowing: State, tmp_path: Path):
+    """The database is away when an hour's vectors are sent, or a new version's; then it is back."""
+    nominator, plain = Nominator(known), Nominator(known)
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    expected = StreamTrainer(shards, tmp_path / "plain", known, knowing, plain)
+    trainer = StreamTrainer(shards, tmp_path / "keep", known, knowing, nominator)
+    land(shards, "2020-01-04T09")
+    now = "2020-01-04 12:00"
+    if step == "build":
+        trainer.poll(now)
+        now = "2020-01-05 00:00"
+    before = (trainer.log, trainer.state, trainer.day, nominator.version, nominator.log)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FaissIndex, step, lambda *_: (_ for _ in ()).throw(ConnectionError("gone")))
+        for _ in range(2):
+            with pytest.raises(ConnectionError):
+                trainer.poll(now)
+            now_is = (trainer.log, trainer.state, trainer.day, nominator.version, nominator.log)
+            assert all(a is b or a == b for a, b in zip(now_is, before, strict=True))
+    trainer.poll(now)
+    for clock in ("2020-01-04 12:00", now):
+        expected.poll(clock)
+    assert pairs(trainer.log) == pairs(expected.log) and len(trainer.log) == len(known) + 2
+    assert contents(trainer.state) == contents(expected.state)
+    assert served(nominator) == served(plain)
+    land(shards, "2020-01-04T10")  # and it goes on
+    assert list(trainer.poll(now).values()) == ["2 events learned"]
+
+
+class Killed(BaseException):
+    pass
+
+
+@contextmanager
+def killed_at(step: int) -> Iterator[None]:
+    """Raises Killed just before or just after a file is moved to its place, the index is changed,
+    or a state is made, whichever is the `step`-th.
+    """
+    left = [step]
+
+    def watched(function):
+        def call(*arguments, **options):
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+            result = function(*arguments, **options)
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+            return result
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for target, name in (
+            (files.os, "replace"),
+            (FaissIndex, "upsert"),
+            (FaissIndex, "build"),
+            (stream, "incremental_update"),
+            (stream, "full_update"),
+        ):
+            patch.setattr(target, name, watched(getattr(target, name)))
+        yield
+
+
+def run(folder: Path, arrivals: list, known: EventLog, knowing: State, kills: list) -> tuple:
+    """The log, the contents of the state, and what is served, once every shard has arrived, one
+    after the other; at a number of `kills` the process dies, and a new one begins.
+    """
+    shards, kills = folder / "shards", list(kills)
+    shards.mkdir(parents=True)
+    trainer, now = None, KNOWN
+    for name in arrivals:
+        path = shards / f"{name.removesuffix('!')}.tfrecord"
+        if name.endswith("!"):
+            if not path.exists():
+                path.write_text("poison")
+        else:
+            path.unlink(missing_ok=True)
+            land(shards, name)
+            now = max(now, hour_of(path))
+        while True:
+            try:
+                with killed_at(kills.pop(0) if kills else 0):
+                    if trainer is None:
+                        nominator = Nominator(known)
+                        trainer = StreamTrainer(shards, folder / "keep", known, knowing, nominator)
+                    trainer.poll(now)
+                break
+            except Killed:
+                trainer = None
+    state = trainer.state
+    tables = [state.model.item_tables[0], state.model.user_tables[0]]
+    learned = [table.weight.tolist() for table in tables], state.updates, str(state.learned_until)
+    return trainer.log.events.to_numpy().tolist(), learned, served(nominator)
+
+
+@given(
+    order=st.permutations(list(SHARDS)),
+    extra=st.lists(st.tuples(st.integers(0, 6), st.sampled_from(list(SHARDS)), st.booleans())),
+    kills=st.lists(st.integers(0, 14), max_size=8),
+)
+@settings(max_examples=20, deadline=None, derandomize=True, phases=[Phase.generate])
+def test_kills_repetitions_and_poison_change_nothing(order, extra, kills, known, knowing):
+    arrivals = list(order)
+    for place, name, poison in sorted(extra, reverse=True):
+        if poison:
+            arrivals.insert(place, f"{name}!")
+        elif name in arrivals[:place]:
+            arrivals.insert(place, name)
+    with tempfile.TemporaryDirectory() as folder:
+        plain = run(Path(folder, "plain"), order, known, knowing, [])
+        assert run(Path(folder, "odd"), arrivals, known, knowing, kills) == plain
+    events = {(user, item) for shard in SHARDS.values() for user, item, _ in shard}
+    assert sorted(tuple(row[:2]) for row in plain[0]) == sorted({*pairs(known), *events})
+
+
+def test_a_shard_that_grows_after_it_was_learned(known: EventLog, knowing: State, tmp_path: Path):
+    """Its new events are learned, and a new process reads the log in the same order."""
+    path, name = tmp_path / "2020-01-04T09.tfrecord", "2020-01-04T09.tfrecord"
+    trainer = StreamTrainer(tmp_path, tmp_path / "keep", known, knowing)
+    tfrecord.write(path, table(("bob", "mug", "2020-01-04 09:30")))
+    assert trainer.poll("2020-01-04 10:00") == {name: "1 events learned"}
+    tfrecord.write(
+        path, table(("eve", "mug", "2020-01-04 09:10"), ("bob", "mug", "2020-01-04 09:30"))
+    )
+    assert trainer.poll("2020-01-04 10:01") == {name: "1 events learned"}
+    path.unlink()  # nobody needs it any more
+    again = StreamTrainer(tmp_path, tmp_path / "keep", known)
+    assert pairs(again.log) == pairs(trainer.log) == [*pairs(known), ("bob", "mug"), ("eve", "mug")]
+    assert again.log.events.equals(trainer.log.events)
+    assert again.state.updates == trainer.state.updates
+    assert again.poll("2020-01-05 00:00") == {}
+    assert again.state.full is None and again.state.updates == knowing.updates + 1
+
+
+# -- starts that are refused --------------------------------------------------------------------
+
+
+def test_a_start_that_can_not_be(
+    known: EventLog, knowing: State, tmp_path: Path, tiny: EventLog, tiny_state: State
+):
+    for state, words in (
+        (new_state(known, SMALL), "has learned nothing"),
+        (trained(known, SMALL, known.days[:1]), "the state has learned until"),
+        (tiny_state, "the state has learned until"),
+    ):
+        assert words in refusal(StreamTrainer, tmp_path, tmp_path / "keep", known, state)
+    assert not list((tmp_path / "keep").iterdir())
+    longer = known.append(table(("bob", "mug", "2020-01-04 09:00")))
+    assert "until" in refusal(StreamTrainer, tmp_path, tmp_path / "keep", longer, knowing)
+    trainer = StreamTrainer(tmp_path, tmp_path / "keep", known, knowing)
+    for clock in (pd.Timestamp("2020-01-05", tz="UTC"), "2020-01-05T00:00Z", "now?", 5, pd.NaT):
+        refusal(trainer.poll, clock)
+
+
+def test_the_keep_of_another_log(known: EventLog, knowing: State, tmp_path: Path, tiny: EventLog):
+    keep = tmp_path / "keep"
+    keep.mkdir()
+    for name in ("learned-1.json", "events.tfrecord", "notes.txt", "events-1.tfrecord"):
+        (keep / name).write_text("mine")
+    trainer = StreamTrainer(tmp_path, keep, known, knowing)
+    land(tmp_path, "2020-01-04T09")
+    trainer.poll("2020-01-05 00:00")
+    files = {path: path.read_bytes() for path in keep.iterdir()}
+    later = trainer.log.append(table(("ann", "vase", "2020-01-04 23:00")))
+    shorter = EventLog.from_frame(
+        known.events[:-1], known.items.reset_index(), known.users.reset_index()
+    )
+    for log in (later, shorter, tiny):
+        refusal(StreamTrainer, tmp_path, keep, log)
+    assert {path: path.read_bytes() for path in keep.iterdir()} == files
+    assert sum(data == b"mine" for data in files.values()) == 4
+    (keep / "events-000001.tfrecord").unlink()
+    assert str(keep) in refusal(StreamTrainer, tmp_path, keep, known)
 
 
 SCRIPT = """

@@ -18,6 +18,7 @@ from course_lib.nomination import Nominator
 from course_lib.state import State
 
 BASKET = ["22423", "85123A"]
+NEW = 0  # a number that no customer has
 
 
 @pytest.fixture
@@ -29,7 +30,8 @@ def nominator(retail: EventLog, retail_state: State) -> Nominator:
 
 @pytest.fixture
 def explorer(nominator: Nominator, retail: EventLog) -> widgets.Panel:
-    return widgets.nomination_explorer(nominator, ["<new>", retail.users.index[0]], BASKET, k=5)
+    users = {"<new>": NEW, "somebody known": retail.users.index[0]}
+    return widgets.nomination_explorer(nominator, users, BASKET, k=5)
 
 
 def rows(table) -> list[list[str]]:
@@ -43,7 +45,7 @@ def rows(table) -> list[list[str]]:
 def test_what_is_shown_is_what_the_nominator_answers(
     explorer: widgets.Panel, nominator: Nominator, retail: EventLog
 ):
-    found = nominator.nominate("<new>", 5)
+    found = nominator.nominate(NEW, 5)
     before = retail.events[retail.events["time"] < retail.days[3]]
     shown = rows(explorer.nominations)
     assert [row[0] for row in shown] == found["item"].tolist()
@@ -61,10 +63,10 @@ def test_a_purchase_is_history_and_moves_vector_and_list_at_once(
     first, picture = explorer.listed["item"].tolist(), explorer.picture.value
     explorer.buy.click()
     assert rows(explorer.history)[0][0] == "22423"
-    np.testing.assert_array_equal(explorer.path[-1], nominator.user_vector("<new>").numpy())
+    np.testing.assert_array_equal(explorer.path[-1], nominator.user_vector(NEW).numpy())
     cosine = float((explorer.path[0] * explorer.path[1]).sum())
     assert cosine < 0.9999 and f"{cosine:.3f}" in explorer.message.value
-    now = nominator.nominate("<new>", 5)["item"].tolist()
+    now = nominator.nominate(NEW, 5)["item"].tolist()
     shown = rows(explorer.nominations)
     assert [row[0] for row in shown] == now and "22423" not in now and now != first
     for place, (item, *_, change) in enumerate(shown):
@@ -81,11 +83,11 @@ def test_another_item_can_be_typed_and_nonsense_changes_nothing(
     item = retail.items.index[7]
     explorer.item.value = f"{retail.items['description'].iloc[7]} ({item})"
     explorer.buy.click()
-    assert nominator.history("<new>")["item"].tolist() == [item]
+    assert nominator.history(NEW)["item"].tolist() == [item]
     for nonsense in (explorer.item.value, "no such thing"):  # owned already, and unknown
         explorer.item.value = nonsense
         explorer.buy.click()
-        assert nominator.history("<new>")["item"].tolist() == [item] and len(explorer.path) == 2
+        assert nominator.history(NEW)["item"].tolist() == [item] and len(explorer.path) == 2
     assert "no such item" in explorer.message.value
 
 
@@ -94,7 +96,7 @@ def test_another_user_and_starting_again(
 ):
     explorer.buy.click()
     explorer.again.click()
-    assert len(explorer.path) == 1 and nominator.history("<new>").empty
+    assert len(explorer.path) == 1 and nominator.history(NEW).empty
     user = retail.users.index[0]
     explorer.user.value = user
     assert [row[0] for row in rows(explorer.history)] == nominator.history(user, 5)["item"].tolist()
