@@ -22,7 +22,7 @@ Features = dict[str, torch.Tensor]
 
 
 class Fork(ChainMap):
-    """A vocabulary that shares another's values, never writes to it, and adds its own above them."""
+    """A vocabulary that shares another's values, never writes to it, and adds its own above."""
 
     def __len__(self) -> int:
         return sum(map(len, self.maps))  # no value is in both; ChainMap would go through them all
@@ -66,7 +66,7 @@ class Encoder:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Rows that each field's embedding table needs: the values known so far, and the default."""
+        """Rows that each field's embedding table needs: the known values, and the default."""
         return {name: len(vocabulary) + 1 for name, vocabulary in self.vocabularies.items()}
 
     def state_dict(self) -> dict:
