@@ -24,7 +24,7 @@ class Popularity:
         return self.counts.at(day, torch.arange(log.listed(day)))[:, 0].expand(len(users), -1)
 
     def learn(self, log: EventLog, day: pd.Timestamp) -> None:
-        self.counts.add(torch.from_numpy(log.item_rows[log.rows(day, day + DAY)]), day)
+        self.counts.add(torch.tensor(log.item_rows[log.rows(day, day + DAY)]), day)
         self.counts.flush(day, len(log.items))
 
 

@@ -155,7 +155,7 @@ def shape_of(log: EventLog, state: State, end: str) -> dict[str, float]:
     rows = log.rows(day, end)
     vectors = state.item_vectors(log, np.arange(log.listed(day)), pd.Timestamp(end))  # [m, d]
     users = state.user_vectors(log, log.user_rows[rows], rows.start)  # [n, d]
-    bought = torch.from_numpy(log.item_rows[rows])
+    bought = torch.tensor(log.item_rows[rows])
     old = bought < len(vectors)
     return {
         "alignment": round(alignment(users[old], vectors[bought[old]]), 4),
