@@ -51,30 +51,23 @@ def nomination_explorer(
     """
     log, times_bought = nominator.log, _times_bought(nominator)
     plane = Plane(_item_vectors(nominator))
-    names = {f"{text} ({item})": item for item, text in _in_order(nominator, basket).items()}
+    listed = log.items.iloc[: len(plane.points)]
+    others = listed.index[~listed.index.isin(list(basket))]
+    names = dict(_names(listed, [*basket, *others]))
     panel = Panel()
     called = users if isinstance(users, Mapping) else {str(user): user for user in users}
-    panel.user = ipywidgets.Dropdown(options=list(called.items()), description="user")
-    panel.item = ipywidgets.Combobox(
-        options=list(names), value=next(iter(names)), description="item", layout={"width": "32em"}
-    )
-    panel.buy = ipywidgets.Button(
-        description="Buy", button_style="primary", layout={"width": "6em"}
-    )
-    panel.again = ipywidgets.Button(description="Start again", layout={"width": "8em"})
-    panel.message, panel.history, panel.nominations = (
-        ipywidgets.HTML(),
-        ipywidgets.HTML(),
-        ipywidgets.HTML(),
-    )
-    panel.picture = ipywidgets.Image(format="png", layout={"width": "440px"})
+    called = list(_some("users", list(called.items())))
+    panel.user = ipywidgets.Dropdown(options=called, description="user")
+    panel.item = ipywidgets.Combobox(options=list(names), value=next(iter(names)))
+    panel.item.description, panel.item.layout.width = "item", "32em"
+    panel.buy = ipywidgets.Button(description="Buy", button_style="primary")
+    panel.again = ipywidgets.Button(description="Start again")
+    panel.buy.layout.width, panel.again.layout.width = "6em", "8em"
+    panel.message, panel.history, panel.nominations = (ipywidgets.HTML() for _ in range(3))
+    panel.picture = _picture(440)
     tables = ipywidgets.HBox([panel.history, panel.nominations])
-    panel.children = [
-        ipywidgets.HBox([panel.user, panel.item, panel.buy, panel.again]),
-        panel.message,
-        tables,
-        panel.picture,
-    ]
+    controls = ipywidgets.HBox([panel.user, panel.item, panel.buy, panel.again])
+    panel.children = [controls, panel.message, tables, panel.picture]
 
     def show(message: str) -> None:
         user = panel.user.value
@@ -87,7 +80,10 @@ def nomination_explorer(
         panel.nominations.value = _table(f"Nominations for {panel.user.label}", table)
         panel.history.value = _table("History, latest first", nominator.history(user, k))
         cosine = float((panel.path[0] * panel.path[-1]).sum())
-        panel.message.value = f"{html.escape(message)} Cosine of the vector with where it was at first: <b>{cosine:.3f}</b>"
+        panel.message.value = (
+            f"{html.escape(message)} Cosine of the vector with where it was at first: "
+            f"<b>{cosine:.3f}</b>"
+        )
         path = plane.of(np.concatenate(panel.path))
         panel.picture.value = png(figures.vector_map(plane.points, path, plane.points[codes]))
 
@@ -120,7 +116,7 @@ def index_dials(table: pd.DataFrame) -> Panel:
     `table`: as `figures.dials` wants it. Parts: `kind`, `nprobe`, `M`, `ef_search`; `message`,
     `picture`; and as a value `chosen`, the row of the table.
     """
-    ivf, hnsw = (table[table["index"] == kind] for kind in ("ivf", "hnsw"))
+    ivf, hnsw = (_some(kind, table[table["index"] == kind]) for kind in ("ivf", "hnsw"))
     panel = Panel()
     panel.kind = ipywidgets.ToggleButtons(options=["ivf", "hnsw"], description="index")
     panel.nprobe = ipywidgets.SelectionSlider(options=_values(ivf["value"]), description="nprobe")
@@ -128,28 +124,21 @@ def index_dials(table: pd.DataFrame) -> Panel:
     panel.ef_search = ipywidgets.SelectionSlider(
         options=_values(hnsw["value"]), description="efSearch"
     )
-    panel.message, panel.picture = (
-        ipywidgets.HTML(),
-        ipywidgets.Image(format="png", layout={"width": "800px"}),
-    )
+    panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
     dials = ipywidgets.HBox([panel.nprobe, panel.M, panel.ef_search])
     panel.children = [panel.kind, dials, panel.message, panel.picture]
 
     def show(_=None) -> None:
         of_graph = panel.kind.value == "hnsw"
-        panel.nprobe.disabled, panel.M.disabled, panel.ef_search.disabled = (
-            of_graph,
-            not of_graph,
-            not of_graph,
+        panel.nprobe.disabled = of_graph
+        panel.M.disabled = panel.ef_search.disabled = not of_graph
+        rows = hnsw[hnsw["M"] == panel.M.value] if of_graph else ivf
+        value = panel.ef_search.value if of_graph else panel.nprobe.value
+        panel.chosen = row = rows[rows["value"] == value].iloc[0]
+        panel.message.value = (
+            f"recall <b>{row['recall']:.3f}</b>, compared <b>{100 * row['compared']:.1f} %</b> of "
+            "the vectors"
         )
-        if of_graph:
-            row = hnsw[
-                (hnsw["M"] == panel.M.value) & (hnsw["value"] == panel.ef_search.value)
-            ].iloc[0]
-        else:
-            row = ivf[ivf["value"] == panel.nprobe.value].iloc[0]
-        panel.chosen = row
-        panel.message.value = f"recall <b>{row['recall']:.3f}</b>, compared <b>{100 * row['compared']:.1f} %</b> of the vectors"
         panel.picture.value = png(figures.dials(table, row.name))
 
     for part in (panel.kind, panel.nprobe, panel.M, panel.ef_search):
@@ -164,8 +153,9 @@ class Plane:
     """
 
     def __init__(self, vectors: np.ndarray) -> None:
-        self.middle = vectors.mean(0)
-        self.axes = np.linalg.svd(vectors - self.middle, full_matrices=False)[2][:2].T  # [d, 2]
+        self.middle = _some("the index", vectors).mean(0)
+        axes = np.linalg.svd(vectors - self.middle, full_matrices=False)[2][:2].T
+        self.axes = np.pad(axes, ((0, 0), (0, 2 - axes.shape[1])))  # [d, 2]; one item has no second
         self.points = self.of(vectors)
 
     def of(self, vectors: np.ndarray) -> np.ndarray:
@@ -192,10 +182,23 @@ def _times_bought(nominator: Nominator) -> np.ndarray:
     return np.bincount(log.item_rows[: nominator.version.before], minlength=len(log.items))
 
 
-def _in_order(nominator: Nominator, basket: Sequence) -> pd.Series:
-    """The descriptions of all listed items by their ids, those of the basket first."""
-    listed = nominator.log.items["description"].iloc[: nominator.log.listed(nominator.version.time)]
-    return pd.concat([listed.loc[list(basket)], listed.drop(list(basket))])
+def _names(items: pd.DataFrame, ids: Sequence) -> list[tuple[str, object]]:
+    """Description and id in one line, as a browser's list wants it, and the id, of each item."""
+    for item in ids:
+        if item not in items.index:
+            raise ValueError(f"there is no item {item!r} yet; name items by their ids.")
+    texts = items["description"].loc[list(ids)]
+    return [(" ".join(f"{text} ({item})".split()), item) for item, text in texts.items()]
+
+
+def _some(what: str, values: Sequence) -> Sequence:
+    if not len(values):
+        raise ValueError(f"there is nothing to show: {what} is empty; give at least one.")
+    return values
+
+
+def _picture(width: int) -> ipywidgets.Image:
+    return ipywidgets.Image(format="png", layout={"width": f"{width}px"})
 
 
 def _values(column: pd.Series) -> list[int]:
@@ -214,12 +217,10 @@ def _changes(now: pd.DataFrame, before: pd.DataFrame | None) -> list[str]:
 
 
 def _html(table: pd.DataFrame, **options) -> str:
-    """Without pandas' class: its style for tables outside of widgets holds for the whole page, and
-    puts the heads elsewhere.
-    """
-    return table.to_html(border=0, justify="left", **options).replace(
-        'class="dataframe"', 'cellpadding="5"'
-    )
+    """Whole texts, escaped, without pandas' class, whose style holds for the whole page."""
+    with pd.option_context("display.max_colwidth", None):
+        text = table.to_html(border=0, justify="left", **options)
+    return text.replace('class="dataframe"', 'cellpadding="5"', 1)
 
 
 def _table(title: str, table: pd.DataFrame) -> str:
@@ -237,19 +238,20 @@ def update_dials(
     `message`, `picture`; and as a value `recall`, by hour.
     """
     panel = Panel()
-    panel.age = ipywidgets.SelectionSlider(options=sorted(states), description="days old")
+    ages = sorted(_some("states", states))
+    panel.age = ipywidgets.SelectionSlider(options=ages, description="days old")
     panel.rate = ipywidgets.SelectionSlider(options=["none", *rates], description="hourly rate")
-    panel.message, panel.picture = (
-        ipywidgets.HTML(),
-        ipywidgets.Image(format="png", layout={"width": "800px"}),
-    )
+    panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
     panel.children = [ipywidgets.HBox([panel.age, panel.rate]), panel.message, panel.picture]
 
     def show(_=None) -> None:
         rate = None if panel.rate.value == "none" else panel.rate.value
         panel.recall = recall_by_hour(log, states[panel.age.value], day, rate)
         plain = recall_by_hour(log, states[min(states)], day, None)
-        panel.message.value = f"R@100 of the day: <b>{panel.recall['all day']:.4f}</b>, fresh and without: {plain['all day']:.4f}"
+        panel.message.value = (
+            f"R@100 of the day: <b>{panel.recall['all day']:.4f}</b>, fresh and without: "
+            f"{plain['all day']:.4f}"
+        )
         named = {
             "last night's, no hourly update": plain.iloc[:-1],
             "as chosen": panel.recall.iloc[:-1],
@@ -268,9 +270,8 @@ def recall_by_hour(log: EventLog, state: State, day: pd.Timestamp, rate: float |
     """R@100 of each hour of a day, and of all of it, served from `state`; `rate` of the hourly ID
     update, None for none.
     """
-    served = TwoTowerServed(
-        state, full_every=None, hourly=None if rate is None else "ids", rate=rate
-    )
+    hourly = None if rate is None else "ids"
+    served = TwoTowerServed(state, full_every=None, hourly=hourly, rate=rate)
     result = replay(log, served, day, day + DAY, progress=False, hourly=True, learn_before=False)
     hit = result["rank"] <= 100
     return pd.concat([hit.groupby(result["hour"]).mean(), pd.Series({"all day": hit.mean()})])
@@ -286,31 +287,24 @@ def view_explorer(
     each view with the whole and of both with each other.
     """
     panel = Panel()
-    names = log.items["description"].loc[list(items)]
-    panel.item = ipywidgets.Dropdown(
-        options=[(f"{text} ({item})", item) for item, text in names.items()],
-        description="item",
-        layout={"width": "36em"},
-    )
+    names = _names(log.items.iloc[: log.listed(time)], _some("items", items))
+    panel.item = ipywidgets.Dropdown(options=names, description="item", layout={"width": "36em"})
     panel.draw = ipywidgets.IntSlider(value=0, min=0, max=19, description="draw")
-    panel.table, panel.message = ipywidgets.HTML(), ipywidgets.HTML()
-    panel.picture = ipywidgets.Image(format="png", layout={"width": "440px"})
-    panel.children = [
-        ipywidgets.HBox([panel.item, panel.draw]),
-        panel.table,
-        panel.message,
-        panel.picture,
-    ]
+    panel.table, panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML(), _picture(440)
+    controls = ipywidgets.HBox([panel.item, panel.draw])
+    panel.children = [controls, panel.table, panel.message, panel.picture]
     plane = Plane(state.item_vectors(log, np.arange(log.listed(time)), time).numpy())
 
     def show(_=None) -> None:
-        panel.fields, vectors = two_views(
-            augment, state, log, panel.item.value, time, panel.draw.value
-        )
+        item, seed = panel.item.value, panel.draw.value
+        panel.fields, vectors = two_views(augment, state, log, item, time, seed)
         whole, first, second = vectors
         panel.cosines = float(whole @ first), float(whole @ second), float(first @ second)
         panel.table.value = _html(panel.fields, na_rep="·")
-        words = "cosine of the whole item with the first view <b>{:.2f}</b>, with the second <b>{:.2f}</b>; of the views <b>{:.2f}</b>"
+        words = (
+            "cosine of the whole item with the first view <b>{:.2f}</b>, with the second "
+            "<b>{:.2f}</b>; of the views <b>{:.2f}</b>"
+        )
         panel.message.value = words.format(*panel.cosines)
         panel.picture.value = png(figures.views_map(plane.points, plane.of(vectors)))
 
@@ -341,10 +335,6 @@ def two_views(
 
 
 def _spelled(value: object) -> str:
-    return (
-        "·"
-        if value is None or value == []
-        else " ".join(value)
-        if isinstance(value, list)
-        else str(value)
-    )
+    if value is None or value == []:
+        return "·"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

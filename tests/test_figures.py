@@ -1,12 +1,15 @@
 """The figures: text stands as it is, every arm is drawn or refused, nothing to draw is said."""
 
 import io
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from helpers import refusal
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -14,6 +17,7 @@ from course_lib import figures
 from course_lib.evaluation import Difference
 from course_lib.log import EventLog
 
+LOOKS = Path(__file__).parent / "fixtures" / "figures.json"
 RNG = np.random.default_rng(0)
 PLANE = RNG.normal(size=(40, 2))
 GAIN = Difference(0.1, -0.1, 0.2, 5)
@@ -159,3 +163,56 @@ def test_dials_of_one_kind_alone():
         table = dial_rows([4])
         left, right = figures.dials(table[table["index"] == kind]).axes
         assert [len(left.lines), len(right.lines)] == ([1, 0] if kind == "ivf" else [0, 1])
+
+
+# -- the committed pictures ------------------------------------------------------------------------
+
+
+def look_of(figure: Figure) -> list:
+    """What is drawn, whatever the fonts: colours, marks, words, and where things are on average."""
+    found = []
+    for ax in figure.axes:
+        for line in ax.lines:
+            look = [to_hex(line.get_color()), line.get_marker(), line.get_linestyle()]
+            places = np.mean(line.get_xydata(), axis=0).round(4).tolist()
+            found.append([*look, line.get_label(), len(line.get_xdata()), *places])
+        for patch in ax.patches:
+            box = patch.get_path().get_extents(patch.get_patch_transform()).extents
+            look = [to_hex(patch.get_facecolor(), keep_alpha=True), patch.get_hatch()]
+            found.append([*look, *box.round(4).tolist()])
+        legend = ax.get_legend().get_texts() if ax.get_legend() else []
+        for text in (*ax.texts, ax.title, ax.xaxis.label, ax.yaxis.label, *legend):
+            found.append([text.get_text(), to_hex(text.get_color())])
+        found += [np.round(np.ma.getdata(image.get_array()), 4).tolist() for image in ax.images]
+    return found
+
+
+def looks() -> dict[str, list]:
+    arms = {name: [f"arm {i}" for i in range(most or 4)] for name, (_, most) in ARMS.items()}
+    found = {name: look_of(draw(arms[name], "title")) for name, (draw, _) in ARMS.items()}
+    turn, groups = np.arange(0, 360, 60), np.arange(6) % 3
+    return found | {
+        "pipeline": look_of(figures.pipeline()),
+        "head_effect": look_of(figures.head_effect(np.arange(1, 50))),
+        "circle": look_of(figures.circle(turn, 30, groups, [1], "title", [(0, 1)])),
+        "views_map": look_of(figures.views_map(PLANE, PLANE[:3])),
+    }
+
+
+def test_the_library_draws_what_it_drew_when_the_notebooks_were_run():
+    """pytest --nbval compares no pictures. So a figure that changes fails here: run the notebooks
+    that show it (make outputs), and then `python tests/test_figures.py`.
+    """
+    committed, found = json.loads(LOOKS.read_text("utf-8")), json.loads(json.dumps(looks()))
+    assert list(committed) == list(found)
+    for name in committed:
+        assert len(committed[name]) == len(found[name]), name
+        for one, other in zip(committed[name], found[name], strict=True):
+            numeric = [isinstance(value, float) for value in one]
+            for value, now, number in zip(one, other, numeric, strict=True):
+                assert now == pytest.approx(value, abs=1e-3) if number else now == value, name
+
+
+if __name__ == "__main__":
+    rows = [f"{json.dumps(name)}: {json.dumps(look)}" for name, look in looks().items()]
+    LOOKS.write_text("{\n" + ",\n".join(rows) + "\n}\n", "utf-8")

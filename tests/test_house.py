@@ -30,8 +30,11 @@ MODULES = sorted(path.relative_to(LIBRARY) for path in LIBRARY.rglob("*.py"))
 
 
 def room(module: Path | str) -> str:
-    """The first part of a module's path: a package is one room."""
-    return Path(module).parts[0].removesuffix(".py")
+    """The first part of a module's path: a package is one room, and so is augment with the modules
+    augment_name.py.
+    """
+    name = Path(module).parts[0].removesuffix(".py")
+    return "augment" if name.startswith("augment_") else name
 
 
 def imported(source: str) -> list[str]:

@@ -2,12 +2,14 @@
 answers.
 """
 
+import html
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers import SMALL, refusal, trained
 
 from course_lib import figures, widgets
 from course_lib.augment import Complementary
@@ -108,6 +110,83 @@ def test_another_user_and_starting_again(
 def test_text_from_the_log_is_text(explorer: widgets.Panel):
     """A user or an item called <new> must not become a tag."""
     assert "&lt;new&gt;" in explorer.nominations.value and "<new>" not in explorer.nominations.value
+
+
+HARD = [
+    "GIFT $_$ CARD $5",
+    "a < b &amp; <b>c</b>",
+    "_x_ ^ {y} \\n",
+    "two\n lines",
+    "שלום 😀",
+    "w" * 300,
+]
+
+
+@pytest.fixture
+def hard() -> EventLog:
+    """Users buy items whose descriptions, ids and fields are hard to show."""
+    n = len(HARD)
+    time = pd.Timestamp("2020-01-01 09:00") + pd.to_timedelta(np.arange(2 * n), "h")
+    users = np.repeat(["<i>ann</i>", "b & $b$"], n)
+    events = pd.DataFrame({"user": users, "item": [f"<{i}&>" for i in range(n)] * 2, "time": time})
+    items = pd.DataFrame({"item": [f"<{i}&>" for i in range(n)], "description": HARD, "kind": HARD})
+    items["listed"] = pd.Timestamp("2019-12-01")
+    return EventLog.from_frame(events, items, pd.DataFrame({"user": ["<i>ann</i>", "b & $b$"]}))
+
+
+def test_hard_text_is_shown_as_it_is_and_escaped_once(hard: EventLog):
+    """In the lists to choose from, in both tables, in messages and in the figure."""
+    state, now = trained(hard, SMALL, hard.days[:1]), hard.days[-1] + DAY
+    nominator = Nominator(hard)
+    nominator.publish(state, now)
+    panel = widgets.nomination_explorer(nominator, ["<i>ann</i>", "<new>"], ["<0&>"], k=6)
+    assert panel.user.options[0] == ("<i>ann</i>", "<i>ann</i>")
+    offered = [" ".join(f"{text} (<{i}&>)".split()) for i, text in enumerate(HARD)]
+    assert sorted(panel.item.options) == sorted(offered)
+    panel.user.value = "<new>"
+    for number, name in enumerate(offered):
+        panel.item.value = name
+        panel.buy.click()
+        assert nominator.history("<new>")["item"].iloc[0] == f"<{number}&>"
+        assert f"Bought: {html.escape(name)}." in panel.message.value
+    found = [html.unescape(row[1]) for row in rows(panel.history)]
+    assert found == [text.replace("\n", r"\n") for text in HARD[::-1]]
+    assert "<b>c" not in panel.history.value and "&amp;amp;amp;" not in panel.history.value
+    explorer = widgets.view_explorer(Complementary(), state, hard, ["<1&>"], now)
+    assert html.escape(HARD[1], quote=False) in explorer.table.value
+
+
+def test_nothing_to_choose_from_and_unknown_items_are_said(
+    nominator: Nominator, retail: EventLog, retail_state: State, table: pd.DataFrame
+):
+    day = retail.days[3]
+    assert "users is empty" in refusal(widgets.nomination_explorer, nominator, [], BASKET)
+    assert "there is no item 'none' yet" in refusal(
+        widgets.nomination_explorer, nominator, ["<new>"], ["none"]
+    )
+    options = (Complementary(), retail_state, retail)
+    assert "items is empty" in refusal(widgets.view_explorer, *options, [], day)
+    assert "no item 'none'" in refusal(widgets.view_explorer, *options, ["none"], day)
+    early = [retail.items.index[0]], pd.Timestamp("2000-01-01")
+    assert "there is no item" in refusal(widgets.view_explorer, *options, *early)
+    assert "states is empty" in refusal(widgets.update_dials, retail, {}, day, [0.1])
+    assert "hnsw is empty" in refusal(widgets.index_dials, table[table["index"] == "ivf"])
+
+
+def test_one_item_is_a_plane_too():
+    """A log of one item: all differences are 0."""
+    plane = widgets.Plane(np.array([[3.0, 4.0, 0.0]]))
+    np.testing.assert_array_equal(plane.points, [[0, 0]])
+    assert plane.of(np.ones((2, 3))).shape == (2, 2)
+    events = pd.DataFrame(
+        {"user": ["a"], "item": ["x"], "time": [pd.Timestamp("2020-01-01 09:00")]}
+    )
+    log = EventLog.from_frame(
+        events, pd.DataFrame({"item": ["x"], "kind": ["k"]}), pd.DataFrame({"user": ["a"]})
+    )
+    state = trained(log, SMALL, log.days)
+    panel = widgets.view_explorer(Complementary(), state, log, ["x"], log.days[0] + DAY)
+    assert bytes(panel.picture.value).startswith(b"\x89PNG") and len(panel.cosines) == 3
 
 
 @pytest.fixture
