@@ -37,7 +37,9 @@ def solution(chapter: str, exercise: str):
         for cell in cells
         if cell["metadata"].get("nbgrader", {}).get("grade_id") == exercise.replace("_", "-")
     ]
-    imports = [n for n in ast.parse("".join(cells[0]["source"])).body if "Import" in str(type(n))]
+    given = ["".join(c["source"]) for c in cells if "nbgrader" not in c["metadata"]]
+    nodes = [node for source in given for node in ast.parse(source).body]
+    imports = [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
     space = {"__name__": "answers"}
     exec(compile(ast.Module(imports, []), "imports", "exec"), space)
     exec(answer, space)
