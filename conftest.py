@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 # Before PyTorch and Faiss are imported, here or in a notebook's kernel: their idle threads must not
 # spin against each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -18,3 +20,10 @@ def pytest_collectstart(collector):
     """
     if hasattr(collector, "skip_compare"):  # a notebook
         collector.skip_compare += ("stderr", "image/svg+xml")
+
+
+def pytest_collection_modifyitems(items):
+    """Refuse a name with an address in it: two workers of pytest-xdist would collect two tests."""
+    for item in items:
+        if " at 0x" in item.nodeid:
+            raise pytest.UsageError(f"{item.nodeid}: name this test's parameters with ids=")
