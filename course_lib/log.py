@@ -173,7 +173,7 @@ class EventLog:
             return np.array([], dtype=int)
         order, starts = self._rows_by_user
         rows = order[starts[user] : starts[user + 1]]
-        return self.item_rows[rows[: np.searchsorted(rows, before)]]
+        return self.item_rows[rows[: rows.searchsorted(before)]]
 
     def listed(self, time: pd.Timestamp | str) -> int:
         """How many items are listed at `time`: they are the first that many rows of `items`. Raises

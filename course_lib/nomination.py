@@ -79,9 +79,9 @@ class Nominator(Publisher):
                 raise
             return np.empty(0, np.float32), np.empty(0, int)  # nothing is listed
         scores, rows = found[0][0], version.rows.take(found[1][0], mode="clip")
-        free = np.ones(len(version.log.items) + 1, bool)
-        free[bought] = free[-1] = False
-        new = free[rows].nonzero()[0][:k]
+        taken = np.zeros(len(version.item_indices) + 1, bool)
+        taken[bought] = taken[-1] = True
+        new = (~taken[rows]).nonzero()[0][:k]
         return scores[new], rows[new]
 
     def _bought(self, version: Version, user, row: int) -> np.ndarray:

@@ -302,8 +302,9 @@ class Panel:
         drawn).
         """
         return self.box.evaluate(
-            """box => Promise.all([...box.querySelectorAll(".widget-html-content,
-            .widget-image")].map(async part => {
+            """box => Promise.all([
+                ...box.querySelectorAll(".widget-html-content, .widget-image")
+            ].map(async part => {
                 if (part.tagName !== "IMG") return part.innerHTML;
                 if (!part.complete || part.naturalWidth === 0) return "";
                 const bytes = await (await fetch(part.src)).arrayBuffer();

@@ -45,6 +45,9 @@ class FaissIndex(VectorIndex):
         self._index: faiss.Index | None = None
         self._held: set[int] | Tombstones = set()  # the ids; a graph's with their rows
         self._living: faiss.IDSelector | None = None  # a graph's rows that count; None: all
+        self._effort: faiss.SearchParameters | None = (
+            None  # made once: that takes a tenth of a search
+        )
 
     def _build(self, vectors: np.ndarray, ids: np.ndarray) -> None:
         index = _trained(self, vectors)
@@ -54,18 +57,18 @@ class FaissIndex(VectorIndex):
         else:
             index.add_with_ids(vectors, ids)
             held = set(ids.tolist())
-        self._index, self._held, self._living = index, held, None
+        self._index, self._held = index, held
+        self._aim()
 
     def _search(self, queries: np.ndarray, k: int) -> Found:
         index = self._index
         if self.kind == "flat":
             return index.search(queries, k)
-        if self.kind == "hnsw":
-            ef = min(max(self.ef_search, k), len(self._held.ids))  # Faiss allocates all of it
-            effort = faiss.SearchParametersHNSW(efSearch=ef, sel=self._living)
+        if self.kind == "hnsw":  # Faiss allocates all of ef
+            self._effort.efSearch = min(max(self.ef_search, k), len(self._held.ids))
         else:
-            effort = faiss.SearchParametersIVF(nprobe=min(self.nprobe, index.nlist))
-        scores, found = index.search(queries, k, params=effort)
+            self._effort.nprobe = min(self.nprobe, index.nlist)
+        scores, found = index.search(queries, k, params=self._effort)
         short = found[:, -1] < 0  # Faiss fills up with −1
         if short.any():
             scores[short], found[short] = self._search_everywhere(queries[short], k)
@@ -118,7 +121,14 @@ class FaissIndex(VectorIndex):
             self._build(self._index.reconstruct_batch(living), held.ids[living])
         elif len(held) < len(held.ids):
             alive = np.packbits(held.ids >= 0, bitorder="little")
-            self._living = faiss.IDSelectorBitmap(alive)
+            self._aim(faiss.IDSelectorBitmap(alive))
+
+    def _aim(self, living: faiss.IDSelector | None = None) -> None:
+        graph = self.kind == "hnsw"
+        self._living = living
+        self._effort = (
+            faiss.SearchParametersHNSW(sel=living) if graph else faiss.SearchParametersIVF()
+        )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         graph = self.kind == "hnsw"
@@ -130,6 +140,7 @@ class FaissIndex(VectorIndex):
         if (index.d, index.ntotal) != (dim, len(ids)):
             raise RuntimeError("the index and its ids do not belong together")
         self._index = index
+        self._aim()
         if self.kind == "hnsw":
             self._held = Tombstones(ids)
             self._tidy()
