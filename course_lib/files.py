@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import filelock
+
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
@@ -31,3 +33,13 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+@contextmanager
+def alone(lock: Path, busy: str) -> Iterator[None]:
+    """Raises ValueError, which begins with `busy`, while another holder of this lock is at work."""
+    try:
+        with filelock.FileLock(lock, timeout=0):
+            yield
+    except filelock.Timeout:
+        raise ValueError(f"{busy} in {lock.parent}; wait until they are done.") from None

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from course_lib import tfrecord
+from course_lib.files import alone
 from course_lib.full_update import full_update
 from course_lib.incremental_update import incremental_update
 from course_lib.log import DAY, HOUR, EventLog, local_time
@@ -71,8 +72,19 @@ class StreamTrainer:
         or publishing fails, that shard or day changes nothing here, and the next call tries again.
 
         - `now`: the clock; a shard that begins later waits.
+
+        Raises ValueError if another trainer is at work in `keep`, or has gone on there.
         """
         now = pd.Timestamp.now() if now is None else local_time(now)
+        with alone(self.keep / "training.lock", "somebody else is training"):
+            if _kept(self.keep, len(self.starts) + 1).exists():
+                raise ValueError(
+                    f"another trainer has gone on in {self.keep}; make this one anew, or give each "
+                    "trainer a folder of its own."
+                )
+            return self._poll(now)
+
+    def _poll(self, now: pd.Timestamp) -> dict[str, str]:
         became = {}
         for path in sorted(self.shards.glob("*.tfrecord")):
             hour = pd.to_datetime(path.stem, format="%Y-%m-%dT%H", errors="coerce")
@@ -102,8 +114,13 @@ class StreamTrainer:
         if len(log) == start:
             return "nothing new"
         events = tfrecord.event_frame(log, slice(start, len(log)))
-        tfrecord.write(_kept(self.keep, len(self.starts) + 1), events)
-        self.state = self._learned(self.state, log, start, len(log))
+        kept = _kept(self.keep, len(self.starts) + 1)
+        tfrecord.write(kept, events)
+        try:
+            self.state = self._learned(self.state, log, start, len(log))
+        except BaseException:  # the shard is still there, and is tried again
+            kept.unlink()
+            raise
         self.log = log
         self.starts.append(start)
         return f"{len(log) - start} events learned"

@@ -6,18 +6,17 @@ import json
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pandas as pd
 import torch
 
 from course_lib.features import concat_features
-from course_lib.files import atomic_write
+from course_lib.files import alone, atomic_write
 from course_lib.incremental_update import Touched
 from course_lib.index import FaissIndex, VectorIndex
 from course_lib.log import EventLog, local_time
@@ -174,16 +173,9 @@ class Folder(Kept):
         except (FileExistsError, NotADirectoryError):
             raise ValueError(f"{self.place} is no folder; choose another for versions.") from None
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager:
         """Raises ValueError if another process is publishing here."""
-        try:
-            with filelock.FileLock(self.place / "publishing.lock", timeout=0):
-                yield
-        except filelock.Timeout:
-            raise ValueError(
-                f"somebody else is publishing to {self.place}; wait until they are done."
-            ) from None
+        return alone(self.place / "publishing.lock", "somebody else is publishing")
 
     @property
     def current(self) -> str | None:

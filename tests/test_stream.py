@@ -323,7 +323,8 @@ def test_a_poisoned_shard_is_left_alone(
     assert trainer.poll("2020-01-04 12:05") == {}
     assert trainer.poll("2020-01-05 00:00") == {} and trainer.state.full is None
     assert pairs(trainer.log) == [*pairs(known), ("ann", "cup"), ("eve", "cup")]
-    again = StreamTrainer(shards, tmp_path / "keep", known, None, Nominator(known))
+    keep = shutil.copytree(tmp_path / "keep", tmp_path / "copy")
+    again = StreamTrainer(shards, keep, known, None, Nominator(known))
     assert list(again.poll("2020-01-05 00:00")) == [path.name, "2020-01-04T10.tfrecord"]
     path.rmdir() if path.is_dir() else path.unlink()
     land(shards, "2020-01-04T09")
@@ -513,6 +514,22 @@ def test_a_start_that_can_not_be(
     trainer = StreamTrainer(tmp_path, tmp_path / "keep", known, knowing)
     for clock in (pd.Timestamp("2020-01-05", tz="UTC"), "2020-01-05T00:00Z", "now?", 5, pd.NaT):
         refusal(trainer.poll, clock)
+
+
+def test_two_trainers_in_one_folder(known: EventLog, knowing: State, tmp_path: Path):
+    """The second one says that the first has gone on, and what the first kept stays as it is."""
+    keep = tmp_path / "keep"
+    for name in SHARDS:
+        land(tmp_path, name)
+    first, second = (StreamTrainer(tmp_path, keep, known, knowing) for _ in range(2))
+    with files.alone(keep / "training.lock", "somebody else is training"):
+        assert refusal(first.poll, "2020-01-09").startswith("somebody else is training in")
+    first.poll("2020-01-09")
+    kept = {path.name: path.read_bytes() for path in keep.iterdir()}
+    assert "has gone on" in refusal(second.poll, "2020-01-09")
+    assert {path.name: path.read_bytes() for path in keep.iterdir()} == kept
+    third = StreamTrainer(tmp_path, keep, known)
+    assert set(third.poll("2020-01-09").values()) == {"nothing new"}
 
 
 def test_the_keep_of_another_log(known: EventLog, knowing: State, tmp_path: Path, tiny: EventLog):

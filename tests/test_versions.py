@@ -110,8 +110,8 @@ def test_two_publishers_at_once(tiny: EventLog, tiny_state: State, tmp_path: Pat
     one, two = (Nominator(tiny, folder=tmp_path) for _ in range(2))
     one.publish(tiny_state)
     with filelock.FileLock(tmp_path / "versions" / "publishing.lock"):
-        assert refusal(two.publish, tiny_state).startswith("somebody else is publishing to")
-        assert refusal(two.back).startswith("somebody else is publishing to")
+        assert refusal(two.publish, tiny_state).startswith("somebody else is publishing in")
+        assert refusal(two.back).startswith("somebody else is publishing in")
     assert (tmp_path / "versions" / "current").read_text() == "v1"
     assert len(one.nominate("eve", 4)) == 4
     two.publish(tiny_state)
