@@ -74,24 +74,34 @@ class Version:
         place, and all else that changes is new. `log` must go on from this version's.
         """
         old, new = len(self.log.items), np.arange(len(self.log.items), len(log.items))
-        same = log.items.index[:old].equals(self.log.items.index)
-        if not (same and log.users.index[: len(self.log.users)].equals(self.log.users.index)):
+        if log is not self.log and not (
+            log.items.index[:old].equals(self.log.items.index)
+            and log.users.index[: len(self.log.users)].equals(self.log.users.index)
+        ):
             raise ValueError("this log does not go on from the served one; make it with append.")
         features, name = state.features, state.features.users.id
         users = _fields(state, log, self.users)
         users[name][touched.users] = features.users.encode(log.users.iloc[touched.users])[name]
         items = np.append(self.item_indices, features.item_indices(log, new))
         items[touched.items] = features.item_indices(log, touched.items)
-        ids = np.full(len(log.items), -1)
-        ids[self.rows[:-1]] = np.arange(len(self.rows) - 1)
-        added = touched.items[ids[touched.items] < 0]
-        ids[added] = np.arange(len(added)) + len(self.rows) - 1
+        ids, rows = self._ids(touched.items)
         if len(touched.items):
             vectors = state.item_vectors(log, touched.items, features.counts.time)
-            self.index.upsert(vectors, ids[touched.items])
+            self.index.upsert(vectors, ids)
         before = max(self.before, log.rows(end=state.learned_until).stop)
-        rows = np.concatenate([self.rows[:-1], added, [-1]])
         return Version(self.name, state, self.index, log, self.time, before, users, items, rows)
+
+    def _ids(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of these items (rows) in `index`, new ones for those that it doesn't hold; and
+        `rows` with these.
+        """
+        if np.array_equal(self.rows.take(items, mode="clip"), items):
+            return items, self.rows  # as a rule an item's id is its row: nothing is searched
+        held = len(self.rows) - 1
+        place = pd.Index(self.rows[:-1]).get_indexer(items)
+        added = items[place < 0]
+        place[place < 0] = np.arange(len(added)) + held
+        return place, np.concatenate([self.rows[:-1], added, [-1]])
 
 
 def check_known(state: State, log: EventLog, items: Iterable = ()) -> None:

@@ -5,7 +5,7 @@
 
 The catalogues take turns, one hour each, so that whatever else the machine does slows all of them
 alike; the medians are compared. The hour's events are the same for all; only the catalogue around
-them grows. Publishing is an upsert into a flat index, as `Nominator.update` does it. Exits with 1
+them grows. Publishing is an upsert into inverted lists, as `Nominator.update` does it. Exits with 1
 if a hundred times the items cost more than `--share` more.
 """
 
@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from course_lib.full_update import full_update
 from course_lib.incremental_update import incremental_update
+from course_lib.index import FaissIndex
 from course_lib.log import EventLog
 from course_lib.nomination import Nominator
 from course_lib.state import State, new_state
@@ -62,7 +63,7 @@ def a_published_state(log: EventLog) -> tuple[State, Nominator]:
         state.features.items.sizes, state.features.users.sizes, torch.Generator().manual_seed(0)
     )
     state.features.counts.flush(MORNING, len(state.features.items))
-    nominator = Nominator(log)
+    nominator = Nominator(log, lambda version: FaissIndex("ivf", nlist=256))
     nominator.publish(state, MORNING)
     return state, nominator
 
@@ -84,9 +85,8 @@ def main() -> int:
     ):  # the first rounds warm up
         for items, (log, state, nominator) in shops.items():
             start = time.perf_counter()
-            new, touched = incremental_update(
-                state, log, MORNING + pd.Timedelta(hours=max(hour, 0))
-            )
+            time_of = MORNING + pd.Timedelta(hours=max(hour, 0))
+            new, touched = incremental_update(state, log, time_of, turn="skip")
             updated = time.perf_counter()
             nominator.update(new, touched)
             if hour >= 0:
