@@ -9,6 +9,8 @@ import pytest
 # spin against each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+SLOWEST = {"test_exercises.py": 0, "test_browser.py": 1, "test_book.py": 2}
+
 
 def pytest_configure(config):
     config.option.nbval_sanitize_with = str(Path(__file__).parent / "tests" / "nbval_sanitize.cfg")
@@ -23,7 +25,10 @@ def pytest_collectstart(collector):
 
 
 def pytest_collection_modifyitems(items):
-    """Refuse a name with an address in it: two workers of pytest-xdist would collect two tests."""
+    """The slowest files first, so that no worker begins one when the other is done. A name with an
+    address in it is refused: two workers of pytest-xdist would collect two tests.
+    """
+    items.sort(key=lambda item: SLOWEST.get(item.path.name, len(SLOWEST)))
     for item in items:
         if " at 0x" in item.nodeid:
             raise pytest.UsageError(f"{item.nodeid}: name this test's parameters with ids=")
