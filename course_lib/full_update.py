@@ -30,7 +30,7 @@ from course_lib.losses import (
     mixed_softmax,
     self_supervised,
 )
-from course_lib.state import State, Turn
+from course_lib.state import Settings, State, Turn
 from course_lib.towers import RowwiseAdagrad
 
 Loss = Callable[..., Tensor]  # see in_batch_softmax and, with mixed negatives, mixed_softmax
@@ -41,15 +41,15 @@ class Examples:
     """n events as tensors: all that training sees. `examples[events]` are some of them.
 
     - `users`, `items`: features, n rows each. `log_q`: [n]. `ids`: [n] item indices.
-    - `columns`: what steps with mixed negatives choose theirs from. In such a step `items` and
-      `log_q` have c rows, one for each column; `own`: [n], `masked`: [n, c], see `mixed_logits`.
+    - `catalogue`: what steps with mixed negatives draw from. In such a step `items` and `log_q`
+      have c rows, one for each column; `own`: [n], `masked`: [n, c], see `losses.mixed_logits`.
     """
 
     users: Features
     items: Features
     log_q: Tensor
     ids: Tensor
-    columns: Columns | None = None
+    catalogue: Catalogue | None = None
     own: Tensor | None = None
     masked: Tensor | None = None
 
@@ -72,21 +72,17 @@ class Examples:
 
 
 @dataclass
-class Columns:
-    """The k different items that a day's n events, and its steps' uniform draws, name.
+class Catalogue:
+    """All items of a day, which its steps draw negatives from, in the order of the log's rows.
 
-    - `known`: how many items there were to draw from. `items`: features, k rows; `log_q`: [k].
-    - `own`: [n] the place, 0 … k − 1, of each event's item. `drawn`: [s, m] places of what each of
-      s steps drew; [1, known] if every step takes all items.
+    - `items`: features, k rows; `log_q`: [k]. `own`: [n] the row of each event's item.
     - `buyers`: [n] each event's user, a row of `bought`: [users, k], sparse, True for what the user
       has, the day's purchases too.
     """
 
-    known: int
     items: Features
     log_q: Tensor
     own: Tensor
-    drawn: Tensor
     buyers: Tensor
     bought: Tensor
 
@@ -194,38 +190,36 @@ def epoch(
     def order(n: int) -> Tensor:
         return torch.randperm(n, generator=generator) if shuffle else torch.arange(n)
 
-    settings = state.settings
-    if days[0].columns is None:
+    size = state.settings.batch_size
+    if days[0].catalogue is None:
         data = with_defaults(state, Examples.concat(days), generator)
-        for events in minibatches(order(len(data)), settings.batch_size):
-            yield data[events]
+        yield from (data[events] for events in minibatches(order(len(data)), size))
         return
-    steps = []
-    for day in days:
-        parts = minibatches(order(len(day)), settings.batch_size)
-        steps += [(day, number, events) for number, events in enumerate(parts)]
+    steps = [(day, events) for day in days for events in minibatches(order(len(day)), size)]
     for place in order(len(steps)).tolist():
-        step = mixed_step(*steps[place], settings.mask_bought)
-        yield with_defaults(state, step, generator)
+        yield with_defaults(state, mixed_step(*steps[place], state.settings, generator), generator)
 
 
-def mixed_step(day: Examples, number: int, events: Tensor, mask_bought: bool) -> Examples:
-    """These events of the day, as its step of that number: their columns are their own items and
-    what the step drew, or all items.
+def mixed_step(
+    day: Examples, events: Tensor, settings: Settings, generator: torch.Generator
+) -> Examples:
+    """These events of a day, with m items drawn from its catalogue beside their own; or with all of
+    it, each item once, if m is as large.
     """
-    columns, own = day.columns, day.columns.own[events]
-    drawn = columns.drawn[number % len(columns.drawn)]
-    if len(drawn) == columns.known:
-        places, log_q = drawn.sort().values, torch.zeros_like(columns.log_q)
+    catalogue, own = day.catalogue, day.catalogue.own[events]
+    k, m, device = len(catalogue.log_q), settings.negatives, own.device
+    if m >= k:
+        columns, log_q = torch.arange(k, device=device), torch.zeros(k, device=device)
     else:
-        places = torch.cat([own, drawn])
-        log_q = mixed_log_q(columns.log_q[places], len(own), len(drawn), columns.known)
-        own = torch.arange(len(own), device=own.device)
-    masked = places[own][:, None] == places
-    if mask_bought:
-        bought = columns.bought.index_select(0, columns.buyers[events])
-        masked |= bought.index_select(1, places).to_dense()
-    users, items = index_rows(day.users, events), index_rows(columns.items, places)
+        drawn = torch.randint(k, (m,), generator=generator).to(device)  # a second copy does no harm
+        columns = torch.cat([own, drawn])
+        log_q = mixed_log_q(catalogue.log_q[columns], len(own), m, k)
+        own = torch.arange(len(own), device=device)
+    masked = columns[own][:, None] == columns
+    if settings.mask_bought:
+        bought = catalogue.bought.index_select(0, catalogue.buyers[events])
+        masked |= bought.index_select(1, columns).to_dense()
+    users, items = index_rows(day.users, events), index_rows(catalogue.items, columns)
     return Examples(users, items, log_q, day.ids[events], own=own, masked=masked)
 
 
@@ -238,56 +232,39 @@ def make_examples(
     mixed: bool = False,
 ) -> Examples:
     """The events of `rows` as tensors on the state's device, with features as they stand at `time`;
-    counts the events once their features are made. `mixed`: with the columns of mixed negatives.
+    counts the events once their features are made. `mixed`: with a catalogue to draw from.
     """
-    features, events = state.features, log.item_rows[rows]
-    known, drawn = draw_negatives(state, log, rows, time, generator) if mixed else (0, events[:0])
-    items, places = _distinct(np.append(events, drawn))
-    users, buyers = _distinct(log.user_rows[rows])
+    features, device = state.features, state.settings.device
+    (items, own), (users, buyers) = (
+        _distinct(numbers[rows]) for numbers in (log.item_rows, log.user_rows)
+    )
+    if mixed:  # sold or not: all that can be nominated, and what the events name that is newer
+        items, own = np.arange(max(log.listed(time), items.max() + 1)), torch.from_numpy(items)[own]
     item_features = features.item_features(log, items, time)
     user_features = features.user_features(log, users, rows.start)
     features.count(log, rows, time)
-    ids, own = item_features[features.items.id], places[: len(events)]
+    ids = item_features[features.items.id]
     log_q = features.log_q(ids, time)
     prefix = session_prefix_histories(user_features["history"], buyers, ids[own], generator)
     chosen = torch.rand(len(own), 1, generator=generator) < state.settings.session_prefix_share
     user_features = index_rows(user_features, buyers)
     user_features["history"] = torch.where(chosen, prefix, user_features["history"])
-    device, item_features = state.settings.device, state.to_device(item_features)
-    log_q, ids, own = (values.to(device) for values in (log_q, ids, own))
-    data = Examples(
-        state.to_device(user_features), index_rows(item_features, own), log_q[own], ids[own]
-    )
+    catalogue = None
     if mixed:
-        more = places[len(own) :].view(drawn.shape), buyers, _bought(log, users, rows.stop, items)
-        more = (values.to(device) for values in more)
-        data.columns = Columns(known, item_features, log_q, own, *more)
-    return data
+        tensors = log_q, own, buyers, _bought(log, users, rows.stop, len(items))
+        tensors = (values.to(device) for values in tensors)
+        catalogue = Catalogue(state.to_device(item_features), *tensors)
+    users, items = state.to_device(user_features), state.to_device(index_rows(item_features, own))
+    return Examples(users, items, log_q[own].to(device), ids[own].to(device), catalogue)
 
 
-def draw_negatives(
-    state: State, log: EventLog, rows: slice, time: pd.Timestamp, generator: torch.Generator
-) -> tuple[int, np.ndarray]:
-    """How many items there are to draw from, and what each step over these events draws of them:
-    [s, m] rows of the log, each equally likely; or [1, known], all of them, if m is as large.
-
-    They are those listed at `time`, sold or not, as these can be nominated, and those up to the
-    last one that the events name, listed since.
-    """
-    known, m = max(log.listed(time), log.item_rows[rows].max() + 1), state.settings.negatives
-    if m >= known:
-        return known, np.arange(known)[None]
-    steps = step_count(rows.stop - rows.start, state.settings.batch_size)
-    return known, torch.randint(known, (steps, m), generator=generator).numpy()
-
-
-def _bought(log: EventLog, users: np.ndarray, before: int, items: np.ndarray) -> Tensor:
+def _bought(log: EventLog, users: np.ndarray, before: int, items: int) -> Tensor:
     """[users, items] sparse, True where the user has bought the item in event rows < `before`."""
     bought = [log.bought(user, before) for user in users]
     user = np.repeat(np.arange(len(users)), [len(rows) for rows in bought])
-    item = pd.Index(items).get_indexer(np.concatenate(bought))
-    places = np.stack([user, item])[:, item >= 0]
-    shape, values = (len(users), len(items)), np.ones(places.shape[1], bool)
+    places = np.stack([user, np.concatenate(bought)])
+    places = places[:, places[1] < items]
+    values, shape = np.ones(places.shape[1], bool), (len(users), items)
     return torch.sparse_coo_tensor(places, values, shape, check_invariants=True).coalesce()
 
 
@@ -318,12 +295,7 @@ def known_items(state: State, log: EventLog) -> Features:
 
 def minibatches(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:
     """Parts of nearly the same size, as near to `batch_size` as that allows."""
-    return order.tensor_split(step_count(len(order), batch_size))
-
-
-def step_count(n: int, batch_size: int) -> int:
-    """How many minibatches n events make."""
-    return max(1, round(n / batch_size))
+    return order.tensor_split(max(1, round(len(order) / batch_size)))
 
 
 def training_step(
