@@ -103,7 +103,7 @@ def _vector(version: Version, user: int, bought: np.ndarray) -> np.ndarray:
     if state.settings.device != "cpu":  # moving nothing would cost as much as a field
         features = state.to_device(features)
     with torch.inference_mode():
-        return state.model.user_vectors(features).cpu().numpy()
+        return state.serving.user_vectors(features).cpu().numpy()
 
 
 def _table(log: EventLog, rows: np.ndarray, **more: np.ndarray) -> pd.DataFrame:

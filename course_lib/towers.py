@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -122,6 +123,16 @@ class TwoTower(nn.Module):
         twin.item_tables = nn.ModuleList([items, *self.item_tables[1:]])
         twin.user_tables = nn.ModuleList([users, *self.user_tables[1:]])
         twin.item_tower, twin.user_tower = self.item_tower, self.user_tower
+        return twin
+
+    @torch.no_grad()
+    def averaged(self, live: TwoTower, share: float) -> TwoTower:
+        """A model of `share` times these weights and 1 − `share` times the live ones; rows that
+        only the live one has are as they are there.
+        """
+        twin = copy.deepcopy(live)
+        for new, old in zip(twin.parameters(), self.parameters(), strict=True):
+            new[: len(old)].lerp_(old, share)
         return twin
 
     def dense_parameters(self) -> list[nn.Parameter]:
