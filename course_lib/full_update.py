@@ -14,6 +14,7 @@ from torch import Tensor
 
 from course_lib.augment import SelfSupervision, vectors_together
 from course_lib.features import (
+    NO_FIELDS,
     Features,
     as_new_items,
     concat_features,
@@ -167,6 +168,7 @@ def train_all(
     examples = []
     mixed = bool(state.settings.negatives or state.settings.mask_bought)
     for time, rows in parts.items():
+        state.features.fit_linear(log, time)
         examples.append(make_examples(state, log, rows, time, generator, mixed))
         state.features.counts.flush(time, len(state.features.items))
     catalogue = known_items(state, log) if term and len(state.features.items) > 2 else None
@@ -321,12 +323,13 @@ def joint_step(
     and its parts.
     """
     users = state.model.user_vectors(examples.users)  # [n, d]
-    counts = examples.items.get("popularity")
-    if counts is not None and "popularity" not in views[0]:  # as of items never sold
-        views = tuple(
-            view | {"popularity": counts.new_zeros(len(next(iter(view.values()))), counts.shape[1])}
-            for view in views
-        )
+    for name in NO_FIELDS:  # as of items never sold
+        numbers = examples.items.get(name)
+        if numbers is not None and name not in views[0]:
+            views = tuple(
+                view | {name: numbers.new_zeros(len(next(iter(view.values()))), numbers.shape[1])}
+                for view in views
+            )
     items, *views = vectors_together(
         state.model.item_vectors, examples.items, *views
     )  # [n, d] or [c, d], [m, d], [m, d]

@@ -26,7 +26,7 @@ def low_rank_ease(history: csr_matrix, rank: int, ridge: float) -> tuple[Tensor,
     - `history`: [users, m], 0 where a user does not own an item. `ridge`: λ.
     """
     _, singular, vectors = svds(history, rank, v0=np.ones(min(history.shape)), solver="arpack")
-    v, g = torch.from_numpy(vectors.T.copy()), torch.from_numpy(singular) ** 2  # [m, r], [r]
+    v, g = torch.from_numpy(vectors.T.copy()), torch.from_numpy(singular**2)  # [m, r], [r]
     diagonal = torch.from_numpy(np.asarray(history.multiply(history).sum(0))[0])  # [m]
     rest = (diagonal - v.square() @ g).clamp(min=0) + ridge
     x = v / rest[:, None]  # [m, r]
@@ -75,7 +75,7 @@ class LinearPart:
         """Fit to e purchases: the owners' rows, the items' indices, and their age in days [e]; an
         old one counts less, half after each `half_life`. `size`: of the item table.
         """
-        weight = 0.5 ** (age / self.half_life)
+        weight = 0.5 ** (age / self.half_life) * (items > 0)
         shape = owners.max(initial=0) + 1, size
         if min(shape) > self.rank:  # in the first days there is too little
             history = csr_matrix((weight, (owners, items)), shape)
@@ -87,12 +87,15 @@ class LinearPart:
         popularity = (count / self.top).float()[:, None]
         return torch.cat([self.items[known], popularity], 1) * self._scale()
 
-    def user_dimensions(self, bags: list[np.ndarray]) -> Tensor:
-        """[n, r + 1] of users who own the items with these indices, n arrays."""
-        sizes = torch.tensor([0, *map(len, bags[:-1])])
-        indices = torch.from_numpy(np.concatenate(bags)) if bags else torch.zeros(0).long()
+    def user_dimensions(self, bags: list[np.ndarray], ages: list[np.ndarray]) -> Tensor:
+        """[n, r + 1] of n users who own the items with these indices, bought so many days ago."""
+        starts = torch.tensor([0, *map(len, bags[:-1])]).cumsum(0)
+        indices, age = (torch.from_numpy(np.concatenate(parts)) for parts in (bags, ages))
         known = indices.masked_fill(indices >= len(self.users), 0)
-        summed = functional.embedding_bag(known, self.users, sizes.cumsum(0), mode="sum")
+        weights = (0.5 ** (age / self.half_life)).float()
+        summed = functional.embedding_bag(
+            known, self.users, starts, mode="sum", per_sample_weights=weights
+        )
         return torch.cat([summed, torch.ones(len(summed), 1)], 1) * self._scale()
 
     def _scale(self) -> Tensor:

@@ -73,7 +73,8 @@ class Nominator(Publisher):
         k, row = _count(k, "k"), version.log.user_row(user)
         bought = self._bought(version, user, row)
         try:
-            found = version.index.search(_vector(version, row, bought), k + len(bought))
+            query = _vector(version, row, bought)
+            found = version.index.search(query, k + len(bought))
         except ValueError:
             if len(version.index):
                 raise
@@ -100,6 +101,10 @@ def _vector(version: Version, user: int, bought: np.ndarray) -> np.ndarray:
     latest = version.item_indices[bought[::-1][: state.features.history]]
     features = {name: torch.from_numpy(rows[user:end]) for name, rows in version.users.items()}
     features["history"] = torch.from_numpy(latest if len(latest) else np.zeros(1, int))[None]
+    if (linear := state.features.linear) is not None:
+        ages = version.log.ages(user, version.before)
+        ages = np.pad(ages, (0, len(bought) - len(ages)))  # what was bought since is of today
+        features["linear"] = linear.user_dimensions([version.item_indices[bought]], [ages])
     if state.settings.device != "cpu":  # moving nothing would cost as much as a field
         features = state.to_device(features)
     with torch.inference_mode():

@@ -16,6 +16,7 @@ import torch
 
 from course_lib.features import Features, FeatureStore
 from course_lib.files import atomic_write
+from course_lib.linear import LinearPart
 from course_lib.log import EventLog
 from course_lib.towers import TwoTower
 
@@ -45,6 +46,11 @@ class Settings:
     cold_start_dropout: float = 0.0  # how often an item as if it were new: ID default, counts 0
     negatives: int = 0  # items drawn uniformly for each step, beside the batch's own ones
     mask_bought: bool = False  # whether what the user has is left out of the user's negatives
+    linear_rank: int = 0  # dimensions of the linear part; 0: there is none
+    linear_weight: float = 4.0  # of low-rank EASE's score beside cos / temperature
+    linear_ridge: float = 100.0
+    linear_half_life: float = 120.0  # days; of a purchase, in the linear part
+    popularity_weight: float = 0.0  # of recent popularity, at most 1, beside cos / temperature
     average: float = 0.0  # share of the old weights in the averaged ones that are served; 0: live
     seed: int = 0
     device: str = field(default_factory=lambda: "cuda" if torch.cuda.is_available() else "cpu")
@@ -53,12 +59,13 @@ class Settings:
         def keep(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
-        for name in ("dim", "hidden", "batch_size", "history", "seed", "negatives"):
-            least = name not in ("seed", "negatives")
+        whole = ("dim", "hidden", "batch_size", "history", "seed", "negatives", "linear_rank")
+        for name in whole:
+            least = name not in ("seed", "negatives", "linear_rank")
             keep(name, _number(name, getattr(self, name), least, math.inf, whole=True))
-        for name in ("temperature", "q_half_life"):
+        for name in ("temperature", "q_half_life", "linear_ridge", "linear_half_life"):
             keep(name, _number(name, getattr(self, name), 1e-12))
-        for name in ("embedding_lr", "dense_lr"):
+        for name in ("embedding_lr", "dense_lr", "linear_weight", "popularity_weight"):
             keep(name, _number(name, getattr(self, name), 0))
         for name in ("session_prefix_share", "field_dropout", "cold_start_dropout"):
             keep(name, _number(name, getattr(self, name), 0, 1))
@@ -241,7 +248,19 @@ def new_state(log: EventLog, settings: Settings | None = None) -> State:
     """An untrained state that knows the names of `log`'s fields and none of its values."""
     settings = settings or Settings()
     half_lives = (settings.q_half_life, *settings.popularity_half_lives)
-    return _state(settings, FeatureStore.of(log, half_lives, settings.history))
+    return _state(settings, FeatureStore.of(log, half_lives, settings.history, _linear(settings)))
+
+
+def _linear(settings: Settings) -> LinearPart | None:
+    if not settings.linear_rank and not settings.popularity_weight:
+        return None
+    weights = (
+        settings.linear_weight * settings.temperature,
+        (settings.popularity_weight * settings.temperature),
+    )
+    return LinearPart(
+        settings.linear_rank, settings.linear_ridge, settings.linear_half_life, weights
+    )
 
 
 def _state(settings: Settings, features: FeatureStore) -> State:

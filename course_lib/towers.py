@@ -161,7 +161,7 @@ class TwoTower(nn.Module):
             table(features[name])
             for name, table in zip(self.item_fields, self.item_tables, strict=True)
         ]
-        return self.item_tower(embeddings, features.get("popularity"))
+        return _beside(self.item_tower(embeddings, features.get("popularity")), features)
 
     def user_vectors(self, features: Features) -> Tensor:
         """[n, dim] unit vectors of n users. `features` holds every user field and `history`, [n, L]
@@ -171,7 +171,13 @@ class TwoTower(nn.Module):
             table(features[name])
             for name, table in zip(self.user_fields, self.user_tables, strict=True)
         ]
-        return self.user_tower([*embeddings, self.item_tables[0](features["history"])], None)
+        embeddings.append(self.item_tables[0](features["history"]))
+        return _beside(self.user_tower(embeddings, None), features)
+
+
+def _beside(vectors: Tensor, features: Features) -> Tensor:
+    """The towers' unit vectors, and the dimensions of the linear part if there is one."""
+    return torch.cat([vectors, features["linear"]], 1) if "linear" in features else vectors
 
 
 class RowwiseAdagrad:

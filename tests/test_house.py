@@ -11,7 +11,7 @@ LIBRARY = Path(__file__).resolve().parent.parent / "course_lib"
 ORDER = (  # data flows down; modules in one line do not import each other
     "files frames",
     "frames",
-    "log",
+    "log linear",
     "online_retail tfrecord features",
     "towers losses mutual_information augment",
     "state",
