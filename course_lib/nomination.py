@@ -16,7 +16,7 @@ class Nominator(Publisher):
     """Answers "which k items for this user?" from the version that was published last.
 
     The index holds all listed items. The user's vector is computed at the moment of asking, from
-    ID, country and latest purchases; it is the query; what the user has already bought is dropped
+    ID, fields and latest purchases; it is the query; what the user has already bought is dropped
     from the answer and never eats into k.
 
     Any call may run beside any other. A question is answered from one version; during an `update`

@@ -6,13 +6,14 @@ import ast
 from pathlib import Path
 
 import pytest
+from helpers import LOGS
 
 LIBRARY = Path(__file__).resolve().parent.parent / "course_lib"
 ORDER = (  # data flows down; modules in one line do not import each other
     "files frames",
     "frames",
     "log linear",
-    "online_retail tfrecord features",
+    " ".join((*LOGS, "tfrecord", "features")),
     "towers losses mutual_information augment",
     "state",
     "full_update",
