@@ -43,7 +43,7 @@ class Settings:
     session_prefix_share: float = 0.5  # events trained in the middle of their visit
     field_dropout: float = 0.02  # how often training sees a field's default instead of its value
     cold_start_dropout: float = 0.0  # how often an item as if it were new: ID default, counts 0
-    negatives: int = 0  # items drawn uniformly for each step, beside the batch's own ones
+    negatives: int = 0  # items drawn uniformly for each step; as many as there are or more: all
     mask_bought: bool = False  # whether what the user has is left out of the user's negatives
     average: float = 0.0  # share of the old weights in the averaged ones that are served; 0: live
     seed: int = 0
