@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -140,9 +140,10 @@ def full_update(
         raise ValueError(f"{day:%Y-%m-%d} has no events to learn from; leave the day out.")
     mornings = log.days[(log.days >= day) & (log.days < day + days * DAY)]
     parts = {morning: log.rows(morning, morning + DAY) for morning in mornings}
-    new = train_all(state, log, parts, shuffle=shuffle, loss=loss, term=term)
+    live = replace(state, averaged=None)
+    new = train_all(live, log, parts, shuffle=shuffle, loss=loss, term=term)
     if share := state.settings.average:
-        new.averaged = new.serving.averaged(new.model, share)
+        new.averaged = (state.averaged or new.model).averaged(new.model, share)
     return new
 
 

@@ -99,9 +99,9 @@ def incremental_update(
     all else is frozen.
 
     Returns a new state and whose embeddings moved; `state`, full or incremental, stays as it was.
-    What moves are the rows that are served: those of the average, where there is one. The negatives
-    are the hour's own, whatever `Settings.negatives` says: the row of a drawn item is frozen, so
-    drawing one would cost what it never changes.
+    What moves are the rows that are served: those of the average, where there is one. The loss is
+    the in-batch one whatever `Settings` says: the row of a drawn item is frozen, so drawing it
+    would cost what it never changes, and masks would leave an hour's only user without negatives.
     The new state shares every frozen parameter with the last full state, so that an update costs
     what its events touch, whatever the catalogue holds. Users and items met for the first time get
     IDs; other new values wait for the full update. The events come in order of time, as in a

@@ -173,13 +173,9 @@ def _vectors(
     """
     shapes = f"{what} have shapes {list(first.shape)} and {list(second.shape)}"
     alike = first.shape == second.shape if paired else first.shape[1:] == second.shape[1:]
-    if not alike or first.dim() != 2 or min(len(first), len(second)) < least:
-        form = (
-            "both must be [n, d], row i of both from pair i, and n"
-            if paired
-            else ("they must be [n, d] and [c, d], and n and c")
-        )
-        raise ValueError(f"{shapes}; {form} at least {least}.")
+    if not alike or first.dim() != 2 or len(first) < least:
+        form = "both must be [n, d], row i of both from pair i" if paired else "give [n, d], [c, d]"
+        raise ValueError(f"{shapes}; {form}, and n at least {least}.")
     kinds = {(side.dtype, side.device) for side in (first, second)}
     if len(kinds) > 1 or not first.is_floating_point():
         raise ValueError(

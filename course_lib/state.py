@@ -44,7 +44,7 @@ class Settings:
     session_prefix_share: float = 0.5  # events trained in the middle of their visit
     field_dropout: float = 0.02  # how often training sees a field's default instead of its value
     cold_start_dropout: float = 0.0  # how often an item as if it were new: ID default, counts 0
-    negatives: int = 0  # items drawn uniformly for each step, beside the batch's own ones
+    negatives: int = 0  # items drawn uniformly for each step; as many as there are or more: all
     mask_bought: bool = False  # whether what the user has is left out of the user's negatives
     linear_rank: int = 0  # dimensions of the linear part; 0: there is none
     linear_weight: float = 4.0  # of low-rank EASE's score beside cos / temperature

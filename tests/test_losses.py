@@ -342,9 +342,9 @@ def test_mixed_logits_of_any_float_type(kind: torch.dtype):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"users": torch.ones(0, 3)}, "users and items have shapes [0, 3] and [7, 3]; they must"),
-        ({"items": torch.ones(7, 2)}, "users and items have shapes [4, 3] and [7, 2]; they must"),
-        ({"items": torch.ones(3)}, "users and items have shapes [4, 3] and [3]; they must"),
+        ({"users": torch.ones(0, 3)}, "users and items have shapes [0, 3] and [7, 3]; give [n"),
+        ({"items": torch.ones(7, 2)}, "users and items have shapes [4, 3] and [7, 2]; give [n"),
+        ({"items": torch.ones(3)}, "users and items have shapes [4, 3] and [3]; give [n"),
         ({"items": torch.ones(7, 3).double()}, "users and items are torch.float32 on cpu and"),
         ({"log_q": torch.zeros(4)}, "log_q has shape [4] on cpu; it must have shape [7] on cpu"),
         ({"log_q": torch.zeros(7).long()}, "log_q is torch.int64, own is torch.int64 and masked"),
