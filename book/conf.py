@@ -27,7 +27,7 @@ include_patterns = [
     "notebooks/exercises/source/*/*.ipynb",
     "notebooks/exercises/README.md",
     "data/README.md",
-    "data/results/README.md",
+    "data/*/README.md",
     "CONTRIBUTING.md",
 ]
 exclude_patterns = [".*", "**/.*", "build"]
@@ -46,7 +46,7 @@ html_theme_options = {
     "navbar_persistent": [],  # the sidebar has a search field
     "footer_content_items": ["extra-footer"],
     "search_bar_text": "Search the course",
-    "extra_footer": "Code: Apache-2.0. Prose and figures: CC BY 4.0. Data: UCI Online Retail (Daqing Chen, 2015), CC BY 4.0.",
+    "extra_footer": "Code: Apache-2.0. Prose and figures: CC BY 4.0. Data: UCI Online Retail (Daqing Chen, 2015), CC BY 4.0; MovieTweetings (Simon Dooms et al., 2013), MIT.",
 }
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
 html_extra_path = ["index.html"]

@@ -82,7 +82,7 @@ class TwoTowerServed:
             )
         self.state, self.full_every, self.hourly = state, full_every, hourly
         self.rate, self.shuffle = rate, shuffle
-        self.vectors = torch.zeros(0, state.settings.dim)  # [m, d] by item code
+        self.vectors = torch.zeros(0, 0)  # [m, d] by item code
         self.first: pd.Timestamp | None = None  # of the days that wait for the next full update
 
     def scores(self, log: EventLog, time: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
@@ -94,8 +94,10 @@ class TwoTowerServed:
         """Put these items' vectors (codes [t], new ones at the end) into the index."""
         if len(items):
             new = max(items.max() + 1 - len(self.vectors), 0)
-            self.vectors = torch.nn.functional.pad(self.vectors, (0, 0, 0, new))
-            self.vectors[torch.from_numpy(items)] = self.state.item_vectors(log, items, time)
+            vectors = self.state.item_vectors(log, items, time)
+            more = vectors.shape[1] - self.vectors.shape[1]
+            self.vectors = torch.nn.functional.pad(self.vectors, (0, more, 0, new))
+            self.vectors[torch.from_numpy(items)] = vectors
 
     def learn_hour(self, log: EventLog, hour: pd.Timestamp) -> None:
         if self.hourly == "ids":

@@ -16,9 +16,11 @@ import pandas as pd
 import torch
 from torch.nn import functional
 
+from course_lib.linear import LinearPart
 from course_lib.log import DAY, NOT_A_FIELD, EventLog
 
 Features = dict[str, torch.Tensor]
+NO_FIELDS = ("popularity", "linear")  # numbers that stand beside an item's fields
 
 
 class Fork(ChainMap):
@@ -227,35 +229,54 @@ class FeatureStore:
     training.
 
     - `counts`: the first half-life is for q, the others make the item tower's popularity features.
-    - `history`: how many of a user's latest purchases make the bag.
+    - `history`: how many of a user's latest purchases make the bag. `linear`: makes more dimensions
+      of both vectors, `linear`, if there is one.
     """
 
-    def __init__(self, items: Encoder, users: Encoder, counts: DecayedCounts, history: int) -> None:
+    def __init__(
+        self,
+        items: Encoder,
+        users: Encoder,
+        counts: DecayedCounts,
+        history: int,
+        linear: LinearPart | None = None,
+    ) -> None:
         self.items, self.users, self.counts, self.history = items, users, counts, history
+        self.linear = linear
 
     @classmethod
-    def of(cls, log: EventLog, half_lives: tuple[float, ...], history: int) -> FeatureStore:
+    def of(
+        cls,
+        log: EventLog,
+        half_lives: tuple[float, ...],
+        history: int,
+        linear: LinearPart | None = None,
+    ) -> FeatureStore:
         """A store that knows the names of the log's fields and none of its values."""
-        return cls(Encoder(log.items), Encoder(log.users), DecayedCounts(half_lives), history)
+        counts = DecayedCounts(half_lives)
+        return cls(Encoder(log.items), Encoder(log.users), counts, history, linear)
 
     def state_dict(self) -> dict:
         """All that the store knows, as plain values that can be written to a file."""
         parts = {"items": self.items, "users": self.users, "counts": self.counts}
-        return {name: part.state_dict() for name, part in parts.items()} | {"history": self.history}
+        contents = {name: part.state_dict() for name, part in parts.items()}
+        linear = self.linear and self.linear.state_dict()
+        return contents | {"history": self.history, "linear": linear}
 
     @classmethod
     def from_state_dict(cls, contents: dict) -> FeatureStore:
         """The store whose `state_dict` this is."""
         items, users = (Encoder.from_state_dict(contents[name]) for name in ("items", "users"))
         counts = DecayedCounts.from_state_dict(contents["counts"])
-        return cls(items, users, counts, contents["history"])
+        linear = contents["linear"] and LinearPart.from_state_dict(contents["linear"])
+        return cls(items, users, counts, contents["history"], linear)
 
     def fork(self) -> FeatureStore:
         """A store that shares all that this one knows, and can learn IDs and count events without
         changing it.
         """
         items, users = self.items.fork(), self.users.fork()
-        return FeatureStore(items, users, copy.copy(self.counts), self.history)
+        return FeatureStore(items, users, copy.copy(self.counts), self.history, self.linear)
 
     def learn(self, log: EventLog, rows: slice, ids_only: bool = False) -> None:
         """Let the vocabularies (or those of the two IDs only) grow by the items and users of these
@@ -268,6 +289,21 @@ class FeatureStore:
         """Add the items of these event rows to the decayed counts."""
         self.counts.add(self.item_indices(log, log.item_rows[rows]), time)
 
+    def fit_linear(self, log: EventLog, time: pd.Timestamp) -> None:
+        """Bring the linear part, if there is one, to what it should be at `time`, the last events
+        before which are counted: fitted to them, once a week, and its popularity scaled.
+        """
+        if self.linear is None:
+            return
+        counts = self.counts.at(time, torch.arange(len(self.items)))[:, 0]
+        self.linear.top = max(float(counts.max()), 1e-9)
+        if self.linear.is_due(time):
+            rows = log.rows(end=time)
+            items = self.item_indices(log, log.item_rows[rows]).numpy()
+            days = (time - log.events["time"].iloc[rows]).to_numpy() / DAY.to_numpy()
+            self.linear.fit(log.user_rows[rows], items, days, len(self.items))
+            self.linear.fitted = time
+
     def item_indices(self, log: EventLog, items: np.ndarray) -> torch.Tensor:
         """ID indices (0: not learned yet) of items (rows) of any shape; row −1 is no item, 0."""
         known = self.items.vocabularies[self.items.id]
@@ -278,12 +314,17 @@ class FeatureStore:
         return indices[torch.from_numpy(inverse.reshape(items.shape))]
 
     def item_features(self, log: EventLog, items: np.ndarray, time: pd.Timestamp) -> Features:
-        """Features of m items (rows) as they stand at `time`: every field, and `popularity`,
-        [m, h − 1] log(1 + count).
+        """Features of m items (rows) as they stand at `time`: every field, `popularity`, [m, h − 1]
+        log(1 + count), and the dimensions `linear`, [m, r + 1].
         """
         features = self.items.encode(log.items.iloc[items])
-        counts = self.counts.at(time, features[self.items.id])[:, 1:]
-        return features | ({"popularity": counts.log1p().float()} if counts.shape[1] else {})
+        ids = features[self.items.id]
+        counts = self.counts.at(time, ids)
+        if counts.shape[1] > 1:
+            features["popularity"] = counts[:, 1:].log1p().float()
+        if self.linear is not None:
+            features["linear"] = self.linear.item_dimensions(ids, counts[:, 0])
+        return features
 
     def user_features(self, log: EventLog, users: np.ndarray, before: int) -> Features:
         """Features of n users (rows; −1 is a new user, all default) from the event rows < `before`
@@ -291,11 +332,14 @@ class FeatureStore:
 
         A history that contains the day itself contains the answer: pass the day's first row.
         """
-        return self.features_of(log, users, [log.bought(user, before) for user in users])
+        bought, ages = ([ask(user, before) for user in users] for ask in (log.bought, log.ages))
+        return self.features_of(log, users, bought, ages)
 
-    def features_of(self, log: EventLog, users: np.ndarray, bought: list[np.ndarray]) -> Features:
+    def features_of(
+        self, log: EventLog, users: np.ndarray, bought: list[np.ndarray], ages: list | None = None
+    ) -> Features:
         """Features of n users (rows; −1 is a new user) who have bought these items (n arrays of
-        rows, the latest last).
+        rows, the latest last), so many days ago (n arrays; none: just now).
         """
         bags = np.full((len(users), self.history), -1)
         for bag, items in zip(bags, bought, strict=True):
@@ -304,7 +348,14 @@ class FeatureStore:
         known = torch.from_numpy(users >= 0)
         features = self.users.encode(log.users.iloc[users])
         features = {name: keep_rows(values, known) for name, values in features.items()}
-        return features | {"history": self.item_indices(log, bags)}
+        features["history"] = self.item_indices(log, bags)
+        if self.linear is not None:
+            owned = np.concatenate(bought) if bought else np.zeros(0, int)
+            starts = np.cumsum([0, *map(len, bought)])[1:-1]
+            indices = np.split(self.item_indices(log, owned).numpy(), starts)
+            ages = ages or [np.zeros(len(bag)) for bag in indices]
+            features["linear"] = self.linear.user_dimensions(indices, ages)
+        return features
 
     def log_q(self, ids: torch.Tensor, time: pd.Timestamp) -> torch.Tensor:
         """[n] log of each item's share of the recent events, by item index [n]."""
@@ -339,9 +390,7 @@ def drop_fields(features: Features, share: float, generator: torch.Generator) ->
     dropped = {}
     for name, values in features.items():
         keep = torch.rand(len(values), generator=generator) >= share  # [n]
-        dropped[name] = (
-            values if name == "popularity" else keep_rows(values, keep.to(values.device))
-        )
+        dropped[name] = values if name in NO_FIELDS else keep_rows(values, keep.to(values.device))
     return dropped
 
 
@@ -356,7 +405,7 @@ def as_new_items(
     """
     keep = torch.rand(len(features[id_name]), generator=generator) >= share  # [n]
     keep = keep.to(features[id_name].device)
-    names = [name for name in (id_name, "popularity") if name in features]
+    names = [name for name in (id_name, *NO_FIELDS) if name in features]
     return features | {name: keep_rows(features[name], keep) for name in names}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from course_lib.augment import SelfSupervision, vectors_together
 from course_lib.features import (
+    NO_FIELDS,
     Features,
     as_new_items,
     concat_features,
@@ -22,11 +23,18 @@ from course_lib.features import (
     session_prefix_histories,
 )
 from course_lib.log import DAY, EventLog
-from course_lib.losses import Joint, in_batch_softmax, joint, self_supervised
-from course_lib.state import State, Turn
+from course_lib.losses import (
+    Joint,
+    in_batch_softmax,
+    joint,
+    mixed_log_q,
+    mixed_softmax,
+    self_supervised,
+)
+from course_lib.state import Settings, State, Turn
 from course_lib.towers import RowwiseAdagrad
 
-Loss = Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]
+Loss = Callable[..., Tensor]  # see in_batch_softmax and, with mixed negatives, mixed_softmax
 
 
 @dataclass
@@ -34,15 +42,20 @@ class Examples:
     """n events as tensors: all that training sees. `examples[events]` are some of them.
 
     - `users`, `items`: features, n rows each. `log_q`: [n]. `ids`: [n] item indices.
+    - `catalogue`: what steps with mixed negatives draw from. In such a step `items` and `log_q`
+      have c rows, one for each column; `own`: [n], `masked`: [n, c], see `losses.mixed_logits`.
     """
 
     users: Features
     items: Features
     log_q: Tensor
     ids: Tensor
+    catalogue: Catalogue | None = None
+    own: Tensor | None = None
+    masked: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(next(iter(self.users.values())))
 
     def __getitem__(self, events: Tensor) -> Examples:
         users, items = index_rows(self.users, events), index_rows(self.items, events)
@@ -57,6 +70,22 @@ class Examples:
             torch.cat([part.log_q for part in parts]),
             torch.cat([part.ids for part in parts]),
         )
+
+
+@dataclass
+class Catalogue:
+    """All items of a day, which its steps draw negatives from, in the order of the log's rows.
+
+    - `items`: features, k rows; `log_q`: [k]. `own`: [n] the row of each event's item.
+    - `buyers`: [n] each event's user, a row of `bought`: [users, k], sparse, True for what the user
+      has, the day's purchases too.
+    """
+
+    items: Features
+    log_q: Tensor
+    own: Tensor
+    buyers: Tensor
+    bought: Tensor
 
 
 @contextmanager
@@ -78,7 +107,7 @@ def full_update(
     *,
     days: int = 1,
     shuffle: bool = True,
-    loss: Loss = in_batch_softmax,
+    loss: Loss | None = None,
     term: SelfSupervision | None = None,
     turn: Turn = "next",
 ) -> State:
@@ -86,9 +115,12 @@ def full_update(
 
     `state` stays as it was. New items and users get rows first. Purchase counts and histories stand
     where each day begins, but for the `session_prefix_share` of the events that are trained in the
-    middle of their visit. Source: the notes, "full update", "self-supervised learning".
+    middle of their visit. With `Settings.negatives` or `mask_bought` the loss is that over mixed
+    negatives, and a step's events are of one day. Source: the notes, "full update",
+    "self-supervised learning"; Yang et al., 2020.
 
     - `days`: how many days, from `day` on. `shuffle=False`: from morning to night.
+    - `loss`: called as `in_batch_softmax` is, which it replaces, or as `mixed_softmax`.
     - `term`: a self-supervised term; every step then minimises the joint loss, whose items are
       drawn from all that the vocabulary knows.
     - `turn`: "again" for one more epoch over a day that the state has learned, "skip" to leave out
@@ -108,7 +140,11 @@ def full_update(
         raise ValueError(f"{day:%Y-%m-%d} has no events to learn from; leave the day out.")
     mornings = log.days[(log.days >= day) & (log.days < day + days * DAY)]
     parts = {morning: log.rows(morning, morning + DAY) for morning in mornings}
-    return train_all(state, log, parts, shuffle=shuffle, loss=loss, term=term)
+    live = replace(state, averaged=None)
+    new = train_all(live, log, parts, shuffle=shuffle, loss=loss, term=term)
+    if share := state.settings.average:
+        new.averaged = (state.averaged or new.model).averaged(new.model, share)
+    return new
 
 
 def train_all(
@@ -117,7 +153,7 @@ def train_all(
     parts: dict[pd.Timestamp, slice],
     *,
     shuffle: bool,
-    loss: Loss = in_batch_softmax,
+    loss: Loss | None = None,
     term: SelfSupervision | None = None,
 ) -> State:
     """A new state after one epoch on all parameters over the event rows of `parts`, each with
@@ -131,43 +167,108 @@ def train_all(
         state.learned(log, rows)
     state.model.grow(state.features.items.sizes, state.features.users.sizes, generator)
     examples = []
+    mixed = bool(state.settings.negatives or state.settings.mask_bought)
     for time, rows in parts.items():
-        examples.append(make_examples(state, log, rows, time, generator))
+        state.features.fit_linear(log, time)
+        examples.append(make_examples(state, log, rows, time, generator, mixed))
         state.features.counts.flush(time, len(state.features.items))
-    data = with_defaults(state, Examples.concat(examples), generator)
     catalogue = known_items(state, log) if term and len(state.features.items) > 2 else None
-    order = torch.randperm(len(data), generator=generator) if shuffle else torch.arange(len(data))
     tables = RowwiseAdagrad(state.model.tables(), state.settings.embedding_lr)
-    for events in minibatches(order, state.settings.batch_size):
+    for step in epoch(state, examples, shuffle, generator):
         if catalogue is None:
-            training_step(state, tables, data[events], loss)
+            training_step(state, tables, step, loss)
         else:
             views = term.views(catalogue, generator)
-            joint_step(state, tables, data[events], views, term, loss)
+            joint_step(state, tables, step, views, term, loss)
     return state
 
 
+def epoch(
+    state: State, days: list[Examples], shuffle: bool, generator: torch.Generator
+) -> Iterator[Examples]:
+    """Every event once, in steps: over the events of all days together, or, with mixed negatives,
+    each over those of one day, whose items it draws.
+    """
+
+    def order(n: int) -> Tensor:
+        return torch.randperm(n, generator=generator) if shuffle else torch.arange(n)
+
+    size = state.settings.batch_size
+    if days[0].catalogue is None:
+        data = with_defaults(state, Examples.concat(days), generator)
+        yield from (data[events] for events in minibatches(order(len(data)), size))
+        return
+    steps = [(day, events) for day in days for events in minibatches(order(len(day)), size)]
+    for place in order(len(steps)).tolist():
+        yield with_defaults(state, mixed_step(*steps[place], state.settings, generator), generator)
+
+
+def mixed_step(
+    day: Examples, events: Tensor, settings: Settings, generator: torch.Generator
+) -> Examples:
+    """These events of a day, with m items drawn from its catalogue beside their own; or with all of
+    it, each item once, if m is as large.
+    """
+    catalogue, own = day.catalogue, day.catalogue.own[events]
+    k, m, device = len(catalogue.log_q), settings.negatives, own.device
+    if m >= k:
+        columns, log_q = torch.arange(k, device=device), torch.zeros(k, device=device)
+    else:
+        drawn = torch.randint(k, (m,), generator=generator).to(device)  # a second copy does no harm
+        columns = torch.cat([own, drawn])
+        log_q = mixed_log_q(catalogue.log_q[columns], len(own), m, k)
+        own = torch.arange(len(own), device=device)
+    masked = columns[own][:, None] == columns
+    if settings.mask_bought:
+        bought = catalogue.bought.index_select(0, catalogue.buyers[events])
+        masked |= bought.index_select(1, columns).to_dense()
+    users, items = index_rows(day.users, events), index_rows(catalogue.items, columns)
+    return Examples(users, items, log_q, day.ids[events], own=own, masked=masked)
+
+
 def make_examples(
-    state: State, log: EventLog, rows: slice, time: pd.Timestamp, generator: torch.Generator
+    state: State,
+    log: EventLog,
+    rows: slice,
+    time: pd.Timestamp,
+    generator: torch.Generator,
+    mixed: bool = False,
 ) -> Examples:
     """The events of `rows` as tensors on the state's device, with features as they stand at `time`;
-    counts the events once their features are made.
+    counts the events once their features are made. `mixed`: with a catalogue to draw from.
     """
-    (items, item_rows), (users, user_rows) = (
+    features, device = state.features, state.settings.device
+    (items, own), (users, buyers) = (
         _distinct(numbers[rows]) for numbers in (log.item_rows, log.user_rows)
     )
-    item_features = state.features.item_features(log, items, time)
-    user_features = state.features.user_features(log, users, rows.start)
-    state.features.count(log, rows, time)
-    ids = item_features[state.features.items.id]
-    log_q = state.features.log_q(ids, time)
-    users, items = index_rows(user_features, user_rows), index_rows(item_features, item_rows)
-    ids = ids[item_rows]
-    prefix = session_prefix_histories(user_features["history"], user_rows, ids, generator)
-    chosen = torch.rand(len(ids), 1, generator=generator) < state.settings.session_prefix_share
-    users["history"] = torch.where(chosen, prefix, users["history"])
-    log_q, ids = log_q[item_rows].to(state.settings.device), ids.to(state.settings.device)
-    return Examples(state.to_device(users), state.to_device(items), log_q, ids)
+    if mixed:  # sold or not: all that can be nominated, and what the events name that is newer
+        items, own = np.arange(max(log.listed(time), items.max() + 1)), torch.from_numpy(items)[own]
+    item_features = features.item_features(log, items, time)
+    user_features = features.user_features(log, users, rows.start)
+    features.count(log, rows, time)
+    ids = item_features[features.items.id]
+    log_q = features.log_q(ids, time)
+    prefix = session_prefix_histories(user_features["history"], buyers, ids[own], generator)
+    chosen = torch.rand(len(own), 1, generator=generator) < state.settings.session_prefix_share
+    user_features = index_rows(user_features, buyers)
+    user_features["history"] = torch.where(chosen, prefix, user_features["history"])
+    catalogue = None
+    if mixed:
+        tensors = log_q, own, buyers, _bought(log, users, rows.stop, len(items))
+        tensors = (values.to(device) for values in tensors)
+        catalogue = Catalogue(state.to_device(item_features), *tensors)
+    users, items = state.to_device(user_features), state.to_device(index_rows(item_features, own))
+    return Examples(users, items, log_q[own].to(device), ids[own].to(device), catalogue)
+
+
+def _bought(log: EventLog, users: np.ndarray, before: int, items: int) -> Tensor:
+    """[users, items] sparse, True where the user has bought the item in event rows < `before`."""
+    bought = [log.bought(user, before) for user in users]
+    user = np.repeat(np.arange(len(users)), [len(rows) for rows in bought])
+    places = np.stack([user, np.concatenate(bought)])
+    places = places[:, places[1] < items]
+    values, shape = np.ones(places.shape[1], bool), (len(users), items)
+    return torch.sparse_coo_tensor(places, values, shape, check_invariants=True).coalesce()
 
 
 def _distinct(numbers: np.ndarray) -> tuple[np.ndarray, Tensor]:
@@ -201,12 +302,12 @@ def minibatches(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:
 
 
 def training_step(
-    state: State, tables: RowwiseAdagrad, examples: Examples, loss: Loss = in_batch_softmax
+    state: State, tables: RowwiseAdagrad, examples: Examples, loss: Loss | None = None
 ) -> float:
     """One step of gradient descent on `loss`, in place; returns its value before the step."""
     users = state.model.user_vectors(examples.users)  # [n, d]
-    items = state.model.item_vectors(examples.items)  # [n, d]
-    value = loss(users, items, examples.log_q, examples.ids, state.settings.temperature)
+    items = state.model.item_vectors(examples.items)  # [n, d], or [c, d]
+    value = main_loss(state, users, items, examples, loss)
     _descend(state, tables, value)
     return value.item()
 
@@ -217,25 +318,37 @@ def joint_step(
     examples: Examples,
     views: tuple[Features, Features],
     term: SelfSupervision,
-    loss: Loss = in_batch_softmax,
+    loss: Loss | None = None,
 ) -> Joint:
     """One step on the joint loss of n events and two views of m items, in place; returns the loss
     and its parts.
     """
     users = state.model.user_vectors(examples.users)  # [n, d]
-    counts = examples.items.get("popularity")
-    if counts is not None and "popularity" not in views[0]:  # as of items never sold
-        views = tuple(
-            view | {"popularity": counts.new_zeros(len(next(iter(view.values()))), counts.shape[1])}
-            for view in views
-        )
+    for name in NO_FIELDS:  # as of items never sold
+        numbers = examples.items.get(name)
+        if numbers is not None and name not in views[0]:
+            views = tuple(
+                view | {name: numbers.new_zeros(len(next(iter(view.values()))), numbers.shape[1])}
+                for view in views
+            )
     items, *views = vectors_together(
         state.model.item_vectors, examples.items, *views
-    )  # [n, d], [m, d], [m, d]
-    main = loss(users, items, examples.log_q, examples.ids, state.settings.temperature)
+    )  # [n, d] or [c, d], [m, d], [m, d]
+    main = main_loss(state, users, items, examples, loss)
     value = joint(main, self_supervised(*views, term.temperature), term.alpha)
     _descend(state, tables, value.total)
     return value._replace(total=value.total.detach())
+
+
+def main_loss(
+    state: State, users: Tensor, items: Tensor, examples: Examples, loss: Loss | None = None
+) -> Tensor:
+    """L_main of a step: `loss`, or the one that its negatives ask for."""
+    if examples.masked is None:
+        loss, negatives = loss or in_batch_softmax, (examples.ids,)
+    else:
+        loss, negatives = loss or mixed_softmax, (examples.own, examples.masked)
+    return loss(users, items, examples.log_q, *negatives, state.settings.temperature)
 
 
 def _descend(state: State, tables: RowwiseAdagrad, value: Tensor) -> None:

@@ -4,6 +4,7 @@ all else is frozen.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -98,6 +99,9 @@ def incremental_update(
     all else is frozen.
 
     Returns a new state and whose embeddings moved; `state`, full or incremental, stays as it was.
+    What moves are the rows that are served: those of the average, where there is one. The loss is
+    the in-batch one whatever `Settings` says: the row of a drawn item is frozen, so drawing it
+    would cost what it never changes, and masks would leave an hour's only user without negatives.
     The new state shares every frozen parameter with the last full state, so that an update costs
     what its events touch, whatever the catalogue holds. Users and items met for the first time get
     IDs; other new values wait for the full update. The events come in order of time, as in a
@@ -116,15 +120,16 @@ def incremental_update(
         return state, touched
     features = state.features.fork()
     features.learn(log, rows, ids_only=True)
-    new = replace(state, features=features, updates=state.updates + 1, full=state.full or state)
+    full, served = state.full or state, state.serving
+    new = replace(state, features=features, updates=state.updates + 1, full=full, averaged=None)
     new.learned(log, rows)
     data = make_examples(new, log, rows, hour, new.generator())
     if len(features.counts.added) > 100:  # nobody has made a full update for days
         features.counts.flush(hour, len(features.items))
     named = [data.items[features.items.id].unique(), data.users[features.users.id].unique()]
-    tables = [state.model.item_tables[0], state.model.user_tables[0]]
+    tables = [served.item_tables[0], served.user_tables[0]]
     tables = [delta_table(table, ids) for table, ids in zip(tables, named, strict=True)]
-    new.model = state.model.with_ids(*tables)
+    new.model = served.with_ids(*tables)
     rate = state.settings.embedding_lr if rate is None else rate
     optimiser = RowwiseAdagrad(tables, rate)
     for events in minibatches(torch.arange(len(data)), state.settings.batch_size):
@@ -174,6 +179,10 @@ def unfrozen_update(
         )
     hour = pd.Timestamp(hour)
     rows = state.next_rows(log, hour, hour + HOUR if end is None else end)
-    new = train_all(replace(state, full=None), log, {hour: rows}, shuffle=False)
+    start = replace(state, full=None, averaged=None)
+    if state.averaged is not None:
+        start = copy.deepcopy(start)
+        start.model.load_state_dict(state.averaged.state_dict())
+    new = train_all(start, log, {hour: rows}, shuffle=False)
     new.full = state.full or state
     return new

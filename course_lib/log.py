@@ -169,11 +169,22 @@ class EventLog:
         """Rows of the items that the user (a row; −1 is a new user) bought in event rows <
         `before`, in order of time.
         """
+        return self.item_rows[self._events_of(user, before)]
+
+    def ages(self, user: int, before: int) -> np.ndarray:
+        """How many days before event row `before` − 1 the user bought each of `bought`."""
+        return self._clock[max(before - 1, 0)] - self._clock[self._events_of(user, before)]
+
+    @cached_property
+    def _clock(self) -> np.ndarray:
+        return (self.events["time"] - self.events["time"].iloc[0]).to_numpy() / DAY.to_numpy()
+
+    def _events_of(self, user: int, before: int) -> np.ndarray:
         if user < 0:
             return np.array([], dtype=int)
         order, starts = self._rows_by_user
         rows = order[starts[user] : starts[user + 1]]
-        return self.item_rows[rows[: rows.searchsorted(before)]]
+        return rows[: rows.searchsorted(before)]
 
     def listed(self, time: pd.Timestamp | str) -> int:
         """How many items are listed at `time`: they are the first that many rows of `items`. Raises

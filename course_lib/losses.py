@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+Number = float | Tensor  # a temperature can be learned
+
 
 def in_batch_logits(
-    users: Tensor, items: Tensor, log_q: Tensor, ids: Tensor, temperature: float | Tensor
+    users: Tensor, items: Tensor, log_q: Tensor, ids: Tensor, temperature: Number
 ) -> Tensor:
     """[n, n] logits of n (user, item) pairs: cos(a_i, b_j) / τ − log q_j, accidental hits at −∞.
 
@@ -28,7 +30,7 @@ def in_batch_logits(
       negative.
     """
     _check_temperature(temperature)
-    users, items = _vectors("users and items", users, items, least=1)
+    _vectors("users and items", users, items, least=1)
     for name, values in {"log_q": log_q, "ids": ids}.items():
         if values.shape != users.shape[:1] or values.device != users.device:
             raise ValueError(
@@ -39,15 +41,12 @@ def in_batch_logits(
         raise ValueError(
             f"log_q is {log_q.dtype} and ids are {ids.dtype}; give floats and whole numbers."
         )
-    # [n, d] @ [d, n] → [n, n], minus [n] from every row
-    logits = users @ items.T / temperature - log_q
-    same = ids[:, None] == ids[None, :]
-    hits = same & ~torch.eye(len(ids), dtype=torch.bool, device=ids.device)
-    return logits.masked_fill(hits, -torch.inf)
+    own = torch.arange(len(ids), device=ids.device)
+    return mixed_logits(users, items, log_q, own, ids[:, None] == ids[None, :], temperature)
 
 
 def in_batch_softmax(
-    users: Tensor, items: Tensor, log_q: Tensor, ids: Tensor, temperature: float | Tensor
+    users: Tensor, items: Tensor, log_q: Tensor, ids: Tensor, temperature: Number
 ) -> Tensor:
     """Mean over the batch of −log softmax of each pair's own logit among its row of
     `in_batch_logits`: L_main.
@@ -56,7 +55,70 @@ def in_batch_softmax(
     return functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
-def self_supervised(first: Tensor, second: Tensor, temperature: float | Tensor) -> Tensor:
+def mixed_logits(
+    users: Tensor, items: Tensor, log_q: Tensor, own: Tensor, masked: Tensor, temperature: Number
+) -> Tensor:
+    """[n, c] logits of n users against c columns: cos(a_i, b_j) / τ − log q_j, what is masked at
+    −∞.
+
+    The columns are the n events' own items and m more, drawn uniformly, so that items which nobody
+    buys are negatives too (mixed negative sampling, Yang et al., 2020, section 3); or a whole
+    catalogue, each item once, with log q = 0: the full softmax.
+
+    - `users`: [n, d], `items`: [c, d], unit vectors. Half precision is computed in float32.
+    - `log_q`: [c] log of each column's expected share, see `mixed_log_q`; 0 for no correction.
+    - `own`: [n] the column of each user's own item, which stays whatever `masked` says.
+    - `masked`: [n, c] bool, True where the column's item is no negative of the user: another copy
+      of the own one (an accidental hit), or one that the user has bought as well.
+    """
+    _check_temperature(temperature)
+    users, items = _vectors("users and items", users, items, least=1, paired=False)
+    (n, c), device = (len(users), len(items)), users.device
+    kinds = {"log_q": ([c], log_q), "own": ([n], own), "masked": ([n, c], masked)}
+    for name, (shape, values) in kinds.items():
+        if list(values.shape) != shape or values.device != device:
+            raise ValueError(
+                f"{name} has shape {list(values.shape)} on {values.device}; it must have shape "
+                f"{shape} on {device}, for {n} users and {c} columns."
+            )
+    if not log_q.is_floating_point() or own.dtype != torch.long or masked.dtype != torch.bool:
+        raise ValueError(
+            f"log_q is {log_q.dtype}, own is {own.dtype} and masked is {masked.dtype}; they must "
+            "be floats, torch.int64 and torch.bool."
+        )
+    if own.min() < 0 or own.max() >= c:
+        raise ValueError(f"own names columns {own.min()} … {own.max()}; they are 0 … {c - 1}.")
+    # [n, d] @ [d, c] → [n, c], minus [c] from every row
+    logits = users @ items.T / temperature - log_q
+    return logits.masked_fill_(masked.scatter(1, own[:, None], False), -torch.inf)
+
+
+def mixed_softmax(
+    users: Tensor, items: Tensor, log_q: Tensor, own: Tensor, masked: Tensor, temperature: Number
+) -> Tensor:
+    """Mean over the users of −log softmax of each one's own column in `mixed_logits`: L_main over
+    mixed negatives.
+    """
+    return functional.cross_entropy(
+        mixed_logits(users, items, log_q, own, masked, temperature), own
+    )
+
+
+def mixed_log_q(log_q: Tensor, n: int, m: int, known: int) -> Tensor:
+    """[c] log of each item's expected share of n + m columns: n in-batch ones, where its share is
+    q, and m drawn uniformly from `known` items.
+
+    log(n/(n + m) · q + m/(n + m) · 1/known): one correction for both sources, as either may bring
+    the item (Yang et al., 2020, section 3). `log_q`: [c], −∞ for an item never bought.
+    """
+    if n < 1 or m < 0 or known < 1:
+        raise ValueError(
+            f"n is {n}, m is {m} and known is {known}; m is 0 or above, and the others at least 1."
+        )
+    return ((n * log_q.exp() + m / known) / (n + m)).log()
+
+
+def self_supervised(first: Tensor, second: Tensor, temperature: Number) -> Tensor:
     """L_self, the mean over m items: of all second views an item's first one must find its own, and
     the other way round.
 
@@ -103,13 +165,17 @@ def joint(main: Tensor, self_supervised: Tensor, alpha: float) -> Joint:
     return Joint(main + alpha * self_supervised, main.detach(), self_supervised.detach())
 
 
-def _vectors(what: str, first: Tensor, second: Tensor, least: int) -> tuple[Tensor, Tensor]:
-    """Both sides of n pairs, [n, d] each, checked, in float32 at least."""
+def _vectors(
+    what: str, first: Tensor, second: Tensor, least: int, paired: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Both sides of n pairs, [n, d] each, checked, in float32 at least; or, not paired, [n, d] and
+    [c, d].
+    """
     shapes = f"{what} have shapes {list(first.shape)} and {list(second.shape)}"
-    if first.shape != second.shape or first.dim() != 2 or len(first) < least:
-        raise ValueError(
-            f"{shapes}; both must be [n, d], row i of both from pair i, and n at least {least}."
-        )
+    alike = first.shape == second.shape if paired else first.shape[1:] == second.shape[1:]
+    if not alike or first.dim() != 2 or len(first) < least:
+        form = "both must be [n, d], row i of both from pair i" if paired else "give [n, d], [c, d]"
+        raise ValueError(f"{shapes}; {form}, and n at least {least}.")
     kinds = {(side.dtype, side.device) for side in (first, second)}
     if len(kinds) > 1 or not first.is_floating_point():
         raise ValueError(
@@ -120,8 +186,8 @@ def _vectors(what: str, first: Tensor, second: Tensor, least: int) -> tuple[Tens
     return (first.float(), second.float()) if half else (first, second)
 
 
-def _check_temperature(temperature: float | Tensor) -> None:
-    is_tensor = isinstance(temperature, Tensor)  # a temperature can be learned
+def _check_temperature(temperature: Number) -> None:
+    is_tensor = isinstance(temperature, Tensor)
     value = temperature.item() if is_tensor and temperature.dim() == 0 else temperature
     if not _is_number(value) or not 0 < value < torch.inf:
         shown = f"of shape {list(value.shape)}" if isinstance(value, Tensor) else value

@@ -16,7 +16,7 @@ class Nominator(Publisher):
     """Answers "which k items for this user?" from the version that was published last.
 
     The index holds all listed items. The user's vector is computed at the moment of asking, from
-    ID, country and latest purchases; it is the query; what the user has already bought is dropped
+    ID, fields and latest purchases; it is the query; what the user has already bought is dropped
     from the answer and never eats into k.
 
     Any call may run beside any other. A question is answered from one version; during an `update`
@@ -73,7 +73,8 @@ class Nominator(Publisher):
         k, row = _count(k, "k"), version.log.user_row(user)
         bought = self._bought(version, user, row)
         try:
-            found = version.index.search(_vector(version, row, bought), k + len(bought))
+            query = _vector(version, row, bought)
+            found = version.index.search(query, k + len(bought))
         except ValueError:
             if len(version.index):
                 raise
@@ -100,10 +101,14 @@ def _vector(version: Version, user: int, bought: np.ndarray) -> np.ndarray:
     latest = version.item_indices[bought[::-1][: state.features.history]]
     features = {name: torch.from_numpy(rows[user:end]) for name, rows in version.users.items()}
     features["history"] = torch.from_numpy(latest if len(latest) else np.zeros(1, int))[None]
+    if (linear := state.features.linear) is not None:
+        ages = version.log.ages(user, version.before)
+        ages = np.pad(ages, (0, len(bought) - len(ages)))  # what was bought since is of today
+        features["linear"] = linear.user_dimensions([version.item_indices[bought]], [ages])
     if state.settings.device != "cpu":  # moving nothing would cost as much as a field
         features = state.to_device(features)
     with torch.inference_mode():
-        return state.model.user_vectors(features).cpu().numpy()
+        return state.serving.user_vectors(features).cpu().numpy()
 
 
 def _table(log: EventLog, rows: np.ndarray, **more: np.ndarray) -> pd.DataFrame:

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 from course_lib.log import EventLog
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "online_retail.parquet"
+TUNING = ("2011-04-01", "2011-06-01")
+TEST = ("2011-06-01", "2011-12-10")
 
 
 def load_online_retail(path: str | Path = DATA) -> EventLog:

@@ -9,10 +9,10 @@ import pandas as pd
 
 from course_lib import __version__
 from course_lib.evaluation import Difference, paired_difference, summary
+from course_lib.online_retail import TEST as TEST  # the tables' days, which chapters read here
+from course_lib.online_retail import TUNING as TUNING
 
 RESULTS = Path(__file__).resolve().parent.parent / "data" / "results"
-TUNING = ("2011-04-01", "2011-06-01")
-TEST = ("2011-06-01", "2011-12-10")
 SEEDS = range(5)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import operator
@@ -15,6 +16,7 @@ import torch
 
 from course_lib.features import Features, FeatureStore
 from course_lib.files import atomic_write
+from course_lib.linear import LinearPart
 from course_lib.log import EventLog
 from course_lib.towers import TwoTower
 
@@ -42,6 +44,14 @@ class Settings:
     session_prefix_share: float = 0.5  # events trained in the middle of their visit
     field_dropout: float = 0.02  # how often training sees a field's default instead of its value
     cold_start_dropout: float = 0.0  # how often an item as if it were new: ID default, counts 0
+    negatives: int = 0  # items drawn uniformly for each step; as many as there are or more: all
+    mask_bought: bool = False  # whether what the user has is left out of the user's negatives
+    linear_rank: int = 0  # dimensions of the linear part; 0: there is none
+    linear_weight: float = 4.0  # of low-rank EASE's score beside cos / temperature
+    linear_ridge: float = 100.0
+    linear_half_life: float = 120.0  # days; of a purchase, in the linear part
+    popularity_weight: float = 0.0  # of recent popularity, at most 1, beside cos / temperature
+    average: float = 0.0  # share of the old weights in the averaged ones that are served; 0: live
     seed: int = 0
     device: str = field(default_factory=lambda: "cuda" if torch.cuda.is_available() else "cpu")
 
@@ -49,20 +59,26 @@ class Settings:
         def keep(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
-        for name in ("dim", "hidden", "batch_size", "history", "seed"):
-            keep(name, _number(name, getattr(self, name), name != "seed", math.inf, whole=True))
-        for name in ("temperature", "q_half_life"):
-            keep(name, _number(name, getattr(self, name), 1e-12))
-        for name in ("embedding_lr", "dense_lr"):
-            keep(name, _number(name, getattr(self, name), 0))
+        whole = ("dim", "hidden", "batch_size", "history", "seed", "negatives", "linear_rank")
+        for name in whole:
+            least = name not in ("seed", "negatives", "linear_rank")
+            keep(name, checked(name, getattr(self, name), least, math.inf, whole=True))
+        for name in ("temperature", "q_half_life", "linear_ridge", "linear_half_life"):
+            keep(name, checked(name, getattr(self, name), 1e-12))
+        for name in ("embedding_lr", "dense_lr", "linear_weight", "popularity_weight"):
+            keep(name, checked(name, getattr(self, name), 0))
         for name in ("session_prefix_share", "field_dropout", "cold_start_dropout"):
-            keep(name, _number(name, getattr(self, name), 0, 1))
+            keep(name, checked(name, getattr(self, name), 0, 1))
+        keep("average", checked("average", self.average, 0, 0.9999))
+        if not isinstance(self.mask_bought, (bool, np.bool_)):
+            raise ValueError(f"mask_bought is {self.mask_bought!r}; it must be True or False.")
+        keep("mask_bought", bool(self.mask_bought))
         name = "popularity_half_lives"
-        keep(name, tuple(_number(name, value, 1e-12) for value in self.popularity_half_lives))
+        keep(name, tuple(checked(name, value, 1e-12) for value in self.popularity_half_lives))
         keep("device", str(self.device))
 
 
-def _number(
+def checked(
     name: str, value: object, low: float, high: float = math.inf, whole: bool = False
 ) -> int | float:
     try:
@@ -87,6 +103,8 @@ class State:
       learned; None if it has learned nothing.
     - `full`: of an incremental state, the full state that it builds on and that the next full
       update starts from.
+    - `averaged`: the weights that are served if `Settings.average` asks for an average over the
+      full updates. Training goes on from `model`, the live ones.
     """
 
     settings: Settings
@@ -96,6 +114,12 @@ class State:
     updates: int = 0
     learned_until: pd.Timestamp | None = None
     full: State | None = None
+    averaged: TwoTower | None = None
+
+    @property
+    def serving(self) -> TwoTower:
+        """The model whose vectors are served."""
+        return self.model if self.averaged is None else self.averaged
 
     def generator(self) -> torch.Generator:
         """A source of chance that depends on the seed and the number of updates alone: the same
@@ -139,11 +163,11 @@ class State:
         self.learned_until = until if self.learned_until is None else max(until, self.learned_until)
 
     def fingerprint(self) -> str:
-        """A digest of the dense parameters and of how far they have learned: equal for a state and
-        its copies, saved and loaded ones too, and for no other model.
+        """A digest of the served dense parameters and of how far they have learned: equal for a
+        state and its copies, saved and loaded ones too, and for no other model.
         """
         digest = hashlib.sha256(f"{self.updates} {self.learned_until}".encode())
-        for parameter in self.model.dense_parameters():
+        for parameter in self.serving.dense_parameters():
             digest.update(parameter.detach().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
@@ -151,13 +175,13 @@ class State:
     def item_vectors(self, log: EventLog, items: np.ndarray, time: pd.Timestamp) -> torch.Tensor:
         """[m, dim] vectors of items (rows of the log) as they stand at `time`, on the CPU."""
         features = self.features.item_features(log, items, time)
-        return self.model.item_vectors(self.to_device(features)).cpu()
+        return self.serving.item_vectors(self.to_device(features)).cpu()
 
     @torch.no_grad()
     def user_vectors(self, log: EventLog, users: np.ndarray, before: int) -> torch.Tensor:
         """[n, dim] vectors of users (rows) from what they bought in event rows < `before`."""
         features = self.features.user_features(log, users, before)
-        return self.model.user_vectors(self.to_device(features)).cpu()
+        return self.serving.user_vectors(self.to_device(features)).cpu()
 
     def to_device(self, features: Features) -> Features:
         """The features on the model's device."""
@@ -178,6 +202,7 @@ class State:
             "settings": asdict(self.settings),
             "features": self.features.state_dict(),
             "model": dict(self.model.state_dict()),
+            "averaged": self.averaged and dict(self.averaged.state_dict()),
             "optimiser": self.optimiser.state_dict(),
             "updates": self.updates,
             "learned_until": self.learned_until and self.learned_until.isoformat(),
@@ -206,6 +231,9 @@ class State:
             state.model.grow(state.features.items.sizes, state.features.users.sizes)
             state.model.load_state_dict(contents["model"])
             state.optimiser.load_state_dict(contents["optimiser"])
+            if averaged := contents.get("averaged"):  # files from before averages have none
+                state.averaged = copy.deepcopy(state.model)
+                state.averaged.load_state_dict(averaged)
             until = contents["learned_until"]
             state.updates, state.learned_until = contents["updates"], until and pd.Timestamp(until)
         except Exception as error:  # torch raises several unrelated types for damage
@@ -220,7 +248,19 @@ def new_state(log: EventLog, settings: Settings | None = None) -> State:
     """An untrained state that knows the names of `log`'s fields and none of its values."""
     settings = settings or Settings()
     half_lives = (settings.q_half_life, *settings.popularity_half_lives)
-    return _state(settings, FeatureStore.of(log, half_lives, settings.history))
+    return _state(settings, FeatureStore.of(log, half_lives, settings.history, _linear(settings)))
+
+
+def _linear(settings: Settings) -> LinearPart | None:
+    if not settings.linear_rank and not settings.popularity_weight:
+        return None
+    weights = (
+        settings.linear_weight * settings.temperature,
+        (settings.popularity_weight * settings.temperature),
+    )
+    return LinearPart(
+        settings.linear_rank, settings.linear_ridge, settings.linear_half_life, weights
+    )
 
 
 def _state(settings: Settings, features: FeatureStore) -> State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -124,6 +125,16 @@ class TwoTower(nn.Module):
         twin.item_tower, twin.user_tower = self.item_tower, self.user_tower
         return twin
 
+    @torch.no_grad()
+    def averaged(self, live: TwoTower, share: float) -> TwoTower:
+        """A model of `share` times these weights and 1 − `share` times the live ones; rows that
+        only the live one has are as they are there.
+        """
+        twin = copy.deepcopy(live)
+        for new, old in zip(twin.parameters(), self.parameters(), strict=True):
+            new[: len(old)].lerp_(old, share)
+        return twin
+
     def dense_parameters(self) -> list[nn.Parameter]:
         """Every parameter that is not an embedding."""
         return [*self.item_tower.parameters(), *self.user_tower.parameters()]
@@ -150,7 +161,7 @@ class TwoTower(nn.Module):
             table(features[name])
             for name, table in zip(self.item_fields, self.item_tables, strict=True)
         ]
-        return self.item_tower(embeddings, features.get("popularity"))
+        return _beside(self.item_tower(embeddings, features.get("popularity")), features)
 
     def user_vectors(self, features: Features) -> Tensor:
         """[n, dim] unit vectors of n users. `features` holds every user field and `history`, [n, L]
@@ -160,7 +171,13 @@ class TwoTower(nn.Module):
             table(features[name])
             for name, table in zip(self.user_fields, self.user_tables, strict=True)
         ]
-        return self.user_tower([*embeddings, self.item_tables[0](features["history"])], None)
+        embeddings.append(self.item_tables[0](features["history"]))
+        return _beside(self.user_tower(embeddings, None), features)
+
+
+def _beside(vectors: Tensor, features: Features) -> Tensor:
+    """The towers' unit vectors, and the dimensions of the linear part if there is one."""
+    return torch.cat([vectors, features["linear"]], 1) if "linear" in features else vectors
 
 
 class RowwiseAdagrad:

@@ -1,18 +1,22 @@
-"""Fixtures: the real log, a log of three users and four items that can be checked by hand, and
+"""Fixtures: the real logs, a log of three users and four items that can be checked by hand, and
 models trained on both.
 """
 
 import pytest
-from helpers import SMALL, Frames, tiny_frames, trained
+from helpers import SMALL, Frames, embedded, tiny_frames, trained
 
 from course_lib.log import EventLog
-from course_lib.online_retail import load_online_retail
 from course_lib.state import Settings, State
 
 
 @pytest.fixture(scope="session")
 def retail() -> EventLog:
-    return load_online_retail()
+    return embedded("online_retail")
+
+
+@pytest.fixture(scope="session")
+def movies() -> EventLog:
+    return embedded("movie_tweetings")
 
 
 @pytest.fixture

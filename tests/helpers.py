@@ -1,5 +1,7 @@
 """What several test files need: frames to spoil, training in one line, comparisons bit for bit."""
 
+import functools
+import importlib
 import re
 
 import numpy as np
@@ -23,6 +25,13 @@ SMALL = Settings(
     device="cpu",
 )
 Frames = dict[str, pd.DataFrame]
+LOGS = ("online_retail", "movie_tweetings")  # modules of course_lib, each with a load_NAME()
+
+
+@functools.cache
+def embedded(name: str) -> EventLog:
+    """One of LOGS. Shared: no test may change it."""
+    return getattr(importlib.import_module(f"course_lib.{name}"), f"load_{name}")()
 
 
 def tiny_frames() -> Frames:

@@ -28,7 +28,12 @@ CHAPTERS, EXERCISES = (
     sorted(ROOT.glob(f"notebooks/{what}.ipynb")) for what in ("*", "exercises/source/*/*")
 )
 NOTEBOOKS = CHAPTERS + EXERCISES
-PAGES = ("CONTRIBUTING", "data/README", "data/results/README", "notebooks/exercises/README")
+PAGES = (
+    "CONTRIBUTING",
+    "data/README",
+    *sorted(f"data/{path.parent.name}/README" for path in (ROOT / "data").glob("*/README.md")),
+    "notebooks/exercises/README",
+)
 
 
 class Book:

@@ -112,6 +112,14 @@ def test_run_replays_every_arm_on_its_share_of_the_log(
         )
 
 
+def test_an_experiment_replays_the_log_that_it_names(tiny: EventLog, monkeypatch):
+    days, arms = ("2020-01-04", "2020-01-06"), [Run("popular", 0, Baseline(Popularity))]
+    toy = Replays(lambda: arms, days, load=lambda: tiny)
+    monkeypatch.setitem(EXPERIMENTS, "toy", toy)
+    one, other = experiments.run("toy")["toy"], experiments.run("toy", tiny)["toy"]
+    pd.testing.assert_frame_equal(one, other)
+
+
 def test_several_processes_find_what_one_finds(tiny: EventLog, monkeypatch: pytest.MonkeyPatch):
     """Jobs carry what they need, the log goes to each process; the results come in order."""
     days = ("2020-01-04", "2020-01-07")

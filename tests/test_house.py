@@ -6,13 +6,14 @@ import ast
 from pathlib import Path
 
 import pytest
+from helpers import LOGS
 
 LIBRARY = Path(__file__).resolve().parent.parent / "course_lib"
 ORDER = (  # data flows down; modules in one line do not import each other
     "files frames",
     "frames",
-    "log",
-    "online_retail tfrecord features",
+    "log linear",
+    " ".join((*LOGS, "tfrecord", "features")),
     "towers losses mutual_information augment",
     "state",
     "full_update",
@@ -23,6 +24,7 @@ ORDER = (  # data flows down; modules in one line do not import each other
     "stream",
     "evaluation",
     "baselines simulate results",
+    "tuning",
 )
 ON_TOP = ("figures", "widgets", "checks", "experiments")
 PLACE = {name: place for place, line in enumerate(ORDER) for name in line.split()}

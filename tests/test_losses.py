@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 import torch
 from helpers import refusal, unit_vectors
+from hypothesis import given, settings, strategies
 
-from course_lib.losses import in_batch_logits, in_batch_softmax, joint, self_supervised
+from course_lib.losses import (
+    in_batch_logits,
+    in_batch_softmax,
+    joint,
+    mixed_log_q,
+    mixed_logits,
+    mixed_softmax,
+    self_supervised,
+)
 
 
 def a_batch(
@@ -214,6 +223,146 @@ def test_logq_makes_the_estimate_of_the_partition_unbiased():
         assert float((q * logits.exp()).sum()) == pytest.approx(
             float((user @ items.T / 0.3).exp().sum()), rel=1e-5
         )
+
+
+# -- mixed negatives
+# -------------------------------------------------------------------------------------------------
+
+
+def test_mixed_logits_by_hand():
+    """Three users, their own items, and one drawn: τ = 0.5 doubles the cosines, −log ½ adds log 2.
+
+    Users 0 and 1 bought the same item: an accidental hit. User 2 has the drawn one.
+    """
+    users = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+    items = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.8, 0.6]])
+    share = torch.tensor([1.0, 1.0, 0.5, 0.25])
+    hits = torch.tensor([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]]).bool()
+    own, hidden, two, four = torch.arange(3), -math.inf, math.log(2), math.log(4)
+    expected = [
+        [2.0, hidden, 0.0 + two, 1.6 + four],
+        [hidden, 0.0, 2.0 + two, 1.2 + four],
+        [1.2, 1.2, 1.6 + two, hidden],
+    ]
+    found = mixed_logits(users, items, share.log(), own, hits, 0.5)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    losses = [math.log(sum(map(math.exp, row))) - row[i] for i, row in enumerate(expected)]
+    loss = mixed_softmax(users, items, share.log(), own, hits, 0.5)
+    assert float(loss) == pytest.approx(sum(losses) / 3, rel=1e-6)
+
+
+def test_a_mixed_share_by_hand():
+    """Of 3 + 1 columns, the item with q = ½ has 3/4 · 1/2 + 1/4 · 1/5; one never bought has 1/20."""
+    found = mixed_log_q(torch.tensor([0.5, 0.0]).log(), n=3, m=1, known=5)
+    np.testing.assert_allclose(found.exp(), [0.425, 0.05], rtol=1e-6)
+    alone = torch.tensor([0.5, 0.1]).log()
+    np.testing.assert_allclose(mixed_log_q(alone, 3, 0, 5), alone, rtol=1e-6)
+    for n, m, known in ((0, 1, 5), (3, -1, 5), (3, 1, 0)):
+        assert f"n is {n}, m is {m} and known is {known}" in refusal(
+            mixed_log_q, alone, n, m, known
+        )
+
+
+def mixed_batch(seed: int, n: int, m: int, dim: int) -> dict[str, object]:
+    random = np.random.default_rng(seed)
+    return {
+        "users": unit_vectors(n, dim, seed),
+        "items": unit_vectors(n + m, dim, seed + 1),
+        "log_q": torch.from_numpy(np.log(random.uniform(1e-4, 1, n + m))).float(),
+        "own": torch.from_numpy(random.integers(0, n + m, n)),
+        "masked": torch.from_numpy(random.random((n, n + m)) < 0.4),
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=strategies.integers(0, 10_000),
+    n=strategies.integers(1, 6),
+    m=strategies.integers(0, 7),
+    temperature=strategies.sampled_from([0.05, 0.1, 1.0]),
+)
+def test_mixed_softmax_against_numpy(seed: int, n: int, m: int, temperature: float):
+    """Float64, one user after the other, over the columns that are left."""
+    batch = mixed_batch(seed, n, m, dim=3)
+    users, items, log_q, own, masked = (values.numpy() for values in batch.values())
+    before = [values.clone() for values in batch.values()]
+    losses = []
+    for i in range(n):
+        left = [j for j in range(n + m) if j == own[i] or not masked[i, j]]
+        scores = items[left].astype(float) @ users[i].astype(float) / temperature - log_q[left]
+        losses.append(np.log(np.exp(scores).sum()) - scores[left.index(own[i])])
+    found = mixed_softmax(**batch, temperature=temperature)
+    assert float(found) == pytest.approx(np.mean(losses), rel=1e-4, abs=1e-5)
+    assert all(map(torch.equal, before, batch.values()))
+
+
+def test_the_mixed_correction_makes_the_partition_unbiased():
+    """n columns as often as they are bought and m uniformly: the mean of Σ exp(s_j − log share_j)
+    is (n + m) Σ exp(s_j), whatever q; exactly, summed over all items instead of drawn.
+    """
+    q = torch.tensor([0.7, 0.2, 0.1, 0.0, 0.0], dtype=torch.double)
+    scores = torch.linspace(-1, 2, 5, dtype=torch.double)
+    for n, m in ((1, 1), (3, 2), (256, 16)):
+        corrected = (scores - mixed_log_q(q.log(), n, m, 5)).exp()
+        mean = n * (q * corrected).sum() + m * corrected.mean()
+        assert float(mean) == pytest.approx((n + m) * float(scores.exp().sum()))
+
+
+def test_a_whole_catalogue_is_the_full_softmax():
+    """Every item once, no correction: torch's own cross-entropy over all scores."""
+    users, items = unit_vectors(5, 3, 0).double(), unit_vectors(4, 3, 1).double()
+    bought, nothing = torch.tensor([3, 0, 0, 1, 2]), torch.zeros(5, 4).bool()
+    found = mixed_softmax(users, items, torch.zeros(4), bought, nothing, 0.2)
+    scores = users.numpy() @ items.numpy().T / 0.2
+    expected = np.log(np.exp(scores).sum(1)) - scores[range(5), bought]
+    assert float(found) == pytest.approx(expected.mean())
+
+
+def test_what_is_masked_gets_no_gradient_and_what_is_drawn_does():
+    batch = mixed_batch(0, n=4, m=3, dim=3) | {"own": torch.arange(4)}
+    batch["masked"] = torch.zeros(4, 7).bool()
+    batch["masked"][:, 5] = True
+    batch["items"].requires_grad_()
+    mixed_softmax(**batch, temperature=0.1).backward()
+    moved = batch["items"].grad.abs().sum(1) > 0
+    assert moved.tolist() == [True] * 5 + [False, True]
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_mixed_logits_of_any_float_type(kind: torch.dtype):
+    batch = mixed_batch(3, n=4, m=3, dim=3)
+    half = {name: batch[name].to(kind) for name in ("users", "items")}
+    found = mixed_logits(**batch | half, temperature=0.05)
+    exact = {name: values.double() for name, values in half.items()}
+    expected = mixed_logits(**batch | exact, temperature=0.05)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert found.dtype == (torch.float64 if kind == torch.float64 else torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"users": torch.ones(0, 3)}, "users and items have shapes [0, 3] and [7, 3]; give [n"),
+        ({"items": torch.ones(7, 2)}, "users and items have shapes [4, 3] and [7, 2]; give [n"),
+        ({"items": torch.ones(3)}, "users and items have shapes [4, 3] and [3]; give [n"),
+        ({"items": torch.ones(7, 3).double()}, "users and items are torch.float32 on cpu and"),
+        ({"log_q": torch.zeros(4)}, "log_q has shape [4] on cpu; it must have shape [7] on cpu"),
+        ({"log_q": torch.zeros(7).long()}, "log_q is torch.int64, own is torch.int64 and masked"),
+        ({"own": torch.arange(7)}, "own has shape [7] on cpu; it must have shape [4] on cpu"),
+        ({"own": torch.ones(4)}, "log_q is torch.float32, own is torch.float32 and masked is"),
+        ({"own": torch.ones(4).bool()}, "log_q is torch.float32, own is torch.bool and masked is"),
+        ({"own": torch.tensor([0, 1, 2, 7])}, "own names columns 0 … 7; they are 0 … 6"),
+        ({"own": torch.tensor([0, -1, 2, 3])}, "own names columns -1 … 3; they are 0 … 6"),
+        ({"masked": torch.zeros(7, 4).bool()}, "masked has shape [7, 4] on cpu; it must have"),
+        ({"masked": torch.zeros(4, 7)}, "log_q is torch.float32, own is torch.int64 and masked is"),
+        ({"masked": torch.zeros(4, 7, device="meta").bool()}, "masked has shape [4, 7] on meta"),
+        ({"temperature": 0}, "temperature is 0; it must be a number above 0"),
+    ],
+)
+def test_a_mixed_batch_that_is_none_is_refused(change: dict, reason: str):
+    batch = mixed_batch(0, n=4, m=3, dim=3) | {"temperature": 0.1} | change
+    for loss in (mixed_logits, mixed_softmax):
+        assert refusal(loss, **batch).startswith(reason)
 
 
 # -- self-supervised

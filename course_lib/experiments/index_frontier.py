@@ -16,6 +16,7 @@ from course_lib.experiments.jobs import check_days
 from course_lib.experiments.replays import warm_state
 from course_lib.index import FaissIndex, HnswlibIndex, MilvusIndex, VectorIndex
 from course_lib.log import EventLog
+from course_lib.online_retail import load_online_retail
 from course_lib.results import stamp
 from course_lib.state import Settings
 
@@ -108,6 +109,8 @@ class Frontier:
     """The experiment: recall@100 against CPU time, on one thread. Items and 500 buyers of
     1 November 2011, and a million synthetic items.
     """
+
+    load: Callable[[], EventLog] = load_online_retail
 
     def tables(
         self, name: str, log: EventLog, seeds: Collection[int] | None, processes: int

@@ -17,8 +17,8 @@ from course_lib.experiments import (
 from course_lib.experiments.replays import Replays
 from course_lib.experiments.sweeps import Sweep
 from course_lib.log import EventLog
-from course_lib.online_retail import load_online_retail
-from course_lib.results import SEEDS, TEST, TUNING
+from course_lib.online_retail import TEST, TUNING
+from course_lib.results import SEEDS
 
 EVENTS = "events per item"
 EXPERIMENTS = {
@@ -54,12 +54,12 @@ def run(
     100: `name`_by_month for each arm and seed; `name`_by_day and `name`_by_hour, where they are the
     mean of the seeds. A sweep has `name`_by_pass, the mean of the seeds.
 
-    - `log`: the course's own, if none. `seeds`: of those of the experiment; None: all.
+    - `log`: the experiment's own, if none. `seeds`: of those of the experiment; None: all.
     - `processes`: each has runs of its own, on one thread.
 
     Raises ValueError for a log without the days that the experiment needs.
     """
     if name not in EXPERIMENTS:
         raise ValueError(f"there is no experiment '{name}'; the names are those in EXPERIMENTS.")
-    log = load_online_retail() if log is None else log
+    log = EXPERIMENTS[name].load() if log is None else log
     return EXPERIMENTS[name].tables(name, log, seeds, processes)

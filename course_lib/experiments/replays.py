@@ -23,7 +23,8 @@ from course_lib.experiments.jobs import check_days, done
 from course_lib.experiments.terms import Term
 from course_lib.full_update import full_update
 from course_lib.log import EventLog
-from course_lib.results import SEEDS, TEST, table_row
+from course_lib.online_retail import TEST, load_online_retail
+from course_lib.results import SEEDS, table_row
 from course_lib.simulate import subsampled
 from course_lib.state import Settings, State, new_state
 
@@ -111,13 +112,14 @@ class Replays:
     """An experiment: its runs, and the days that each of them replays.
 
     - `hourly`: tested hour by hour, with the further tables of `by_time`. `shape`: alignment and
-      uniformity stand in the table as well.
+      uniformity stand in the table as well. `load`: gives the log, which has those days.
     """
 
     runs: Callable[[], Iterable[Run]]
     days: tuple[str, str]
     hourly: bool = False
     shape: bool = False
+    load: Callable[[], EventLog] = load_online_retail
 
     def tables(
         self, name: str, log: EventLog, seeds: Collection[int] | None, processes: int

@@ -8,7 +8,7 @@ from itertools import product
 
 from course_lib.experiments.replays import Run, nightly
 from course_lib.experiments.terms import NAMES, Term
-from course_lib.results import TUNING
+from course_lib.online_retail import TUNING
 from course_lib.state import Settings
 
 # without purchase counts among the inputs, which keep every new item down

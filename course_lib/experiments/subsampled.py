@@ -11,7 +11,7 @@ from itertools import product
 from course_lib.experiments.replays import Run
 from course_lib.experiments.self_supervision import plain
 from course_lib.experiments.terms import NAMES, Term
-from course_lib.results import TUNING
+from course_lib.online_retail import TUNING
 
 
 def tuning() -> Iterator[Run]:

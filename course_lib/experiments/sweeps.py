@@ -18,7 +18,8 @@ from course_lib.experiments.self_supervision import ALPHAS, PLAIN
 from course_lib.experiments.terms import NAMES, Term
 from course_lib.full_update import full_update
 from course_lib.log import EventLog
-from course_lib.results import TEST, TUNING, stamp
+from course_lib.online_retail import TEST, TUNING, load_online_retail
+from course_lib.results import stamp
 from course_lib.simulate import HeldOut, Simulated, held_out, simulate
 from course_lib.state import Settings, State, new_state
 
@@ -92,7 +93,7 @@ class Trial:
 class Sweep:
     """An experiment in several epochs: its arms, a parameter and the values that it takes.
 
-    `start`: of the days whose events are to be found, if they are the log's.
+    `start`: of the days whose events are to be found, if they are the log's. `load`: gives the log.
     """
 
     arms: dict[str, Learner]
@@ -101,6 +102,7 @@ class Sweep:
     seeds: Collection[int]
     task: Callable[[EventLog, float, int], Simulated | HeldOut]
     start: str | None = None
+    load: Callable[[], EventLog] = load_online_retail
 
     def trials(self) -> list[Trial]:
         return [

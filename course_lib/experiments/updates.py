@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from course_lib.experiments.replays import Run, Served
-from course_lib.results import SEEDS, TEST, TUNING
+from course_lib.online_retail import TEST, TUNING
+from course_lib.results import SEEDS
 from course_lib.state import Settings
 
 
