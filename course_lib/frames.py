@@ -80,10 +80,18 @@ def plain(value: object) -> str | int | bool | None:
     return value if whole or type(value) is bool else None
 
 
+def _plain(values: list) -> list:
+    """Each value as `plain` has it; of one type, each different one is looked at once."""
+    if set(map(type, values)) in ({str}, {int}):
+        known = {value: plain(value) for value in set(values)}
+        return [known[value] for value in values]
+    return [plain(value) for value in values]
+
+
 def ids(frame: str, column: pd.Series) -> list[int] | list[str]:
     """The column as ids, all of one type."""
     refuse(column.isna(), frame, column, "is missing; every row needs a value")
-    found = [plain(value) for value in column.tolist()]
+    found = _plain(column.tolist())
     types = set(map(type, found))
     if types - {int, str}:
         why = "is no id; make ids text or whole numbers (of 64 bits), for example with .astype"
@@ -111,9 +119,11 @@ def check_type(column: pd.Series, found: list, there: str, known: list) -> None:
 
 def check_known(column: pd.Series, found: list, table: str, known: set) -> None:
     """Raise ValueError if an id `found` in a column of events is not among those of the table."""
+    if known.issuperset(found):
+        return
     lost = [id not in known for id in found]
     why = f"is not in {table}; add a row for it there"
-    for difference, change in DIFFERENCES.items() if any(lost) and type(found[0]) is str else ():
+    for difference, change in DIFFERENCES.items() if type(found[0]) is str else ():
         if change(found[lost.index(True)]) in map(change, known):
             why = f"is not in {table}, where it differs by {difference}; write ids alike"
     refuse(lost, "events", column, why)

@@ -99,3 +99,10 @@ def test_a_wrong_arrow_is_named(source: str, importer: str, sentence: str):
     (other,) = imported(source)
     assert wrong_arrow(importer, other).startswith(sentence)
     assert wrong_arrow("experiments", other) is None
+
+
+def test_the_readme_names_every_room():
+    tree = (LIBRARY.parent / "README.md").read_text("utf-8").partition("## Where things are")[2]
+    rooms = {path.name + "/" * path.is_dir() for path in LIBRARY.iterdir()}
+    missing = {room for room in rooms if not room.startswith("__") and room not in tree}
+    assert not missing, f"README's tree lacks {', '.join(sorted(missing))}"
