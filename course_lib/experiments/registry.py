@@ -9,6 +9,7 @@ import pandas as pd
 from course_lib.experiments import (
     baselines,
     index_frontier,
+    negatives,
     self_supervision,
     subsampled,
     sweeps,
@@ -17,6 +18,8 @@ from course_lib.experiments import (
 from course_lib.experiments.replays import Replays
 from course_lib.experiments.sweeps import Sweep
 from course_lib.log import EventLog
+from course_lib.movie_tweetings import TEST as FILMS_TEST
+from course_lib.movie_tweetings import load_movie_tweetings
 from course_lib.online_retail import TEST, TUNING
 from course_lib.results import SEEDS
 
@@ -25,6 +28,8 @@ EXPERIMENTS = {
     "baselines_test": Replays(baselines.test, TEST),
     "baselines_tuning": Replays(baselines.tuning, TUNING),
     "ablation": Replays(baselines.ablation, TUNING),
+    "negatives_test": Replays(negatives.test, TEST, by_day=True),
+    "films_test": Replays(negatives.films, FILMS_TEST, by_day=True, load=load_movie_tweetings),
     "updates_test": Replays(updates.test, TEST, hourly=True),
     "updates_tuning": Replays(updates.tuning, TUNING, hourly=True),
     "self_supervision_tuning": Replays(self_supervision.tuning, TUNING, shape=True),

@@ -21,7 +21,7 @@ from course_lib.evaluation import (
 )
 from course_lib.experiments.jobs import check_days, done
 from course_lib.experiments.terms import Term
-from course_lib.full_update import full_update
+from course_lib.full_update import Loss, full_update
 from course_lib.log import EventLog
 from course_lib.online_retail import TEST, load_online_retail
 from course_lib.results import SEEDS, table_row
@@ -53,16 +53,18 @@ class Baseline:
 @dataclass(frozen=True)
 class Nightly:
     """A recipe: the two towers from scratch, on the joint loss if there is a term; its relations
-    are those of the items listed by `until`.
+    are those of the items listed by `until`. `loss`: another main loss.
     """
 
     settings: Settings
     term: Term | None = None
     until: str | None = None
+    loss: Loss | None = None
 
     def __call__(self, log: EventLog) -> Recommender:
         term = self.term and self.term.on(log, self.until)
-        return TwoTowerNightly(new_state(log, self.settings), partial(full_update, term=term))
+        update = partial(full_update, term=term, loss=self.loss)
+        return TwoTowerNightly(new_state(log, self.settings), update)
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,13 @@ def nightly(
     seeds: Iterable[int] = SEEDS,
     share: float = 1.0,
     base: Settings | None = None,
+    loss: Loss | None = None,
     **changes,
 ) -> Iterator[Run]:
     """A run for each seed of the two towers, updated every night, with these settings changed."""
     for seed in seeds:
         settings = replace(base or Settings(), seed=seed, **changes)
-        yield Run(name, seed, Nightly(settings, term, until), share)
+        yield Run(name, seed, Nightly(settings, term, until, loss), share)
 
 
 @dataclass(frozen=True)
@@ -113,12 +116,14 @@ class Replays:
 
     - `hourly`: tested hour by hour, with the further tables of `by_time`. `shape`: alignment and
       uniformity stand in the table as well. `load`: gives the log, which has those days.
+    - `by_day`: with a table of events and hits by day, means of the seeds, for intervals over days.
     """
 
     runs: Callable[[], Iterable[Run]]
     days: tuple[str, str]
     hourly: bool = False
     shape: bool = False
+    by_day: bool = False
     load: Callable[[], EventLog] = load_online_retail
 
     def tables(
@@ -132,21 +137,26 @@ class Replays:
             print(row, flush=True)
             rows.append(row)
             hits.append(found)
-        further = by_time(name, pd.concat(hits)) if self.hourly else {}
+        further = {}
+        if self.hourly:
+            further = by_time(name, pd.concat(hits))
+        elif self.by_day:
+            further = {f"{name}_by_day": _mean(pd.concat(hits), "day")}
         return {name: pd.DataFrame(rows)} | further
 
 
 def _replayed(
     run: Run, days: tuple[str, str], hourly: bool, shape: bool, log: EventLog
-) -> tuple[dict, pd.DataFrame | None]:
-    """A run's row of the table, and its hits, if it is hourly."""
+) -> tuple[dict, pd.DataFrame]:
+    """A run's row of the table, and its hits by day, or by hour."""
     if run.share < 1:
         log = subsampled(log, run.share, run.seed)
     recommender = run.recipe(log)
     result = replay(log, recommender, *days, hourly=hourly, progress=False)
     more = shape_of(log, recommender.state, days[1]) if shape else {}
     row = table_row(run.name, run.seed, result, more)
-    return row, hits_of(run.name, run.seed, result) if hourly else None
+    by = ["day", "hour"] if hourly else ["day"]
+    return row, hits_of(run.name, run.seed, result, by)
 
 
 def shape_of(log: EventLog, state: State, end: str) -> dict[str, float]:
@@ -165,19 +175,22 @@ def shape_of(log: EventLog, state: State, end: str) -> dict[str, float]:
     }
 
 
-def hits_of(arm: str, seed: int, result: pd.DataFrame) -> pd.DataFrame:
-    """Events and hits at 100 of one hourly replay, by day and hour."""
-    hits = result.assign(hit=result["rank"] <= 100).groupby(["day", "hour"], as_index=False)["hit"]
+def hits_of(arm: str, seed: int, result: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Events and hits at 100 of one replay, by day, or by day and hour."""
+    hits = result.assign(hit=result["rank"] <= 100).groupby(by, as_index=False)["hit"]
     hits = hits.agg(events="size", hits="sum")
     return hits.assign(arm=arm, seed=seed, month=hits["day"].dt.strftime("%Y-%m"))
 
 
 def by_time(name: str, hits: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The further tables of an hourly experiment."""
-    counts = ["events", "hits"]
-    months = hits.groupby(["arm", "seed", "month"], sort=False)[counts].sum()
-    tables = {f"{name}_by_month": months}
-    for by in ("day", "hour"):
-        sums = hits.groupby(["arm", "seed", by])[counts].sum()
-        tables[f"{name}_by_{by}"] = sums.groupby(level=["arm", by], sort=False).mean().round(1)
-    return {table: values.reset_index() for table, values in tables.items()}
+    months = hits.groupby(["arm", "seed", "month"], sort=False)[["events", "hits"]].sum()
+    return {f"{name}_by_month": months.reset_index()} | {
+        f"{name}_by_{by}": _mean(hits, by) for by in ("day", "hour")
+    }
+
+
+def _mean(hits: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Events and hits by arm and day, or hour: the mean of the seeds."""
+    sums = hits.groupby(["arm", "seed", by])[["events", "hits"]].sum()
+    return sums.groupby(level=["arm", by], sort=False).mean().round(1).reset_index()
