@@ -14,6 +14,7 @@ from course_lib import movie_tweetings
 from course_lib.baselines import EASE, ItemCF, Popularity
 from course_lib.experiments.replays import Baseline, Run, nightly
 from course_lib.losses import in_batch_softmax
+from course_lib.tuning import RECIPE
 
 ALL = 10**6  # more than a small catalogue holds: the full softmax
 MASKED = {"negatives": ALL, "mask_bought": True}
@@ -51,16 +52,15 @@ def test() -> Iterator[Run]:
     yield from nightly("averaged", average=0.8)
     yield from nightly("all + popularity", **AVERAGED, **POPULARITY)
     yield from nightly("all + linear", **AVERAGED, **LINEAR)
-    yield from nightly("everything", **AVERAGED, **LINEAR, **POPULARITY)
+    yield from nightly("everything", **RECIPE)
 
 
 def films() -> Iterator[Run]:
-    """The arms that matter, and what they are compared with, on films."""
+    """The arms that matter, and what they are compared with, on films; three seeds."""
     yield Run("popularity", 0, Baseline(Popularity))
     yield Run("item-to-item CF", 0, Baseline(ItemCF))
     yield Run("EASE", 0, Baseline(EASE))
-    until = movie_tweetings.TEST[0]
-    yield from nightly("in-batch", until=until)
-    yield from nightly("256 drawn, masked", until=until, negatives=256, mask_bought=True)
-    yield from nightly("all items, masked, averaged", until=until, **AVERAGED)
-    yield from nightly("everything", until=until, **AVERAGED, **LINEAR, **POPULARITY)
+    arms = {"in-batch": {}, "256 drawn, masked": {"negatives": 256, "mask_bought": True}}
+    arms |= {"all items, masked, averaged": AVERAGED, "everything": RECIPE}
+    for name, changes in arms.items():
+        yield from nightly(name, until=movie_tweetings.TEST[0], seeds=range(3), **changes)
