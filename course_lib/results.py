@@ -36,9 +36,27 @@ def against(table: pd.DataFrame, arm: str, other: str, column: str = "R@100") ->
     """How much more one arm of a table has than another, pair by pair: a pair is a seed. Raises
     ValueError for an unknown arm.
     """
+    _check_arms(table, arm, other)
     seeds = table.pivot_table(column, "seed", "arm")
-    for name in (arm, other):
-        if name not in seeds:
-            arms = ", ".join(dict.fromkeys(table["arm"]))
-            raise ValueError(f"the table has no arm '{name}'; its arms are {arms}.")
     return paired_difference(seeds[arm], seeds[other])
+
+
+def against_by_day(table: pd.DataFrame, arm: str, other: str) -> Difference:
+    """How much more R@100 one arm has than another in a table of `events` and `hits` by `day`: a
+    pair is a day, and weighs as much as it has events. Raises ValueError for an unknown arm, and
+    for arms that were not asked about the same events.
+    """
+    _check_arms(table, arm, other)
+    ours, theirs = (table[table["arm"] == name].set_index("day") for name in (arm, other))
+    if not ours["events"].sort_index().equals(theirs["events"].sort_index()):
+        raise ValueError(f"'{arm}' and '{other}' were not asked about the same events every day.")
+    theirs = theirs.loc[ours.index]
+    rates = (arm["hits"] / arm["events"] for arm in (ours, theirs))
+    return paired_difference(*rates, weights=ours["events"])
+
+
+def _check_arms(table: pd.DataFrame, *names: str) -> None:
+    arms = list(dict.fromkeys(table["arm"]))
+    for name in names:
+        if name not in arms:
+            raise ValueError(f"the table has no arm '{name}'; its arms are {', '.join(arms)}.")

@@ -285,3 +285,25 @@ def test_against_pairs_by_seed():
     assert (
         refusal(results.against, table, "a", "c") == "the table has no arm 'c'; its arms are b, a."
     )
+
+
+def test_against_by_day_weighs_a_day_by_its_events():
+    """The mean is the difference of all hits together; the interval that of a ratio estimator."""
+    events, ours, theirs = (np.array(n) for n in ([10, 40, 50], [2.2, 9, 20], [1, 10.4, 15]))
+    days = ["2020-01-01", "2020-01-02", "2020-01-04"]
+    parts = {"a": ours, "b": theirs}
+    table = pd.concat(
+        pd.DataFrame({"arm": arm, "day": days, "events": events, "hits": hits})
+        for arm, hits in parts.items()
+    )
+    found = results.against_by_day(table.sample(frac=1, random_state=0), "a", "b")
+    mean = (ours.sum() - theirs.sum()) / events.sum()
+    residuals = (ours - theirs) - mean * events
+    half = stats.t.ppf(0.975, 2) * np.sqrt(3 / 2 * (residuals**2).sum()) / events.sum()
+    assert found[:3] == pytest.approx((mean, mean - half, mean + half)) and found.pairs == 3
+    assert refusal(results.against_by_day, table, "a", "c").startswith("the table has no arm 'c'")
+    for other in (table.iloc[:-1], table.assign(events=[10, 40, 50, 10, 40, 51])):
+        assert (
+            refusal(results.against_by_day, other, "a", "b")
+            == "'a' and 'b' were not asked about the same events every day."
+        )
