@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from course_lib import __version__
-from course_lib.evaluation import Difference, paired_difference, summary
+from course_lib.evaluation import SLICES, Difference, paired_difference, summary
 from course_lib.online_retail import TEST as TEST  # the tables' days, which chapters read here
 from course_lib.online_retail import TUNING as TUNING
 
@@ -53,6 +54,25 @@ def against_by_day(table: pd.DataFrame, arm: str, other: str) -> Difference:
     theirs = theirs.loc[ours.index]
     rates = (arm["hits"] / arm["events"] for arm in (ours, theirs))
     return paired_difference(*rates, weights=ours["events"])
+
+
+def by_slice(
+    table: pd.DataFrame, days: pd.DataFrame, arms: Iterable[str], base: str
+) -> dict[str, dict[str, Difference]]:
+    """How much more R@100 each arm has than the base: of all events, over seeds and over days, and
+    of each slice, over seeds. For `figures.differences_by`: the titles say the base's level.
+
+    - `table`, `days`: an experiment's table, and that by day.
+    """
+    arms = list(arms)
+    level = table[table["arm"] == base][["R@100", *SLICES]].mean().map("{:.3f}".format)
+    found = {
+        f"all events ({level['R@100']}), over seeds": {a: against(table, a, base) for a in arms},
+        "all events, over days": {a: against_by_day(days, a, base) for a in arms},
+    }
+    for name in SLICES:
+        found[f"{name} ({level[name]})"] = {a: against(table, a, base, name) for a in arms}
+    return found
 
 
 def _check_arms(table: pd.DataFrame, *names: str) -> None:

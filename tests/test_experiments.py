@@ -287,6 +287,23 @@ def test_against_pairs_by_seed():
     )
 
 
+def test_by_slice_has_every_arm_over_seeds_days_and_slices():
+    draws = np.random.default_rng(0)
+    levels = pd.DataFrame(draws.random((6, 5)), columns=["R@100", "cold", "tail", "mid", "head"])
+    table = levels.assign(arm=["base", "a", "b"] * 2, seed=[0, 0, 0, 1, 1, 1])
+    days = pd.DataFrame({"arm": ["base", "a", "b"] * 2, "day": [1] * 3 + [2] * 3, "events": 10})
+    days = days.assign(hits=draws.random(6))
+    found = results.by_slice(table, days, iter("ab"), "base")
+    seeds, by_day, *slices = found
+    assert seeds.startswith("all") and f"{levels['R@100'][[0, 3]].mean():.3f}" in seeds
+    for title, name in zip(slices, ["cold", "tail", "mid", "head"], strict=True):
+        assert title == f"{name} ({levels[name][[0, 3]].mean():.3f})"
+        assert found[title]["b"] == results.against(table, "b", "base", name)
+    assert found[seeds]["a"] == results.against(table, "a", "base")
+    assert found[by_day]["b"] == results.against_by_day(days, "b", "base")
+    assert all(list(of_arms) == ["a", "b"] for of_arms in found.values())
+
+
 def test_against_by_day_weighs_a_day_by_its_events():
     """The mean is the difference of all hits together; the interval that of a ratio estimator."""
     events, ours, theirs = (np.array(n) for n in ([10, 40, 50], [2.2, 9, 20], [1, 10.4, 15]))
