@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -57,22 +56,27 @@ def against_by_day(table: pd.DataFrame, arm: str, other: str) -> Difference:
 
 
 def by_slice(
-    table: pd.DataFrame, days: pd.DataFrame, arms: Iterable[str], base: str
+    table: pd.DataFrame, days: pd.DataFrame, bases: dict[str, str]
 ) -> dict[str, dict[str, Difference]]:
-    """How much more R@100 each arm has than the base: of all events, over seeds and over days, and
-    of each slice, over seeds. For `figures.differences_by`: the titles say the base's level.
+    """How much more R@100 each arm has than its base: of all events, over seeds and over days, and
+    of each slice, over seeds. For `figures.differences_by`: titles say the level of the base, or
+    the arms' names do if they have several.
 
-    - `table`, `days`: an experiment's table, and that by day.
+    - `table`, `days`: an experiment's table, and that by day. `bases`: the base of each arm.
     """
-    arms = list(arms)
-    level = table[table["arm"] == base][["R@100", *SLICES]].mean().map("{:.3f}".format)
+    level = table.groupby("arm")[["R@100", *SLICES]].mean()
+    one = set(bases.values()) if len(set(bases.values())) == 1 else ()
+    shown = {c: "".join(f" ({level.loc[base, c]:.3f})" for base in one) for c in level}
+    names = {a: a if one else f"{a} ({level.loc[b, 'R@100']:.3f})" for a, b in bases.items()}
+    by_day = {names[a]: against_by_day(days, a, b) for a, b in bases.items()}
     found = {
-        f"all events ({level['R@100']}), over seeds": {a: against(table, a, base) for a in arms},
-        "all events, over days": {a: against_by_day(days, a, base) for a in arms},
+        ("all events" if column == "R@100" else column) + shown[column]: {
+            names[a]: against(table, a, b, column) for a, b in bases.items()
+        }
+        for column in level
     }
-    for name in SLICES:
-        found[f"{name} ({level[name]})"] = {a: against(table, a, base, name) for a in arms}
-    return found
+    (overall, by_seed), *slices = found.items()
+    return {f"{overall}, over seeds": by_seed, "all events, over days": by_day} | dict(slices)
 
 
 def _check_arms(table: pd.DataFrame, *names: str) -> None:

@@ -293,7 +293,7 @@ def test_by_slice_has_every_arm_over_seeds_days_and_slices():
     table = levels.assign(arm=["base", "a", "b"] * 2, seed=[0, 0, 0, 1, 1, 1])
     days = pd.DataFrame({"arm": ["base", "a", "b"] * 2, "day": [1] * 3 + [2] * 3, "events": 10})
     days = days.assign(hits=draws.random(6))
-    found = results.by_slice(table, days, iter("ab"), "base")
+    found = results.by_slice(table, days, {"a": "base", "b": "base"})
     seeds, by_day, *slices = found
     assert seeds.startswith("all") and f"{levels['R@100'][[0, 3]].mean():.3f}" in seeds
     for title, name in zip(slices, ["cold", "tail", "mid", "head"], strict=True):
@@ -302,6 +302,11 @@ def test_by_slice_has_every_arm_over_seeds_days_and_slices():
     assert found[seeds]["a"] == results.against(table, "a", "base")
     assert found[by_day]["b"] == results.against_by_day(days, "b", "base")
     assert all(list(of_arms) == ["a", "b"] for of_arms in found.values())
+    several = results.by_slice(table, days, {"a": "base", "b": "a"})
+    base, other = (levels["R@100"][rows].mean() for rows in ([0, 3], [1, 4]))
+    assert list(several)[0] == "all events, over seeds" and list(several)[2] == "cold"
+    assert list(several["cold"]) == [f"a ({base:.3f})", f"b ({other:.3f})"]
+    assert several["head"][f"b ({other:.3f})"] == results.against(table, "b", "a", "head")
 
 
 def test_against_by_day_weighs_a_day_by_its_events():
