@@ -16,7 +16,7 @@ from matplotlib.dates import MonthLocator
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Text
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from course_lib.log import EventLog
 
@@ -554,6 +554,7 @@ def differences_by(sheets: dict[str, dict[str, object]], xlabel: str) -> Figure:
     for ax, (title, found) in zip(axes, sheets.items(), strict=False):
         _rows(ax, found)
         ax.set_title(title, fontsize=10)
+        ax.xaxis.set_major_locator(MaxNLocator(3))
     axes[0].set_ylim(count - 0.5, -0.5)
     figure.supxlabel(xlabel, fontsize=10)
     return figure

@@ -59,15 +59,19 @@ def by_slice(
     table: pd.DataFrame, days: pd.DataFrame, bases: dict[str, str]
 ) -> dict[str, dict[str, Difference]]:
     """How much more R@100 each arm has than its base: of all events, over seeds and over days, and
-    of each slice, over seeds. For `figures.differences_by`: titles say the level of the base, or
-    the arms' names do if they have several.
+    of each slice, over seeds. For `figures.differences_by`: the titles say the base's level. If the
+    arms have a base each, that is their name, with its level.
 
     - `table`, `days`: an experiment's table, and that by day. `bases`: the base of each arm.
+
+    Raises ValueError if only some of the arms share a base.
     """
-    level = table.groupby("arm")[["R@100", *SLICES]].mean()
-    one = set(bases.values()) if len(set(bases.values())) == 1 else ()
+    level, different = table.groupby("arm")[["R@100", *SLICES]].mean(), set(bases.values())
+    if len(different) not in (1, len(bases)):
+        raise ValueError(f"{len(bases)} arms have {len(different)} bases; give one, or one each.")
+    one = different if len(different) == 1 else ()
     shown = {c: "".join(f" ({level.loc[base, c]:.3f})" for base in one) for c in level}
-    names = {a: a if one else f"{a} ({level.loc[b, 'R@100']:.3f})" for a, b in bases.items()}
+    names = {a: a if one else f"{b} ({level.loc[b, 'R@100']:.3f})" for a, b in bases.items()}
     by_day = {names[a]: against_by_day(days, a, b) for a, b in bases.items()}
     found = {
         ("all events" if column == "R@100" else column) + shown[column]: {

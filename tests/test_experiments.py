@@ -305,8 +305,10 @@ def test_by_slice_has_every_arm_over_seeds_days_and_slices():
     several = results.by_slice(table, days, {"a": "base", "b": "a"})
     base, other = (levels["R@100"][rows].mean() for rows in ([0, 3], [1, 4]))
     assert list(several)[0] == "all events, over seeds" and list(several)[2] == "cold"
-    assert list(several["cold"]) == [f"a ({base:.3f})", f"b ({other:.3f})"]
-    assert several["head"][f"b ({other:.3f})"] == results.against(table, "b", "a", "head")
+    assert list(several["cold"]) == [f"base ({base:.3f})", f"a ({other:.3f})"]
+    assert several["head"][f"a ({other:.3f})"] == results.against(table, "b", "a", "head")
+    some = {"a": "base", "b": "base", "base": "a"}
+    assert refusal(results.by_slice, table, days, some).startswith("3 arms have 2 bases")
 
 
 def test_against_by_day_weighs_a_day_by_its_events():
