@@ -16,7 +16,7 @@ from matplotlib.dates import MonthLocator
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Text
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from course_lib.log import EventLog
 
@@ -537,6 +537,31 @@ def differences(found: dict[str, object], xlabel: str, title: str) -> Figure:
     by name.
     """
     figure, (axes,) = panels(height=0.34 * len(found) + 1.1, of=found)
+    _rows(axes, found)
+    axes.set(xlabel=xlabel, title=title)
+    axes.invert_yaxis()
+    return figure
+
+
+def differences_by(sheets: dict[str, dict[str, object]], xlabel: str) -> Figure:
+    """`differences` of the same names, several times: a panel for each sheet, three in a row."""
+    count = len(next(iter(sheets.values()), ()))
+    rows = -(-len(sheets) // 3)
+    height = rows * (0.26 * count + 0.75) + 0.3
+    figure, axes = panels(3, height, rows=rows, of=sheets and range(count), sharey=True)
+    for ax in axes[len(sheets) :]:
+        ax.remove()
+    for ax, (title, found) in zip(axes, sheets.items(), strict=False):
+        _rows(ax, found)
+        ax.set_title(title, fontsize=10)
+        ax.xaxis.set_major_locator(MaxNLocator(3))
+    axes[0].set_ylim(count - 0.5, -0.5)
+    figure.supxlabel(xlabel, fontsize=10)
+    return figure
+
+
+def _rows(axes, found: dict[str, object]) -> None:
+    """A `Difference` on each row, from above; grey and hollow if its interval holds 0."""
     for row, difference in enumerate(found.values()):
         clear = difference.low > 0 or difference.high < 0
         colour = GREY if not clear else BLUE if difference.mean > 0 else RED
@@ -545,9 +570,6 @@ def differences(found: dict[str, object], xlabel: str, title: str) -> Figure:
         axes.plot(difference.mean, row, marker, color=colour, mfc=face)
     axes.axvline(0, color=GREY, lw=1)
     axes.set_yticks(range(len(found)), found)
-    axes.set(xlabel=xlabel, title=title)
-    axes.invert_yaxis()
-    return figure
 
 
 def over(

@@ -285,3 +285,49 @@ def test_against_pairs_by_seed():
     assert (
         refusal(results.against, table, "a", "c") == "the table has no arm 'c'; its arms are b, a."
     )
+
+
+def test_by_slice_has_every_arm_over_seeds_days_and_slices():
+    draws = np.random.default_rng(0)
+    levels = pd.DataFrame(draws.random((6, 5)), columns=["R@100", "cold", "tail", "mid", "head"])
+    table = levels.assign(arm=["base", "a", "b"] * 2, seed=[0, 0, 0, 1, 1, 1])
+    days = pd.DataFrame({"arm": ["base", "a", "b"] * 2, "day": [1] * 3 + [2] * 3, "events": 10})
+    days = days.assign(hits=draws.random(6))
+    found = results.by_slice(table, days, {"a": "base", "b": "base"})
+    seeds, by_day, *slices = found
+    assert seeds.startswith("all") and f"{levels['R@100'][[0, 3]].mean():.3f}" in seeds
+    for title, name in zip(slices, ["cold", "tail", "mid", "head"], strict=True):
+        assert title == f"{name} ({levels[name][[0, 3]].mean():.3f})"
+        assert found[title]["b"] == results.against(table, "b", "base", name)
+    assert found[seeds]["a"] == results.against(table, "a", "base")
+    assert found[by_day]["b"] == results.against_by_day(days, "b", "base")
+    assert all(list(of_arms) == ["a", "b"] for of_arms in found.values())
+    several = results.by_slice(table, days, {"a": "base", "b": "a"})
+    base, other = (levels["R@100"][rows].mean() for rows in ([0, 3], [1, 4]))
+    assert list(several)[0] == "all events, over seeds" and list(several)[2] == "cold"
+    assert list(several["cold"]) == [f"base ({base:.3f})", f"a ({other:.3f})"]
+    assert several["head"][f"a ({other:.3f})"] == results.against(table, "b", "a", "head")
+    some = {"a": "base", "b": "base", "base": "a"}
+    assert refusal(results.by_slice, table, days, some).startswith("3 arms have 2 bases")
+
+
+def test_against_by_day_weighs_a_day_by_its_events():
+    """The mean is the difference of all hits together; the interval that of a ratio estimator."""
+    events, ours, theirs = (np.array(n) for n in ([10, 40, 50], [2.2, 9, 20], [1, 10.4, 15]))
+    days = ["2020-01-01", "2020-01-02", "2020-01-04"]
+    parts = {"a": ours, "b": theirs}
+    table = pd.concat(
+        pd.DataFrame({"arm": arm, "day": days, "events": events, "hits": hits})
+        for arm, hits in parts.items()
+    )
+    found = results.against_by_day(table.sample(frac=1, random_state=0), "a", "b")
+    mean = (ours.sum() - theirs.sum()) / events.sum()
+    residuals = (ours - theirs) - mean * events
+    half = stats.t.ppf(0.975, 2) * np.sqrt(3 / 2 * (residuals**2).sum()) / events.sum()
+    assert found[:3] == pytest.approx((mean, mean - half, mean + half)) and found.pairs == 3
+    assert refusal(results.against_by_day, table, "a", "c").startswith("the table has no arm 'c'")
+    for other in (table.iloc[:-1], table.assign(events=[10, 40, 50, 10, 40, 51])):
+        assert (
+            refusal(results.against_by_day, other, "a", "b")
+            == "'a' and 'b' were not asked about the same events every day."
+        )

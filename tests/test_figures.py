@@ -76,6 +76,10 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     "places": (lambda n, t: figures.places({m: np.arange(3) for m in n}), None),
     "moves": (lambda n, t: figures.moves(PLANE, PLANE[:3], PLANE[3:6], numbers(n)), 3),
     "differences": (lambda n, t: figures.differences(dict.fromkeys(n, GAIN), t, t), None),
+    "differences_by": (
+        lambda n, t: figures.differences_by(dict.fromkeys((t, "b"), dict.fromkeys(n, GAIN)), t),
+        None,
+    ),
     "over": (lambda n, t: figures.over(np.arange(3), numbers(n), t, t, t), 5),
     "views_of": (lambda n, t: figures.views_of(PLANE, {m: PLANE[:3] for m in n}, t), None),
     "bars": (lambda n, t: figures.bars(pd.Series(1.5, index=n), t, t, t), None),
