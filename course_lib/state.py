@@ -62,23 +62,23 @@ class Settings:
         whole = ("dim", "hidden", "batch_size", "history", "seed", "negatives", "linear_rank")
         for name in whole:
             least = name not in ("seed", "negatives", "linear_rank")
-            keep(name, _number(name, getattr(self, name), least, math.inf, whole=True))
+            keep(name, checked(name, getattr(self, name), least, math.inf, whole=True))
         for name in ("temperature", "q_half_life", "linear_ridge", "linear_half_life"):
-            keep(name, _number(name, getattr(self, name), 1e-12))
+            keep(name, checked(name, getattr(self, name), 1e-12))
         for name in ("embedding_lr", "dense_lr", "linear_weight", "popularity_weight"):
-            keep(name, _number(name, getattr(self, name), 0))
+            keep(name, checked(name, getattr(self, name), 0))
         for name in ("session_prefix_share", "field_dropout", "cold_start_dropout"):
-            keep(name, _number(name, getattr(self, name), 0, 1))
-        keep("average", _number("average", self.average, 0, 0.9999))
+            keep(name, checked(name, getattr(self, name), 0, 1))
+        keep("average", checked("average", self.average, 0, 0.9999))
         if not isinstance(self.mask_bought, (bool, np.bool_)):
             raise ValueError(f"mask_bought is {self.mask_bought!r}; it must be True or False.")
         keep("mask_bought", bool(self.mask_bought))
         name = "popularity_half_lives"
-        keep(name, tuple(_number(name, value, 1e-12) for value in self.popularity_half_lives))
+        keep(name, tuple(checked(name, value, 1e-12) for value in self.popularity_half_lives))
         keep("device", str(self.device))
 
 
-def _number(
+def checked(
     name: str, value: object, low: float, high: float = math.inf, whole: bool = False
 ) -> int | float:
     try:
