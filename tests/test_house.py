@@ -24,6 +24,7 @@ ORDER = (  # data flows down; modules in one line do not import each other
     "stream",
     "evaluation",
     "baselines simulate results",
+    "tuning",
 )
 ON_TOP = ("figures", "widgets", "checks", "experiments")
 PLACE = {name: place for place, line in enumerate(ORDER) for name in line.split()}
