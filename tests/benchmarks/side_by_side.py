@@ -82,9 +82,9 @@ class Peer:
         if log.rows(end=day).stop and (due or self.daily):
             self.ask(log, day, users, due)
         if self.fitted is not None:
-            known = torch.from_numpy(users < len(self.users))
+            known = np.flatnonzero(users < len(self.users))
             own = self.users[users[known]] @ self.items.T  # [k, m']
-            scores[known, : len(self.items)] += torch.from_numpy(own)
+            scores[known, : own.shape[1]] += torch.from_numpy(own)
         return scores
 
     def learn(self, log: EventLog, day: pd.Timestamp) -> None:

@@ -49,8 +49,7 @@ class Model(tfrs.Model):
         self.users, self.items = towers
         self.task = tfrs.tasks.Retrieval(temperature=temperature, remove_accidental_hits=True)
 
-    def compute_loss(self, inputs, training=False):
-        (pairs,) = inputs
+    def compute_loss(self, pairs, training=False):
         users, items = self.users(pairs["user"]), self.items(pairs["item"])
         loss = self.task(
             users,
