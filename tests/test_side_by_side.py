@@ -152,13 +152,13 @@ def test_what_dies_or_is_missing_has_a_row_that_says_so(
 ):
     arms = {
         "dies": arm(command, fails_at_purchases=2),
-        "missing": arm([tmp_path / "no python"]),
+        "missing": arm([tmp_path / "no python", "peer.py"]),
         "lives": arm(command),
     }
     table = run(monkeypatch, tmp_path, arms, log)
     assert table["arm"].tolist() == ["dies", "missing", "lives", "lives"]
     assert table["note"][0] == "RuntimeError: made_up.py ended: MemoryError: no room left"
-    assert table["note"][1].startswith("FileNotFoundError: ")
+    assert "peer.py has no environment; see what make bench says" in table["note"][1]
     assert table[side_by_side.MEASURED][:2].isna().all(axis=None)
     result = replay(log, Peer(log, command), *Days.TEST, progress=False)
     assert table["R@100"][2:].tolist() == pytest.approx(

@@ -42,7 +42,8 @@ ENVIRONMENTS = HERE.parents[1] / "build" / "peers"
 TABLE = RESULTS / "side_by_side.csv"
 MEASURED = ["R@50", "R@100", "cold", "tail", "mid", "head"]
 COLUMNS = "log arm seed {} tries cpu_seconds options note version date".format(" ".join(MEASURED))
-THREADS = ("OMP", "MKL", "OPENBLAS", "TF_INTRAOP", "TF_INTEROP")
+ALONE = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+ALONE |= {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": ""}
 
 
 class Peer:
@@ -53,7 +54,7 @@ class Peer:
       `prior`: "share" (of the most popular item's count) or "log" (of the count, plus 0.1).
     - `daily`: whether it is asked every day for its users' vectors, not only after a fit.
 
-    Raises RuntimeError with the script's last words if it ends.
+    Raises RuntimeError with the script's last words if it ends, and if it can't start.
     """
 
     def __init__(
@@ -128,6 +129,9 @@ class Peer:
             return dict(found)
 
     def start(self, log: EventLog) -> None:
+        if not Path(self.command[0]).exists():
+            name = Path(self.command[-1]).name
+            raise RuntimeError(f"{name} has no environment; see what make bench says of it")
         folder = tempfile.TemporaryDirectory()
         self.folder = Path(folder.name)
         room = {"user": len(log.users), "item": len(log.items)}
@@ -135,7 +139,6 @@ class Peer:
             whole = Encoder(table)
             whole.learn(table)  # only how many there are is told
             room |= {f"{kind}/{name}": n for name, n in whole.sizes.items() if name != kind}
-        threads = {f"{name}_NUM_THREADS": "1" for name in THREADS}
         with open(self.folder / "stderr", "w") as said:
             self.process = subprocess.Popen(
                 [*map(str, self.command), json.dumps(self.options), json.dumps(room)],
@@ -144,7 +147,7 @@ class Peer:
                 stderr=said,
                 text=True,
                 cwd=self.folder,
-                env=os.environ | threads | {"CUDA_VISIBLE_DEVICES": ""},
+                env=os.environ | ALONE,
             )
         self.close = weakref.finalize(self, _stop, self.process, folder)
 
