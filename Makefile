@@ -4,6 +4,7 @@
 # make exercises    the exercises as students get them, in notebooks/exercises/release
 # make lint    what ruff has to say       make format   let ruff put it right
 # make outputs NOTEBOOKS="notebooks/02_two_towers.ipynb"    run notebooks and keep what comes out
+# make bench   the towers beside public libraries, for hours; makes an environment for each of these in build/peers
 # make lock    solve requirements.lock anew from pyproject.toml (needs uv)
 # make clean   remove the environment and all caches
 #
@@ -26,7 +27,7 @@ if sys.platform == "darwin" and platform.machine() == "x86_64":
 endef
 export CHECK_PYTHON
 
-.PHONY: help lab test book exercises lint format outputs lock clean
+.PHONY: help lab test book exercises lint format outputs bench lock clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -74,6 +75,19 @@ format: $(READY)
 
 outputs: $(READY)
 	$(BIN)/python tests/refresh_outputs.py $(NOTEBOOKS)
+
+# Each library in an environment of its own; one that can't be installed has a row that says so.
+PEERS := $(patsubst tests/benchmarks/peers/%.txt,build/peers/%/.ready,$(wildcard tests/benchmarks/peers/*.txt))
+
+build/peers/%/.ready: tests/benchmarks/peers/%.txt
+	@mkdir -p build/peers
+	@{ "$(PYTHON)" -m venv --clear build/peers/$* && \
+		build/peers/$*/bin/python -m pip install --disable-pip-version-check -r $<; } > build/peers/$*.log 2>&1 && touch $@ || \
+		{ echo "$* could not be installed, see build/peers/$*.log"; rm -rf build/peers/$*; }
+
+bench: $(READY) $(PEERS)
+	$(BIN)/python tests/benchmarks/side_by_side.py --log online_retail $(BENCH_ARGS)
+	$(BIN)/python tests/benchmarks/side_by_side.py --log movie_tweetings $(BENCH_ARGS)
 
 # What PyTorch's Linux wheel asks for (CUDA) is left to pip, so that a CPU build stays small.
 # Versions in the present lock are kept where they still fit; remove the lock first to have the newest.
