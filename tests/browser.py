@@ -18,7 +18,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import matplotlib.font_manager  # which makes Matplotlib's cache, if there is none
@@ -248,10 +248,17 @@ class Notebook:
         self.idle()
         before = self.file.stat().st_mtime_ns
         self.page.locator('[data-jp-item-name="save"]').click()
-        until(
-            lambda: self.file.stat().st_mtime_ns > before, lambda: "not saved", PATIENCE, self.pause
-        )
-        return nbformat.read(self.file, as_version=4)
+        saved = []
+
+        def whole() -> bool:
+            # The server empties the file before it writes the notebook.
+            if self.file.stat().st_mtime_ns > before:
+                with suppress(nbformat.reader.NotJSONError):
+                    saved.append(nbformat.read(self.file, as_version=4))
+            return bool(saved)
+
+        until(whole, lambda: "not saved", PATIENCE, self.pause)
+        return saved[-1]
 
     def panels(self, count: int) -> list["Panel"]:
         """The widgets, from top to bottom, once there are `count` of them. Progress bars are no
