@@ -20,18 +20,19 @@ from course_lib.log import EventLog  # noqa: E402
 
 # scores user u's item i by `scale` · (u + 1) · (how often i was bought before the fit)
 SCRIPT = f"""
-import sys
+import sys, time
 sys.path.insert(0, {str(BENCHMARKS / "peers")!r})
 import numpy as np
 from serve import serve
 
 class MadeUp:
-    def __init__(self, room, scale=1.0, seed=0, fails_at_purchases=10**9):
+    def __init__(self, room, scale=1.0, seed=0, fails_at_purchases=10**9, sleeps=0):
         assert room == {{"user": 3, "item": 4, "user/city": 3, "item/colour": 3, "item/words": 5}}
-        self.scale, self.fails_at = scale, fails_at_purchases
+        self.scale, self.fails_at, self.sleeps = scale, fails_at_purchases, sleeps
 
     def fit(self, data):
         print("a library's own words")
+        time.sleep(self.sleeps)
         assert data["item/colour"].shape == (4,) and data["item/words"].ndim == 2
         if len(data["user"]) >= self.fails_at:
             raise MemoryError("no room left")
@@ -153,20 +154,27 @@ def test_what_dies_or_is_missing_has_a_row_that_says_so(
     arms = {
         "dies": arm(command, fails_at_purchases=2),
         "missing": arm([tmp_path / "no python", "peer.py"]),
+        "silent": arm(command, sleeps=600),
         "lives": arm(command),
     }
+    monkeypatch.setattr(side_by_side, "PATIENCE", 5.0)
     table = run(monkeypatch, tmp_path, arms, log)
-    assert table["arm"].tolist() == ["dies", "missing", "lives", "lives"]
+    assert table["arm"].tolist() == ["dies", "missing", "silent", "lives", "lives"]
     assert table["note"][0] == "RuntimeError: made_up.py ended: MemoryError: no room left"
     assert "peer.py has no environment; see what make bench says" in table["note"][1]
-    assert table[side_by_side.MEASURED][:2].isna().all(axis=None)
+    assert table["note"][2] == "RuntimeError: made_up.py ended: no answer within 5 s"
+    assert table[side_by_side.MEASURED][:3].isna().all(axis=None)
     result = replay(log, Peer(log, command), *Days.TEST, progress=False)
-    assert table["R@100"][2:].tolist() == pytest.approx(
+    assert table["R@100"][3:].tolist() == pytest.approx(
         [(result["rank"] <= 100).mean()] * 2, abs=1e-5
     )
-    assert table["tries"][2:].tolist() == [2, 2] and table["note"][2:].isna().all()
+    assert table["tries"][3:].tolist() == [2, 2] and table["note"][3:].isna().all()
+    days = pd.read_csv(tmp_path / "table_by_day.csv", parse_dates=["day"])
+    hits = (result["rank"] <= 100).groupby(result["day"]).sum()
+    assert days.set_index("day")["hits"].to_dict() == hits.to_dict()
+    assert set(days["arm"]) == {"lives"} and days["events"].sum() == len(result)
     del result
-    assert len(started) == 6 and all(process.poll() is not None for process in started)
+    assert len(started) == 7 and all(process.poll() is not None for process in started)
 
 
 def test_new_rows_take_the_place_of_an_arms_old_ones(monkeypatch, tmp_path):

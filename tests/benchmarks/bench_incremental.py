@@ -68,21 +68,14 @@ def a_published_state(log: EventLog) -> tuple[State, Nominator]:
     return state, nominator
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--hours", type=int, default=30)
-    parser.add_argument(
-        "--share", type=float, default=0.2, help="how much more a hundred times the items may cost"
-    )
-    options = parser.parse_args()
+def measured(hours: int) -> dict[int, dict[str, list[float]]]:
+    """Seconds of every hour's update and publishing, by catalogue."""
     shops = {}
     for items in CATALOGUES:
-        log = a_shop(items, options.hours)
+        log = a_shop(items, hours)
         shops[items] = (log, *a_published_state(log))
     times = {items: {"update": [], "publish": []} for items in CATALOGUES}
-    for hour in tqdm(
-        range(-3, options.hours), desc="hours", disable=None
-    ):  # the first rounds warm up
+    for hour in tqdm(range(-3, hours), desc="hours", disable=None):  # the first rounds warm up
         for items, (log, state, nominator) in shops.items():
             start = time.perf_counter()
             time_of = MORNING + pd.Timedelta(hours=max(hour, 0))
@@ -92,9 +85,18 @@ def main() -> int:
             if hour >= 0:
                 times[items]["update"].append(updated - start)
                 times[items]["publish"].append(time.perf_counter() - updated)
-    worst = 1.0
+    return times
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--hours", type=int, default=30)
+    parser.add_argument(
+        "--share", type=float, default=0.2, help="how much more a hundred times the items may cost"
+    )
+    options = parser.parse_args()
+    times, worst, total = measured(options.hours), 1.0, {}
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; {EVENTS} events an hour")
-    total = {}
     for items, parts in times.items():
         update, publish = (1_000 * statistics.median(parts[name]) for name in ("update", "publish"))
         total[items] = 1_000 * statistics.median(map(sum, zip(*parts.values(), strict=True)))

@@ -1,4 +1,5 @@
-"""The towers, the baselines and public libraries side by side: data/results/side_by_side.csv.
+"""The towers, the baselines and public libraries side by side: data/results/side_by_side.csv, and
+side_by_side_by_day.csv with the events and hits at 100 of every day, means of the seeds.
 
     python tests/benchmarks/side_by_side.py [--log online_retail] [--arms "implicit ALS" …]
                                             [--tries 6] [--seeds 0 1 2]
@@ -6,7 +7,8 @@
 Every arm is tuned on the log's tuning days, with as many tries, and replayed on its test days. Rows
 of an arm and log are replaced when all its seeds are done, so a long run can be made in parts. A
 library (peers/) runs in an environment of its own, build/peers/NAME, which `make bench` makes from
-peers/NAME.txt. One that is not installed or fails has a row without numbers, and says why.
+peers/NAME.txt. One that is not installed, fails or is silent for half an hour has a row without
+numbers, and says why.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -43,6 +46,7 @@ TABLE = RESULTS / "side_by_side.csv"
 MEASURED = ["R@50", "R@100", "cold", "tail", "mid", "head"]
 COLUMNS = "log arm seed {} tries cpu_seconds options note version date".format(" ".join(MEASURED))
 ALONE = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+PATIENCE = 1800.0  # seconds for one fit
 ALONE |= {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": ""}
 
 
@@ -115,6 +119,8 @@ class Peer:
         if self.process is None:
             self.start(log)
         np.savez(self.folder / "ask.npz", **data)
+        watch = threading.Timer(PATIENCE, self.process.kill)
+        watch.start()
         try:
             self.process.stdin.write(f"{self.folder}\n")
             self.process.stdin.flush()
@@ -123,8 +129,11 @@ class Peer:
             self.process.wait()
             said = [line for line in (self.folder / "stderr").read_text().splitlines() if line]
             said = said[-1] if said else "it said nothing"
+            said = said if watch.is_alive() else f"no answer within {PATIENCE:.0f} s"
             self.close()
             raise RuntimeError(f"{Path(self.command[-1]).name} ended: {said:.200}") from None
+        finally:
+            watch.cancel()
         with np.load(self.folder / "answer.npz", allow_pickle=False) as found:
             return dict(found)
 
@@ -192,6 +201,10 @@ TWO_TOWER = {"weight": (0.5, 1.5), "temperature": (0.1,), "rate": (1e-3, 1e-2)}
 LIBRECOMMENDER = partial(peer, "librecommender", "librecommender_two_tower", TWO_TOWER, prior="log")
 ARMS = {
     "ours, plain towers": Arm(towers(), PLAIN),
+    "ours, all items, averaged": Arm(
+        towers(**{name: tuning.RECIPE[name] for name in ("negatives", "mask_bought", "average")}),
+        PLAIN,
+    ),
     "ours, everything": Arm(towers(**tuning.RECIPE), tuning.TOWERS),
     "popularity": baseline(baselines.Popularity),
     "item-to-item CF": baseline(baselines.ItemCF),
@@ -217,6 +230,14 @@ ARMS = {
         {"weight": (1.0, 4.0), "half_life": (20.0,), "passes": (5,), "rate": (0.02,)},
         weight=2.0,
     ),
+    "SASRec": peer(
+        "torch_rechub",
+        "sasrec",
+        {"rate": (3e-3, 5e-4), "weight": (0.7,), "dropout": (0.5,), "layers": (1,)},
+        prior="log",
+        daily=True,
+        refit=1,
+    ),
     "LibRecommender TwoTower": LIBRECOMMENDER(),
     "LibRecommender TwoTower rfm": LIBRECOMMENDER(ssl_pattern="rfm"),
     "LibRecommender TwoTower cfm": LIBRECOMMENDER(ssl_pattern="cfm"),
@@ -227,13 +248,15 @@ ARMS = {
 }
 
 
-def measured(arm: Arm, log: EventLog, module, tries: int, seeds: Sequence[int]) -> list[dict]:
-    """A row per seed; options are chosen once, with the first."""
+def measured(
+    arm: Arm, log: EventLog, module, tries: int, seeds: Sequence[int]
+) -> tuple[list[dict], pd.DataFrame]:
+    """A row per seed, and the hits of every day; options are chosen once, with the first seed."""
     tuned = tuning.tune(
         log, arm.make(log, seeds[0]), arm.dials, module.TUNING, tries, progress=False
     )
     print(tuned.tries[["options", "R@100", "cpu_s"]].to_string(), file=sys.stderr, flush=True)
-    rows = []
+    rows, days = [], []
     for seed in seeds if arm.drawn else seeds[:1]:
         started = time.process_time()
         recommender = arm.make(log, seed)(**tuned.options)
@@ -242,20 +265,28 @@ def measured(arm: Arm, log: EventLog, module, tries: int, seeds: Sequence[int]) 
         spelled = " ".join(f"{name}={value}" for name, value in tuned.options.items())
         more = {"tries": len(tuned.tries), "cpu_seconds": round(spent, 1), "options": spelled}
         rows.append(table_row("", seed, result, more))
-    return rows
+        hit = (result["rank"] <= 100).groupby(result["day"])
+        days.append(hit.agg(events="size", hits="sum").reset_index())
+    by_day = pd.concat(days).groupby("day", as_index=False).mean().round(1)
+    return rows, by_day
 
 
-def keep(log: str, arm: str, rows: list[dict]) -> None:
-    """Put an arm's rows in the place of its old ones."""
-    new = pd.DataFrame([row | {"log": log, "arm": arm} for row in rows])
-    if TABLE.exists():
-        old = pd.read_csv(TABLE)
-        new = pd.concat([old[(old["log"] != log) | (old["arm"] != arm)], new])
-    rank = {name: place for place, name in enumerate(ARMS)}
-    new = new.assign(place=new["arm"].map(rank), second=new["log"] != "online_retail")
-    new = new.sort_values(["second", "log", "place", "seed"]).reindex(columns=COLUMNS.split())
-    with atomic_write(TABLE) as path:
-        new.to_csv(path, index=False)
+def keep(log: str, arm: str, rows: list[dict], days: pd.DataFrame | None = None) -> None:
+    """Put an arm's rows, and its days, in the place of its old ones."""
+    by_day = TABLE.with_name(f"{TABLE.stem}_by_day.csv")
+    tables = {TABLE: (pd.DataFrame(rows), ["seed"], COLUMNS.split())}
+    if days is not None:
+        tables[by_day] = days, ["day"], ["log", "arm", "day", "events", "hits"]
+    for table, (new, order, columns) in tables.items():
+        new = new.assign(log=log, arm=arm)
+        if table.exists():
+            old = pd.read_csv(table)
+            new = pd.concat([old[(old["log"] != log) | (old["arm"] != arm)], new])
+        rank = {name: place for place, name in enumerate(ARMS)}
+        new = new.assign(place=new["arm"].map(rank), second=new["log"] != "online_retail")
+        new = new.sort_values(["second", "log", "place", *order]).reindex(columns=columns)
+        with atomic_write(table) as path:
+            new.to_csv(path, index=False)
 
 
 def main() -> None:
@@ -269,12 +300,13 @@ def main() -> None:
     module = importlib.import_module(f"course_lib.{options.log}")
     log = getattr(module, f"load_{options.log}")()
     for name in options.arms:
+        days = None
         try:
-            rows = measured(ARMS[name], log, module, options.tries, options.seeds)
+            rows, days = measured(ARMS[name], log, module, options.tries, options.seeds)
         except Exception as error:  # whatever a library does, the others are measured
             note = f"{type(error).__name__}: {error}".splitlines()[0]
             rows = [{"seed": options.seeds[0], "note": note, **stamp()}]
-        keep(options.log, name, rows)
+        keep(options.log, name, rows, days)
         print(name, rows, flush=True)
 
 

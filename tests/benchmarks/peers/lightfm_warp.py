@@ -7,18 +7,14 @@ from serve import recent, serve, spread_alike
 
 
 class WARP:
-    def __init__(self, room, seed=0, factors=64, half_life=60.0, passes=10, rate=0.05, window=120):
-        self.room, self.seed, self.half_life, self.passes, self.window = (
-            room,
-            seed,
-            half_life,
-            passes,
-            window,
-        )
-        self.model, self.fitted = (
-            LightFM(factors, loss="warp", learning_rate=rate, random_state=seed),
-            False,
-        )
+    """`first`: how many times as many passes the first fit makes."""
+
+    def __init__(
+        self, room, seed=0, factors=64, half_life=60.0, passes=10, first=3, rate=0.05, window=120
+    ):
+        self.room, self.seed, self.half_life, self.window = room, seed, half_life, window
+        self.model = LightFM(factors, loss="warp", learning_rate=rate, random_state=seed)
+        self.passes = [passes, first * passes]
 
     def features(self, kind, data):
         """[rows, values] a 1 for the row itself and one for each value of its fields."""
@@ -39,10 +35,8 @@ class WARP:
             (self.room["user"], n),
         )
         self.users, self.items = self.features("user", data), self.features("item", data)[:n]
-        self.model.fit_partial(
-            bought.tocoo(), self.users, self.items, epochs=self.passes * (1 if self.fitted else 3)
-        )
-        self.fitted = True
+        passes = self.passes.pop() if len(self.passes) > 1 else self.passes[0]
+        self.model.fit_partial(bought.tocoo(), self.users, self.items, epochs=passes)
 
     def vectors(self, data):
         bias, items = self.model.get_item_representations(self.items)

@@ -11,8 +11,6 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 from serve import serve
 
-BATCH = 1024
-
 
 class Tower(tf.keras.Model):
     """The embeddings of a row and of its fields, which stand in tables that do not train."""
@@ -44,9 +42,10 @@ class Tower(tf.keras.Model):
 
 
 class Model(tfrs.Model):
-    def __init__(self, towers, temperature):
+    def __init__(self, towers, temperature, batch):
         super().__init__()
         self.users, self.items = towers
+        self.batch = batch
         self.task = tfrs.tasks.Retrieval(temperature=temperature, remove_accidental_hits=True)
 
     def compute_loss(self, pairs, training=False):
@@ -58,16 +57,16 @@ class Model(tfrs.Model):
             candidate_ids=pairs["item"],
             compute_metrics=False,
         )
-        return loss / BATCH
+        return loss / self.batch
 
 
 class Towers:
-    def __init__(self, room, seed=0, rate=0.1, temperature=0.2, passes=(5, 2)):
+    def __init__(self, room, seed=0, rate=0.1, temperature=0.2, passes=(5, 2), batch=1024):
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         tf.keras.utils.set_random_seed(seed)
         self.room, self.rate, self.temperature, self.passes = room, rate, temperature, passes
-        self.known, self.towers = 0, None
+        self.batch, self.known, self.towers = batch, 0, None
 
     def fit(self, data):
         fields = {
@@ -86,7 +85,7 @@ class Towers:
         share = (np.bincount(items) / len(items)).astype(np.float32)[items]
         pairs = {"user": users, "item": items, "share": share}
         passes = self.passes[self.known > 0]
-        self.model.fit(pairs, batch_size=BATCH, epochs=passes, verbose=0)
+        self.model.fit(pairs, batch_size=self.batch, epochs=passes, verbose=0)
         self.known = len(data["user"])
 
     def build(self, fields):
@@ -94,7 +93,7 @@ class Towers:
         for kind, named in fields.items():
             sizes = {name: self.room[name] for name in (kind, *named)}
             self.towers.append(Tower(kind, sizes, named))
-        self.model = Model(self.towers, self.temperature)
+        self.model = Model(self.towers, self.temperature, self.batch)
         self.model.compile(tf.keras.optimizers.Adagrad(self.rate))
 
     def vectors(self, data):

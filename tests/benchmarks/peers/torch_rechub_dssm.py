@@ -10,8 +10,6 @@ from torch_rechub.basic.features import SequenceFeature, SparseFeature
 from torch_rechub.models.matching import DSSM
 from torch_rechub.trainers import MatchTrainer
 
-BATCH = 1024
-
 
 class Scaled(DSSM):
     """DSSM leaves its `temperature` out of the scores."""
@@ -26,9 +24,8 @@ class Batches:
     def __init__(self, towers, users, items):
         self.towers = towers
         pairs = TensorDataset(torch.from_numpy(users), torch.from_numpy(items))
-        self.loader = DataLoader(
-            pairs, batch_size=BATCH, shuffle=True, drop_last=len(users) > BATCH
-        )
+        size = towers.batch
+        self.loader = DataLoader(pairs, size, shuffle=True, drop_last=len(users) > size)
 
     def __iter__(self):
         for users, items in self.loader:
@@ -36,11 +33,11 @@ class Batches:
 
 
 class Towers:
-    def __init__(self, room, seed=0, rate=3e-3, temperature=0.2, passes=(5, 2)):
+    def __init__(self, room, seed=0, rate=3e-3, temperature=0.2, passes=(5, 2), batch=1024):
         torch.set_num_threads(1)
         torch.manual_seed(seed)
         self.room, self.rate, self.temperature, self.passes = room, rate, temperature, passes
-        self.known, self.trainer = 0, None
+        self.batch, self.known, self.trainer = batch, 0, None
 
     def features(self, kind, rows):
         named = {name: table[rows] for name, table in self.tables.items() if name.startswith(kind)}
