@@ -9,7 +9,7 @@ The arms take turns, and the median of the rounds is kept. `arithmetic` is the s
 that grows with the batch; the rest is the price of a step of any size. `make bench` makes the
 libraries' environments.
 
-The ten lines that cost most, of one night's full update and of 300 nominations: profile.csv.
+The ten lines that cost most, of one night's full update and of 300 nominations: side_by_side_profile.csv.
 """
 
 import argparse
@@ -104,7 +104,7 @@ def arithmetic() -> float:
 
 def top_ten(what: str, call) -> list[dict]:
     """The ten functions in which most of the time of `call()` is spent, without what they call."""
-    profile = cProfile.Profile(time.process_time)
+    profile = cProfile.Profile()
     profile.runcall(call)
     found = pstats.Stats(profile).stats
     whole = sum(own for _, _, own, _, _ in found.values())
@@ -164,7 +164,7 @@ def main() -> None:
         rows.append(row | stamp())
     columns = "arm examples whole steps arithmetic note version date".split()
     tables = {"side_by_side_speed": pd.DataFrame(rows).reindex(columns=columns)}
-    tables["profile"] = profiles(log)
+    tables["side_by_side_profile"] = profiles(log)
     for name, table in tables.items():
         with atomic_write(RESULTS / f"{name}.csv") as path:
             table.to_csv(path, index=False)
