@@ -267,8 +267,8 @@ def measured(
         rows.append(table_row("", seed, result, more))
         hit = (result["rank"] <= 100).groupby(result["day"])
         days.append(hit.agg(events="size", hits="sum").reset_index())
-    by_day = pd.concat(days).groupby("day", as_index=False).mean().round(1)
-    return rows, by_day
+    by_day = pd.concat(days).groupby("day").mean().round(1)
+    return rows, by_day.reset_index()
 
 
 def keep(log: str, arm: str, rows: list[dict], days: pd.DataFrame | None = None) -> None:

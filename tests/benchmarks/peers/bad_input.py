@@ -7,7 +7,6 @@ its own guide calls it. "NaN" stands where the library takes numbers: a price, o
 weight.
 """
 
-import contextlib
 import json
 import os
 import sys
@@ -47,12 +46,12 @@ def implicit():
         return finite(model.user_factors, model.item_factors)
 
     def twice():
-        model = fitted(matrix())
-        before = model.user_factors[:3].copy()
+        model, found = fitted(matrix()), []
         for _ in range(2):
             model.partial_fit_users(np.arange(3), matrix()[:3])
-        same = np.allclose(before, model.user_factors[:3], atol=0.1)
-        return "accepted; solved again from the whole history, " + ("" if same else "not ") + "alike"
+            found.append(model.user_factors[:3].copy())
+        same = np.allclose(*found, atol=1e-4)
+        return "accepted; the second time changes " + ("nothing" if same else "the factors")
 
     return {
         "unknown item": lambda: answered(fitted(matrix()).similar_items(999)),
@@ -187,7 +186,9 @@ def tfrs():
     def twice():
         found = [fitted(*[day()] * n) for n in (1, 2)]
         first, second = (model.users(np.arange(3)).numpy() for model in found)
-        return "accepted; nothing changed" if np.allclose(first, second) else "accepted; learned again"
+        return (
+            "accepted; nothing changed" if np.allclose(first, second) else "accepted; learned again"
+        )
 
     return {
         "unknown item": lambda: answered(fitted(day()).items(tf.constant(["no such item"]))),
@@ -207,10 +208,13 @@ def torch_rechub():
 
     def fitted(*days):
         shape = {"dims": [8]}
-        columns = [SparseFeature("user", USERS, 8)], [
-            SparseFeature("item", ITEMS, 8),
-            DenseFeature("price"),
-        ]
+        columns = (
+            [SparseFeature("user", USERS, 8)],
+            [
+                SparseFeature("item", ITEMS, 8),
+                DenseFeature("price"),
+            ],
+        )
         model = DSSM(*columns, shape, shape)
         trainer = MatchTrainer(model, mode=0, n_epoch=1, optimizer_params={"lr": 0.01})
         for data in days:
@@ -233,7 +237,9 @@ def torch_rechub():
         once = vectors(fitted(day()), user=np.arange(3))
         torch.manual_seed(0)
         again = vectors(fitted(day(), day()), user=np.arange(3))
-        return "accepted; nothing changed" if torch.equal(once, again) else "accepted; learned again"
+        return (
+            "accepted; nothing changed" if torch.equal(once, again) else "accepted; learned again"
+        )
 
     unknown = {"item": np.array([999]), "price": np.array([1.0])}
     return {
@@ -247,15 +253,13 @@ def torch_rechub():
 
 def answered(found):
     """What came back, shortly."""
-    return f"answers {' '.join(str(found).split())}"[:120]
+    return f"answers {' '.join(str(found).split())}"[:60]
 
 
 def main():
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints is no answer
     for name, call in globals()[sys.argv[1]]().items():
-        with contextlib.suppress(AttributeError):
-            np.random.seed(0)
         try:
             says = call()
         except Exception as error:
