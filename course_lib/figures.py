@@ -384,6 +384,33 @@ def frontier(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
     return figure
 
 
+def cost(sheets: dict[str, pd.DataFrame]) -> Figure:
+    """R@100 over CPU seconds, a labelled dot per arm, the course's own filled; a panel per sheet,
+    whose rows are arms with `R@100` and `cpu_seconds`.
+    """
+    tables = [table.dropna().sort_values("R@100") for table in sheets.values()]
+    figure, axes = panels(len(sheets), height=4.6, of=min(tables, key=len, default=[]))
+    for ax, title, table in zip(axes, sheets, tables, strict=True):
+        low, high = table["R@100"].min(), table["R@100"].max()
+        for place, (name, row) in enumerate(table.iterrows()):
+            own = name.startswith("ours")
+            look = {"color": BLUE if own else GREY, "mfc": BLUE if own else "white"}
+            ax.plot(row["cpu_seconds"], row["R@100"], "o", **look)
+            level = low + (high - low) * place / max(len(table) - 1, 1)
+            ax.annotate(
+                name,
+                (row["cpu_seconds"], row["R@100"]),
+                (1.03, level),
+                textcoords=ax.get_yaxis_transform(),
+                color=look["color"],
+                fontsize=8,
+                va="center",
+                arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.4},
+            )
+        ax.set(xscale="log", xlabel="CPU seconds of the replay", ylabel="R@100", title=title)
+    return figure
+
+
 def losses_by_age(arms: dict[str, list], ages: list[int], title: str) -> Figure:
     """Mean paired differences with their 95 % intervals over the age in nights; `arms` has a
     `Difference` per age.

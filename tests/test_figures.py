@@ -56,6 +56,11 @@ def bar_table(names: list[str]) -> pd.DataFrame:
     return pd.DataFrame({"cold": 0.1, "tail": 0.2}, index=names)
 
 
+def cost_table(names: list[str]) -> pd.DataFrame:
+    places = np.arange(1.0, len(names) + 1)
+    return pd.DataFrame({"R@100": places, "cpu_seconds": places}, index=names)
+
+
 def arm_rows(names: list[str]) -> pd.DataFrame:
     return pd.DataFrame({"arm": np.repeat(names, 2), "R@100": np.arange(2.0 * len(names))})
 
@@ -70,6 +75,7 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     "lines": (lambda n, t: figures.lines({t: numbers(n)}, np.arange(1, 4), t, t), 4),
     "dials": (lambda n, t: figures.dials(dial_rows([2 + i for i, _ in enumerate(n)])), 3),
     "frontier": (lambda n, t: figures.frontier(frontier_rows(n), {"a": t, "b": t}), 8),
+    "cost": (lambda n, t: figures.cost({t: cost_table(n)}), None),
     "losses_by_age": (lambda n, t: figures.losses_by_age({m: [GAIN] * 2 for m in n}, [1, 2], t), 2),
     "stacked": (lambda n, t: figures.stacked(bar_table(n).T, t, t), 4),
     "histograms": (lambda n, t: figures.histograms(numbers(n), t, t, t), 3),
