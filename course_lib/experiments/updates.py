@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from course_lib.experiments.replays import Run, Served
 from course_lib.online_retail import TEST, TUNING
 from course_lib.results import SEEDS
 from course_lib.state import Settings
+from course_lib.tuning import RECIPE
 
 
-def served(name: str, counts: bool = True, until: str = TEST[0], **options) -> Iterator[Run]:
-    """A run of `TwoTowerServed` for each seed, with purchase counts among the inputs or without."""
-    for seed in SEEDS:
-        settings = Settings(seed=seed) if counts else Settings(seed=seed, popularity_half_lives=())
+NO_COUNTS = Settings(popularity_half_lives=())
+
+
+def served(
+    name: str,
+    base: Settings | None = None,
+    until: str = TEST[0],
+    seeds: Iterable[int] = SEEDS,
+    **options,
+) -> Iterator[Run]:
+    """A run of `TwoTowerServed` for each seed, with these options."""
+    for seed in seeds:
+        settings = replace(base or Settings(), seed=seed)
         yield Run(name, seed, Served(settings, until, options))
 
 
@@ -35,7 +46,19 @@ def test() -> Iterator[Run]:
         "nightly full + hourly IDs": {"hourly": "ids"},
         "nightly full in time order": {"shuffle": False},
     }.items():
-        yield from served(f"no counts: {name}", counts=False, **options)
+        yield from served(f"no counts: {name}", NO_COUNTS, **options)
+
+
+def recipe() -> Iterator[Run]:
+    """The arms that chapter 06 decides by, with the recipe for a new log; three seeds."""
+    for name, options in {
+        "nightly full": {},
+        "nightly full + hourly IDs": {"hourly": "ids"},
+        "nightly full + hourly counts": {"hourly": "ids", "rate": 0.0},
+        "nightly full in time order": {"shuffle": False},
+        "full every 7 days": {"full_every": 7},
+    }.items():
+        yield from served(name, Settings(**RECIPE), seeds=range(3), **options)
 
 
 def tuning() -> Iterator[Run]:
