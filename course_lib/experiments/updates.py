@@ -11,7 +11,6 @@ from course_lib.results import SEEDS
 from course_lib.state import Settings
 from course_lib.tuning import RECIPE
 
-
 NO_COUNTS = Settings(popularity_half_lives=())
 
 
