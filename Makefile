@@ -54,7 +54,7 @@ lab: $(READY)
 	exec $(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/$(FIRST) "$$@" $(LAB_ARGS)
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder tests
+	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder tests
 	$(BIN)/python -m pytest --nbval -n 2 --dist loadscope notebooks
 
 book: $(READY)

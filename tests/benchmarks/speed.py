@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import threadpoolctl
 import torch
 from bench_training_step import a_batch, a_state
 from side_by_side import ENVIRONMENTS, HERE, Peer
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", choices=[*OURS, *PEERS], default=[*OURS, *PEERS])
     options = parser.parse_args()
     torch.set_num_threads(1)
+    threadpoolctl.threadpool_limits(1)  # NumPy's, of the linear part
     log = load_online_retail()
     events = log.rows(end=TEST[0]).stop
     spent, notes = {arm: [] for arm in options.arms}, {}
