@@ -69,10 +69,10 @@ class FaissIndex(VectorIndex):
         else:
             self._effort.nprobe = min(self.nprobe, index.nlist)
         scores, found = index.search(queries, k, params=self._effort)
-        short = found[:, -1] < 0  # Faiss fills up with −1
-        if short.any():
+        if -1 in found[:, -1].tolist():  # Faiss fills up with it
+            short = found[:, -1] < 0
             scores[short], found[short] = self._search_everywhere(queries[short], k)
-        return scores, self._held.ids[found] if self.kind == "hnsw" else found
+        return scores, self._held.ids.take(found) if self.kind == "hnsw" else found
 
     def _search_everywhere(self, queries: np.ndarray, k: int) -> Found:
         index = self._index
