@@ -71,8 +71,8 @@ def twice() -> str:
 CASES = {
     "unknown item": lambda: nominator().buy(0, 999),
     "unknown user": lambda: f"answers {nominator().nominate(999, 3)['item'].tolist()}",
-    "NaN": nan,
-    "NaN as an id": lambda: a_log(users=np.where(np.arange(400) == 5, np.nan, 1.0)),
+    "a NaN": nan,
+    "a NaN as an id": lambda: a_log(users=np.where(np.arange(400) == 5, np.nan, 1.0)),
     "an empty day": lambda: full_update(
         new_state(a_log()), a_log(), DAY + pd.Timedelta(days=1), turn="skip"
     ),

@@ -3,7 +3,7 @@
     python bad_input.py LIBRARY
 
 The same made-up purchases for all, 60 users and 40 items of four colours; each library is called as
-its own guide calls it. "NaN" stands where the library takes numbers: a price, or else a purchase's
+its own guide calls it. "a NaN" stands where the library takes numbers: a price, or else a purchase's
 weight.
 """
 
@@ -56,7 +56,7 @@ def implicit():
     return {
         "unknown item": lambda: answered(fitted(matrix()).similar_items(999)),
         "unknown user": lambda: answered(fitted(matrix()).recommend(999, matrix()[0])),
-        "NaN": nan,
+        "a NaN": nan,
         "an empty day": lambda: finite(fitted(matrix(n=0)).user_factors),
         "the same day twice": twice,
     }
@@ -87,7 +87,7 @@ def lightfm():
     return {
         "unknown item": lambda: answered(fitted(bought()).predict(0, np.array([999]))),
         "unknown user": lambda: answered(fitted(bought()).predict(999, np.arange(ITEMS))),
-        "NaN": nan,
+        "a NaN": nan,
         "an empty day": lambda: finite(fitted(bought(n=0)).item_embeddings),
         "the same day twice": twice,
     }
@@ -146,7 +146,7 @@ def librecommender():
     return {
         "unknown item": lambda: answered(fitted()[0].predict(0, "no such item")),
         "unknown user": lambda: answered(fitted()[0].recommend_user("no such user", 3)),
-        "NaN": nan,
+        "a NaN": nan,
         "an empty day": lambda: answered(days(whole.iloc[:0])),
         "the same day twice": twice,
     }
@@ -193,7 +193,7 @@ def tfrs():
     return {
         "unknown item": lambda: answered(fitted(day()).items(tf.constant(["no such item"]))),
         "unknown user": lambda: answered(fitted(day()).users(np.array([999]))),
-        "NaN": lambda: finite(fitted(day(nan_price)).users(np.arange(USERS))),
+        "a NaN": lambda: finite(fitted(day(nan_price)).users(np.arange(USERS))),
         "an empty day": lambda: fitted(day(), day(n=0)) and "accepted",
         "the same day twice": twice,
     }
@@ -245,7 +245,7 @@ def torch_rechub():
     return {
         "unknown item": lambda: answered(vectors(fitted(day()), **unknown)),
         "unknown user": lambda: answered(vectors(fitted(day()), user=np.array([999]))),
-        "NaN": lambda: finite(vectors(fitted(day(nan_price)), user=np.arange(USERS))),
+        "a NaN": lambda: finite(vectors(fitted(day(nan_price)), user=np.arange(USERS))),
         "an empty day": lambda: fitted(day(), day(n=0)) and "accepted",
         "the same day twice": twice,
     }
