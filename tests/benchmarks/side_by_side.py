@@ -221,13 +221,13 @@ ARMS = {
     "implicit BPR": peer(
         "implicit",
         "implicit_bpr",
-        {"weight": (6.0, 1.0), "half_life": (60.0,), "passes": (150,), "factors": (32,)},
+        {"weight": (6.0, 20.0, 1.0), "half_life": (60.0,), "passes": (150,)},
         weight=3.0,
     ),
     "LightFM WARP": peer(
         "lightfm",
         "lightfm_warp",
-        {"weight": (1.0, 4.0), "half_life": (20.0,), "passes": (5,), "rate": (0.02,)},
+        {"weight": (4.0, 16.0, 1.0), "half_life": (20.0,), "rate": (0.02,)},
         weight=2.0,
     ),
     "SASRec": peer(
