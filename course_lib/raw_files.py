@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -119,6 +120,13 @@ class RawFile:
         rows = raw[kept]
         table = {name: _column(self, name, rows[own]) for name, own in self.columns.items()}
         return pd.DataFrame(table, rows.index), _report(self, left_out)
+
+
+def words(text: str) -> list[str]:
+    """The words of a title, in small letters and each once; those of less than three letters are
+    left out. For `RawFile.convert`.
+    """
+    return list(dict.fromkeys(re.findall(r"\w{3,}", text.lower())))
 
 
 def _report(file: RawFile, notes: list[tuple[str, int]]) -> pd.DataFrame:

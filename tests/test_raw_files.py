@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from course_lib.log import EventLog
 from course_lib.movie_tweetings import DATA
-from course_lib.raw_files import RawFile, read_log
+from course_lib.raw_files import RawFile, read_log, words
 
 EVENTS = {"user": "customer", "item": "sku", "time": "ts"}
 SALES = """customer,sku,ts,channel
@@ -271,6 +271,18 @@ def test_the_films_files_give_the_films_log(movies: EventLog):
         ["movies.dat", "rows left out by keep", 2],
         ["ratings.dat", "events of items that keep left out", 3],
     ]
+
+
+@pytest.mark.parametrize(
+    ("title", "found"),
+    [
+        ("La Vie d'Adèle, la vie (2013)", ["vie", "adèle", "2013"]),
+        ("M (1931)", ["1931"]),
+        ("", []),
+    ],
+)
+def test_words(title: str, found: list[str]):
+    assert words(title) == found
 
 
 # -- bad files -------------------------------------------------------------------------------------
