@@ -72,14 +72,20 @@ class RawFile:
     keep: Mapping[str, Callable[[str], bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for option in ("columns", "lists", "convert", "keep"):
+            given = getattr(self, option)
+            if not isinstance(given, Mapping) or not all(type(name) is str for name in given):
+                raise ValueError(f"{option} is {frames.short(given)}; give a dict by name.")
+        if isinstance(self.header, str) or len(set(self.header or ())) < len(self.header or ()):
+            raise ValueError(f"header is {frames.short(self.header)}; list each name once.")
         if not self.separator or set(self.separator) & set('"\r\n'):
             raise ValueError(f"separator is {self.separator!r}; give what stands between columns.")
         for option in ("lists", "convert"):
             for name in getattr(self, option):
                 if name not in self.columns:
+                    have = ", ".join(self.columns)
                     raise ValueError(
-                        f"{option} names '{name}', which is none of the columns; they are "
-                        f"{', '.join(self.columns)}."
+                        f"{option} names '{name}', and columns only {have}; name both."
                     )
         for name, inner in self.lists.items():
             if name in (*LOG, *self.convert) or not isinstance(inner, str) or not inner:
@@ -173,14 +179,15 @@ def _cells(file: RawFile) -> pd.DataFrame:
 
 
 def _names(file: RawFile, row: list[str]) -> list[str]:
-    for place, name in enumerate(row):
-        if not name or name in row[:place]:
-            what = f"the name '{name}' twice" if name else "a column without a name"
+    """The columns' names; one without, such as that of a frame's index, is called by its place."""
+    names = [name or f"column {place}" for place, name in enumerate(row, 1)]
+    for place, name in enumerate(names):
+        if name in names[:place]:
             raise ValueError(
-                f"{file.name} has {what} in its first line; mend it, or, if that line is no "
-                "header, pass the names as header=[…]."
+                f"{file.name} has the name '{name}' twice in its first line; mend it, or, if that "
+                "line is no header, pass the names as header=[…]."
             )
-    return row
+    return names
 
 
 def _text(path: Path, encoding: str) -> str:
@@ -298,8 +305,7 @@ def read_log(
     Raises ValueError, in one sentence that names the file or the table, the column, the row, its
     label (the line in the file) and the value.
     """
-    log, report = events.read()
-    _check_columns(events, log, ("user", "item", "time"))
+    log, report = _read(events, "events", ("user", "item", "time"), ())
     log = log.sort_values("time", kind="stable")
     # when clocks go back, an hour is there twice: the order stays
     log["time"] = _on_the_clock(log["time"], events.zone).cummax()
@@ -323,11 +329,21 @@ def read_log(
     return RawLog(made, pd.concat(reports, ignore_index=True))
 
 
-def _check_columns(file: RawFile, table: pd.DataFrame, needed: tuple[str, ...]) -> None:
+def _read(file: RawFile, frame: str, needed: tuple, refused: tuple) -> tuple:
+    """What `RawFile.read` says, once the columns are those of a frame of a log."""
+    if not isinstance(file, RawFile):
+        raise ValueError(f"{frame} are of type {type(file).__name__}; give a RawFile.")
     for name in needed:
-        if name not in table:
-            have = f"it names {', '.join(table)}" if len(table.columns) else "it names none"
-            raise ValueError(f"{file.name}: columns must name '{name}'; {have}.")
+        if name not in file.columns:
+            have = ", ".join(file.columns) or "nothing"
+            raise ValueError(f"{file.name}: columns must name '{name}'; they name {have}.")
+    for name in file.columns:
+        if name in refused or (not refused and name not in needed):
+            raise ValueError(
+                f"{file.name}: {frame} have no column '{name}' in a log; leave it out, or name it "
+                "in the RawFile of the table that it belongs to."
+            )
+    return file.read()
 
 
 def _table(
@@ -337,8 +353,8 @@ def _table(
     nothing = _report(events, [])
     if file is None:
         return log[[kind]].dropna().drop_duplicates(), nothing, set()
-    table, report = file.read()
-    _check_columns(file, table, (kind,))
+    other = {"item": ("user", "time"), "user": ("item", "time", "listed", "description")}[kind]
+    table, report = _read(file, f"{kind}s", (kind,), other)
     if "listed" in table:
         table["listed"] = _on_the_clock(table["listed"], file.zone)
     gone = set()

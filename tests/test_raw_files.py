@@ -68,6 +68,9 @@ def test_a_csv_becomes_a_log_of_first_events_in_order_of_time(tmp_path: Path):
         (lambda text: text.replace(",", " , "), {}),
         (lambda text: text.replace("ann", '"ann"'), {}),
         (lambda text: text.encode("utf-16"), {"encoding": "utf-16"}),
+        (lambda text: text.replace("\n", ",\n"), {}),
+        (lambda text: text.replace("\n", "\r"), {}),
+        (lambda text: "," + text[:-1].replace("\n", "\n0,") + "\n", {}),
         (
             lambda text: text.split("\n", 1)[1],
             {"header": ["customer", "sku", "ts", "channel"]},
@@ -75,7 +78,15 @@ def test_a_csv_becomes_a_log_of_first_events_in_order_of_time(tmp_path: Path):
     ],
     ids=[
         *("plain", "byte order mark", "CRLF", "empty lines", "semicolon", "tab", "two bars"),
-        *("blanks", "quotes", "UTF-16", "no header"),
+        *(
+            "blanks",
+            "quotes",
+            "UTF-16",
+            "separator at the end",
+            "CR",
+            "a frame's index",
+            "no header",
+        ),
     ],
 )
 def test_one_table_in_many_spellings(tmp_path: Path, change, options: dict):
@@ -308,7 +319,6 @@ ONE = "customer,sku,ts\nann,7,2020-01-01\n"
         (ONE + "\nbob,8,9,2020-01-01\n", {}, "sales.csv: line 4 has 4 columns, "),
         (ONE + 'bob,"8,2020-01-01\n', {}, "sales.csv: the row that begins on line 3 can't be read ("),
         (ONE.replace("sku", "customer"), {}, "sales.csv has the name 'customer' twice in its first line"),
-        (ONE.replace("sku", ""), {}, "sales.csv has a column without a name in its first line"),
         (
             ONE.encode() + "zoë,8,2020-01-01\n".encode("cp1252"), {},
             "sales.csv: byte 0xeb on line 3 is no utf-8-sig; pass the encoding that the file was "
@@ -352,7 +362,8 @@ ONE = "customer,sku,ts\nann,7,2020-01-01\n"
         ),
         (ONE, {"keep": {"quantity": bool}}, "sales.csv has no column 'quantity'"),
         (ONE, {"keep": {"sku": "8".__eq__}}, "sales.csv: keep leaves out all events; look at its functions."),
-        (ONE, {"columns": {"user": "customer", "item": "sku"}}, "sales.csv: columns must name 'time'; it names user, item."),
+        (ONE, {"columns": {"user": "customer", "item": "sku"}}, "sales.csv: columns must name 'time'; they name user, item."),
+        (ONE, {"columns": EVENTS | {"kind": "sku"}}, "sales.csv: events have no column 'kind' in a log; leave it out"),
     ],
 )  # fmt: skip
 def test_a_bad_file_gets_one_sentence(tmp_path: Path, text, options: dict, sentence: str):
@@ -384,13 +395,48 @@ def test_a_bad_table_of_items_gets_one_sentence(tmp_path: Path, goods, options, 
     assert message.startswith(sentence), message
 
 
+@pytest.mark.parametrize("wrong", [None, "sales.csv", pd.DataFrame(), {"path": "sales.csv"}])
+def test_what_is_no_raw_file_is_refused(tmp_path: Path, wrong: object):
+    assert refusal(read_log, wrong) == f"events are of type {type(wrong).__name__}; give a RawFile."
+    if wrong is not None:
+        sentence = f"users are of type {type(wrong).__name__}; give a RawFile."
+        assert refusal(read_log, file(tmp_path), None, wrong) == sentence
+
+
+@pytest.mark.parametrize(
+    ("columns", "frame"),
+    [({"item": "sku", "user": "a"}, "items"), ({"item": "sku", "time": "a"}, "items")],
+)
+def test_a_table_has_no_columns_of_another(tmp_path: Path, columns: dict, frame: str):
+    items = file(tmp_path, "sku,a\n7,x\n", "goods.csv", columns=columns)
+    message = refusal(read_log, file(tmp_path), items)
+    assert message.startswith(f"goods.csv: {frame} have no column '{[*columns][1]}' in a log;")
+
+
+def test_lines_are_counted_over_line_breaks_in_cells(tmp_path: Path):
+    text = 'customer,sku,ts\n"a\nb",7,2020-01-01\n\nbob,8,never\n'
+    message = refusal(lambda: read_log(file(tmp_path, text)))
+    assert "row 1 (label 5, value 'never')" in message
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-1e300", "1e18", "12:30", "1,577,836,800"])
+def test_a_number_that_is_no_time(tmp_path: Path, number: str):
+    text = f'customer,sku,ts\nann,7,1577836800\nbob,7,1577836801\ncid,7,"{number}"\n'
+    message = refusal(lambda: read_log(file(tmp_path, text, time="s")))
+    assert f"row 2 (label 4, value '{number}') is no time as time='s' has it" in message
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({"separator": ""}, "separator is ''; give what stands between columns."),
         ({"time": "seconds"}, "time is 'seconds'; give 'iso', a format such as"),
-        ({"lists": {"tags": "|"}}, "lists names 'tags', which is none of the columns; they are user,"),
-        ({"convert": {"tags": str}}, "convert names 'tags', which is none of the columns;"),
+        ({"lists": {"tags": "|"}}, "lists names 'tags', and columns only user, item, time; name both."),
+        ({"columns": ["user"]}, "columns is ['user']; give a dict by name."),
+        ({"keep": bool}, "keep is <class 'bool'>; give a dict by name."),
+        ({"header": "a,b"}, "header is 'a,b'; list each name once."),
+        ({"header": ["a", "b", "a"]}, "header is ['a', 'b', 'a']; list each name once."),
+        ({"convert": {"tags": str}}, "convert names 'tags', and columns only user, item"),
         ({"lists": {"item": "|"}}, "lists has '|' for 'item'; give the separator of a field's list"),
     ],
 )  # fmt: skip
