@@ -8,7 +8,6 @@ import pandas as pd
 
 from course_lib import frames
 
-K = 100  # of R@k, as the course's tables have it
 MANY_TIMES_K = 5  # a catalogue of fewer items than k times that is small
 FEW_EVENTS = 256  # a training step's; a median day of fewer is not even one step
 LITTLE_HISTORY = 0.2  # share of the events whose user had any
@@ -43,8 +42,8 @@ class Description:
         return "\n".join([*lines, "", fields, "", *found])
 
 
-def describe(events: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame) -> Description:
-    """Describe the tables of a log, which are as `EventLog` has them."""
+def describe(events: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame, k: int) -> Description:
+    """Describe the tables of a log, as `EventLog` has them, for nominations of k items."""
     days = events["time"].dt.normalize().value_counts()
     per_item = events["item"].value_counts()
     earlier = len(events) - events["user"].nunique()
@@ -67,7 +66,7 @@ def describe(events: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame) -> 
         if name not in NOT_FIELDS
     ]
     columns = ["field", "of", "kind", "values", "missing", "rows for each value"]
-    warnings = [*_times(events["time"], days), *_sizes(events, items, days, earlier)]
+    warnings = [*_times(events["time"], days), *_sizes(events, items, days, earlier, k)]
     for of, table in tables.items():
         for name in table:
             if name not in NOT_FIELDS:
@@ -128,16 +127,18 @@ def _stray(times: pd.Series) -> list[str]:
     ]
 
 
-def _sizes(events: pd.DataFrame, items: pd.DataFrame, days: pd.Series, earlier: int) -> list[str]:
+def _sizes(
+    events: pd.DataFrame, items: pd.DataFrame, days: pd.Series, earlier: int, k: int
+) -> list[str]:
     found = []
     if earlier / len(events) < LITTLE_HISTORY:
         found.append(
             f"Only {earlier / len(events):.1%} of the events are of users who had one before, so "
             "there is hardly any history to compute a user from, and popularity is hard to beat."
         )
-    if len(items) < MANY_TIMES_K * K:
+    if len(items) < MANY_TIMES_K * k:
         found.append(
-            f"The catalogue has {len(items):,} items, not many more than k = {K}: R@{K} is high "
+            f"The catalogue has {len(items):,} items, not many more than k = {k}: R@{k} is high "
             f"whatever the model; compare at a smaller k, such as {max(len(items) // 20, 1)}."
         )
     if days.median() < FEW_EVENTS:

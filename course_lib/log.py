@@ -116,11 +116,11 @@ class EventLog:
         log = pd.concat([self.events, new]).drop_duplicates(["user", "item"], ignore_index=True)
         return EventLog(log, tables["item"], tables["user"])
 
-    def describe(self) -> Description:
+    def describe(self, k: int = 100) -> Description:
         """What the log holds, with a warning, in one sentence, for whatever needs a look before
-        anything is learned from it: print it.
+        anything is learned from it: print it. `k`: how many items are nominated.
         """
-        return describe(self.events, self.items, self.users)
+        return describe(self.events, self.items, self.users, k)
 
     @cached_property
     def row_of_user(self) -> dict[int | str, int]:

@@ -9,7 +9,8 @@ import csv
 import io
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +53,8 @@ class RawFile:
       "Europe/London", to which times are converted: those since 1970, those with an offset, and
       those without one, which are UTC then. None: they stay as they are written.
     - `lists`: the separator inside the cells of a field that is a list, {"genres": "|"}.
-    - `convert`: {"decade": function}, the function makes the value of a cell's text.
+    - `convert`: {"decade": function}, the function makes the value of a cell's text; it is called
+      once for each different text.
     - `keep`: {"Quantity": function}, by the file's own names: rows for whose text a function is
       not true are left out.
 
@@ -104,9 +106,10 @@ class RawFile:
         """The file's, for sentences."""
         return Path(self.path).name
 
-    def read(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def read(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """The log's columns, by the line on which each row begins, with times in UTC if there is a
-        `zone`; and what was not read, as in `RawLog.report`.
+        `zone`; the rows that `keep` left out, as the file has them; and what was not read, as in
+        `RawLog.report`.
 
         Raises ValueError, in one sentence, for a file that is missing, empty, packed, of another
         encoding, or not all of one width, and for a column or a value that is not as promised.
@@ -114,9 +117,10 @@ class RawFile:
         raw = _cells(self)
         for name in (*self.columns.values(), *self.keep):
             if name not in raw:
-                alone = f"; is the separator {self.separator!r}?" if len(raw.columns) == 1 else ""
+                alone = len(raw.columns) == 1
                 have = ", ".join(f"'{frames.short(column, str)}'" for column in raw)
-                raise ValueError(f"{self.name} has no column '{name}', only {have}{alone}.")
+                end = f"; is the separator {self.separator!r}?" if alone else "."
+                raise ValueError(f"{self.name} has no column '{name}', only {have}{end}")
         kept = np.ones(len(raw), bool)
         for name, wanted in self.keep.items():
             kept &= np.array(_each(self.name, raw[name], wanted, "keep"), bool)
@@ -125,7 +129,7 @@ class RawFile:
         left_out += [(f"column '{name}' is not used", len(raw)) for name in unused]
         rows = raw[kept]
         table = {name: _column(self, name, rows[own]) for name, own in self.columns.items()}
-        return pd.DataFrame(table, rows.index), _report(self, left_out)
+        return pd.DataFrame(table, rows.index), raw[~kept], _report(self, left_out)
 
 
 def words(text: str) -> list[str]:
@@ -231,16 +235,17 @@ def _column(file: RawFile, name: str, cells: pd.Series) -> pd.Series:
 
 
 def _each(file: str, cells: pd.Series, function: Callable, option: str) -> list:
-    """What the function makes of each cell; of an empty one only to keep its row or not."""
-    values = []
-    for row, cell in enumerate(cells.tolist()):
+    """What the function makes of each cell, of which it is asked once for each different one; of an
+    empty one only to keep its row or not.
+    """
+    made: dict[str, object] = {}
+    for cell in cells.unique():
         try:
-            values.append(function(cell) if cell or option == "keep" else None)
+            made[cell] = function(cell) if cell or option == "keep" else None
         except Exception as error:  # a function of the reader's own
             why = f"makes its function in {option} fail ({type(error).__name__}: {error})"
-            bad = np.arange(len(cells)) == row
-            frames.refuse(bad, file, cells, f"{why}; mend the function")
-    return values
+            frames.refuse(cells == cell, file, cells, f"{why}; mend the function")
+    return [made[cell] for cell in cells]
 
 
 def _times(file: RawFile, cells: pd.Series, name: str) -> pd.Series:
@@ -305,7 +310,7 @@ def read_log(
     Raises ValueError, in one sentence that names the file or the table, the column, the row, its
     label (the line in the file) and the value.
     """
-    log, report = _read(events, "events", ("user", "item", "time"), ())
+    log, _, report = _read(events, "events", ("user", "item", "time"), ())
     log = log.sort_values("time", kind="stable")
     # when clocks go back, an hour is there twice: the order stays
     log["time"] = _on_the_clock(log["time"], events.zone).cummax()
@@ -354,19 +359,24 @@ def _table(
     if file is None:
         return log[[kind]].dropna().drop_duplicates(), nothing, set()
     other = {"item": ("user", "time"), "user": ("item", "time", "listed", "description")}[kind]
-    table, report = _read(file, f"{kind}s", (kind,), other)
+    table, left_out, report = _read(file, f"{kind}s", (kind,), other)
     if "listed" in table:
         table["listed"] = _on_the_clock(table["listed"], file.zone)
-    gone = set()
-    if file.keep:
-        convert = {name: function for name, function in file.convert.items() if name == kind}
-        only = replace(file, columns={kind: file.columns[kind]}, lists={}, convert=convert, keep={})
-        gone = set(only.read()[0][kind]) - set(table[kind])
-    if Path(file.path) == Path(events.path):
+    gone = _ids(file, kind, left_out) - set(table[kind])
+    if Path(file.path).resolve() == Path(events.path).resolve():
         first = log.index[log.index.isin(table.index)]  # in order of time
         table = table.loc[first].drop_duplicates(kind)
         report = nothing
     return table, report, gone
+
+
+def _ids(file: RawFile, kind: str, left_out: pd.DataFrame) -> set:
+    """The ids in rows that were left out, some of which may be no ids at all."""
+    found, convert = set(), file.convert.get(kind, str)
+    for cell in filter(None, left_out[file.columns[kind]].unique()):
+        with suppress(Exception):
+            found.add(convert(cell))
+    return found
 
 
 def _listed(

@@ -179,6 +179,12 @@ def test_a_quiet_month_is_no_stray_date():
     assert warnings(later) == []
 
 
+def test_k_is_how_many_are_nominated():
+    assert made_up().describe(120).warnings == []
+    (warning,) = made_up().describe(121).warnings
+    assert warning.startswith("The catalogue has 600 items, not many more than k = 121: R@121 is")
+
+
 def test_users_fields_are_looked_at_too():
     log = made_up()
     users = log.users.reset_index().assign(mail=[f"u{n}@x" for n in range(100)])

@@ -1,6 +1,7 @@
 """Chapter 15 runs on somebody else's files: its first cell is the only one that is changed."""
 
 import random
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from nbclient import NotebookClient
 from course_lib.raw_files import RawFile, read_log
 
 CHAPTER = Path(__file__).parent.parent / "notebooks" / "15_your_own_log.ipynb"
+README = CHAPTER.parent.parent / "README.md"
 FIRST = """
 from course_lib.raw_files import RawFile
 
@@ -36,7 +38,7 @@ USERS = RawFile(
     path={folder!r} + "/customers.csv",
     columns={{"user": "customer_id", "town": "town"}},
 )
-TESTED, K = ("2024-03-29", "2024-04-12"), 5
+TESTED, K = ("2024-03-29", "2024-04-12"), 40
 """
 
 
@@ -82,8 +84,8 @@ def test_the_chapter_runs_on_files_of_another_shape(folder: Path):
     assert "Größe" in said  # of this shop's goods, one was nominated
     for word in ("genre", "film's", "Creatures"):
         assert word not in said
-    assert "The catalogue has 150 items, not many more than k = 100" in said
-    assert "R@5, two towers − popularity" in said
+    assert "The catalogue has 150 items, not many more than k = 40" in said
+    assert "R@40, two towers − popularity" in said
 
 
 def test_the_made_up_files_hold_what_they_should(folder: Path):
@@ -102,3 +104,17 @@ def test_the_made_up_files_hold_what_they_should(folder: Path):
     assert set(log.items["price"]) == {"cheap", "dear"}
     assert log.items.loc["00002", "colours"] != [] and log.items.loc["00003", "colours"] == []
     assert log.users["town"].nunique() == 7
+
+
+def test_the_readme_s_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    part = README.read_text("utf-8").partition("## Your own log")[2].partition("\n## ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", part, re.S)
+    orders = "customer_id,sku,ts\n1,007,31/12/2023 23:59\n2,007,01/02/2024 09:00\n"
+    (tmp_path / "orders.csv").write_text(orders, "utf-8")
+    (tmp_path / "goods.csv").write_text("sku,brand,tags\n007,Acme,red|big\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    space: dict = {}
+    exec(code, space)
+    log = space["log"]
+    assert log.events["user"].tolist() == ["1", "2"]
+    assert log.items.loc["007", ["brand", "tags"]].tolist() == ["Acme", ["red", "big"]]

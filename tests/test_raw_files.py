@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from course_lib.log import EventLog
 from course_lib.movie_tweetings import DATA
+from course_lib.online_retail import DATA as RETAIL
 from course_lib.raw_files import RawFile, read_log, words
 
 EVENTS = {"user": "customer", "item": "sku", "time": "ts"}
@@ -113,7 +114,7 @@ def test_what_pandas_writes_is_read(tmp_path: Path, cells: list, separator: str,
     path = tmp_path / "written.csv"
     frame.to_csv(path, sep=separator, encoding=encoding, index=False)
     columns = {"first": "a", "second": "b", "end": "last"}
-    read, _ = RawFile(path=path, columns=columns, separator=separator, encoding=encoding).read()
+    read, _, _ = RawFile(path=path, columns=columns, separator=separator, encoding=encoding).read()
     assert read[["first", "second"]].values.tolist() == [
         [cell.strip() or None for cell in row] for row in cells
     ]
@@ -225,6 +226,23 @@ c,x,2020-01-05,3
     assert report[report["file"] == "sales.csv"]["rows"].tolist() == [2, 1]
 
 
+def test_a_row_that_is_left_out_may_hold_anything(tmp_path: Path):
+    """A total at the end, and an item without a number: neither takes events with it."""
+    goods = "sku,kind\n7,mug\n,fee\ntotal,fee\n8,fee\n"
+    whole = {"item": int}
+    columns = {"item": "sku"}
+    items = file(
+        tmp_path, goods, "g.csv", columns=columns, convert=whole, keep={"kind": "mug".__eq__}
+    )
+    sales = "customer,sku,ts\na,7,2020-01-01\nb,8,2020-01-02\n"
+    log, report = read_log(file(tmp_path, sales, convert=whole), items)
+    assert rows(log) == [("a", 7, "2020-01-01 00:00:00")]
+    assert ["sales.csv", "events of items that keep left out", 1] in report.values.tolist()
+    lost = "customer,sku,ts\na,7,2020-01-01\nb,,2020-01-02\n"
+    message = refusal(lambda: read_log(file(tmp_path, lost, convert=whole), items))
+    assert message.startswith("events: column 'item', row 1 (label 3, value None) is missing")
+
+
 def test_one_file_for_all_says_what_the_first_event_says(tmp_path: Path):
     lines = """customer,sku,ts,colour,town
 ann,x,2020-01-03,red,Ayr
@@ -294,6 +312,34 @@ def test_the_films_files_give_the_films_log(movies: EventLog):
 )
 def test_words(title: str, found: list[str]):
     assert words(title) == found
+
+
+def test_one_file_of_a_shop_gives_the_shop_s_log(retail: EventLog, tmp_path: Path):
+    """Online Retail as a spreadsheet would export it: items and users from the rows of the events."""
+    raw = pd.read_parquet(RETAIL).sort_values("InvoiceDate", kind="stable")
+    raw["InvoiceDate"] = raw["InvoiceDate"].dt.strftime("%d/%m/%Y %H:%M")
+    path = tmp_path / "Online Retail.csv"
+    raw.to_csv(path, sep=";", index=False, encoding="cp1252", errors="replace")
+    goods = {"StockCode": lambda text: text[:5].isdigit(), "CustomerID": bool}
+    paid = dict.fromkeys(("Quantity", "UnitPrice"), lambda text: float(text) > 0)
+    shared = {"path": path, "separator": ";", "encoding": "cp1252", "keep": goods | paid}
+    number = {"user": int}
+    events, items, users = (
+        {"user": "CustomerID", "item": "StockCode", "time": "InvoiceDate"},
+        {"item": "StockCode", "description": "Description"},
+        {"user": "CustomerID", "country": "Country"},
+    )
+    log, report = read_log(
+        RawFile(**shared, columns=events, convert=number, time="%d/%m/%Y %H:%M"),
+        RawFile(**shared, columns=items),
+        RawFile(**shared, columns=users, convert=number),
+    )
+    pd.testing.assert_frame_equal(log.events, retail.events, check_dtype=False)
+    pd.testing.assert_frame_equal(log.users, retail.users, check_dtype=False)
+    assert log.items["listed"].to_dict() == retail.items["listed"].to_dict()
+    found = log.items["description"].str.split().str.join(" ")
+    assert found.to_dict() == retail.items["description"].to_dict()
+    assert report.set_index("what").loc["rows left out by keep", "rows"] == 541_909 - 396_337
 
 
 # -- bad files -------------------------------------------------------------------------------------
