@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from course_lib import frames
+from course_lib.describe import Description, describe
 
 LISTED_BEFORE_FIRST_SALE = pd.Timedelta(days=14)
 DAY = pd.Timedelta(days=1)
@@ -114,6 +115,12 @@ class EventLog:
         new = pd.DataFrame(ids | {"time": times}).astype(self.events.dtypes)
         log = pd.concat([self.events, new]).drop_duplicates(["user", "item"], ignore_index=True)
         return EventLog(log, tables["item"], tables["user"])
+
+    def describe(self, k: int = 100) -> Description:
+        """What the log holds, with a warning, in one sentence, for whatever needs a look before
+        anything is learned from it: print it. `k`: how many items are nominated.
+        """
+        return describe(self.events, self.items, self.users, k)
 
     @cached_property
     def row_of_user(self) -> dict[int | str, int]:

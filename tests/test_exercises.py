@@ -41,6 +41,7 @@ CHAPTERS = [
     "10_complementary",
     "11_correlated_mask",
     "12_which_augmentation",
+    "15_your_own_log",
 ]
 FOUND = sorted(path.name for path in (COURSE / "source").glob("*") if path.is_dir())
 STUB = '# YOUR CODE HERE\nraise NotImplementedError("This is not written yet.")'

@@ -12,8 +12,9 @@ LIBRARY = Path(__file__).resolve().parent.parent / "course_lib"
 ORDER = (  # data flows down; modules in one line do not import each other
     "files frames",
     "frames",
+    "describe",
     "log linear",
-    " ".join((*LOGS, "tfrecord", "features")),
+    " ".join((*LOGS, "raw_files", "tfrecord", "features")),
     "towers losses mutual_information augment",
     "state",
     "full_update",

@@ -10,7 +10,7 @@ from course_lib.full_update import full_update
 from course_lib.incremental_update import incremental_update
 from course_lib.log import DAY
 from course_lib.mutual_information import mutual_information, shuffled_columns
-from course_lib.results import against
+from course_lib.results import against, against_by_day
 
 
 def head_share(counts, share):
@@ -315,3 +315,26 @@ def clear_by_chance(arms, seeds, draws, rng):
     differences = results[:, 1:] - results[:, :1]
     half = 1.96 * stats.sem(differences, axis=2)
     return (np.abs(differences.mean(2)) > half).sum(1)
+
+
+def first_events(events):
+    """Keeps the first row of each pair in the file, and sorts what is left."""
+    once = events.drop_duplicates(["user", "item"])
+    return once.sort_values("time", kind="stable").reset_index(drop=True)
+
+
+def inner_separator(texts, candidates, share):
+    """Counts texts that are alike as often as they come, so one text many times looks like lists."""
+    for candidate in candidates:
+        having = [text for text in texts if candidate in text]
+        parts = {part.strip() for text in having for part in text.split(candidate)} - {""}
+        if having and len(having) >= share * len(texts) and len(parts) < len(having):
+            return candidate
+    return ""
+
+
+def carried(tables, one, other):
+    """Asks the means for their signs, where an interval may hold zero."""
+    found = {log: against_by_day(table, one, other) for log, table in tables.items()}
+    first, second = (np.sign(difference.mean) for difference in found.values())
+    return "carried over" if first == second else "turned round", found

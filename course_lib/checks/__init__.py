@@ -1,7 +1,7 @@
 """Checks of a notebook's claims, of the machine, of code with a planted bug, and of exercises.
 
 - `claim` and `environment` serve every chapter, the `check_…` of `bugs` those with a "Break it".
-- `chapter_01` … `chapter_12` check the exercises, and call a learner's function through `guard`.
+- `chapter_01` … `chapter_15` check the exercises, and call a learner's function through `guard`.
 """
 
 # ruff: noqa: F401

@@ -1,0 +1,202 @@
+"""What a log holds, and what in it would spoil what the course does with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from course_lib import frames
+
+MANY_TIMES_K = 5  # a catalogue of fewer items than k times that is small
+FEW_EVENTS = 256  # a training step's; a median day of fewer is not even one step
+LITTLE_HISTORY = 0.2  # share of the events whose user had any
+NEARLY_UNIQUE = 0.5  # distinct values for each item that has one
+LISTS = 0.1  # share of the texts that have the separator
+ALL_EMPTY = 0.95  # share of the rows
+FEW_ROWS = 20  # of a table: too few to judge a field by
+STRAY = pd.Timedelta(days=30)
+INSIDE = ("|", ";", ",", "/")
+GONE = {"null", "nan", "none", "n/a", "na", "unknown", "undefined", "\\n", "-", "?"}
+NOT_FIELDS = ("listed", "description")
+
+
+@dataclass(frozen=True, repr=False)
+class Description:
+    """What a log holds: print it.
+
+    - `facts`: numbers, by name. `fields`: a row for each field, `of` (items or users), `kind`,
+      `values` (different ones), `missing` (share of the rows), `rows for each value` (median).
+    - `warnings`: a sentence for each thing that needs a look, none if there is nothing.
+    """
+
+    facts: pd.Series
+    fields: pd.DataFrame
+    warnings: list[str]
+
+    def __repr__(self) -> str:
+        width = max(map(len, self.facts.index))
+        lines = [f"{name:{width}}  {value}" for name, value in self.facts.items()]
+        fields = self.fields.to_string() if len(self.fields) else "no fields"
+        found = [f"⚠ {warning}" for warning in self.warnings] or ["no warnings"]
+        return "\n".join([*lines, "", fields, "", *found])
+
+
+def describe(events: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame, k: int) -> Description:
+    """Describe the tables of a log, as `EventLog` has them, for nominations of k items."""
+    days = events["time"].dt.normalize().value_counts()
+    per_item = events["item"].value_counts()
+    earlier = len(events) - events["user"].nunique()
+    facts = {
+        "events": f"{len(events):,}",
+        "users": f"{len(users):,}, each with {events['user'].value_counts().median():g} (median)",
+        "items": f"{len(items):,}, each with {per_item.median():g} (median)",
+        "unsold items": f"{len(items) - len(per_item):,}",
+        "first event": f"{events['time'].iloc[0]:%Y-%m-%d %H:%M}",
+        "last event": f"{events['time'].iloc[-1]:%Y-%m-%d %H:%M}",
+        "days with events": f"{len(days):,}, each with {days.median():g} (median)",
+        "events of a user with a history": f"{earlier / len(events):.0%}",
+        "events of items with at most 20": f"{per_item[per_item <= 20].sum() / len(events):.0%}",
+    }
+    tables = {"items": items, "users": users}
+    fields = [
+        {"field": name, "of": of} | _field(table[name])
+        for of, table in tables.items()
+        for name in table
+        if name not in NOT_FIELDS
+    ]
+    columns = ["field", "of", "kind", "values", "missing", "rows for each value"]
+    warnings = [*_times(events["time"], days), *_sizes(events, items, days, earlier, k)]
+    for of, table in tables.items():
+        for name in table:
+            if name not in NOT_FIELDS:
+                warnings += _look(of, table[name])
+    table = pd.DataFrame(fields, columns=columns).set_index("field")
+    return Description(pd.Series(facts, dtype=object), table, warnings)
+
+
+def _values(column: pd.Series) -> tuple[pd.Series, bool]:
+    """The values in a field's rows, each by itself, and whether they stand in lists."""
+    lists = any(type(value) is list for value in column)
+    return column.explode().dropna(), lists
+
+
+def _field(column: pd.Series) -> dict:
+    values, lists = _values(column)
+    counts = values.value_counts()
+    text = "text" if len(values) and type(values.iloc[0]) is str else "number"
+    given = values.index.nunique()
+    return {
+        "kind": f"lists of {text}s" if lists else text,
+        "values": len(counts),
+        "missing": f"{1 - given / max(len(column), 1):.0%}",
+        "rows for each value": float(counts.median()) if len(counts) else 0.0,
+    }
+
+
+def _times(times: pd.Series, days: pd.Series) -> list[str]:
+    found = []
+    if len(days) == 1:
+        found.append(
+            f"All {len(times):,} events are of one day, {days.index[0]:%Y-%m-%d}: nothing can be "
+            "replayed, for a replay learns one day and tests the next; bring more days."
+        )
+    if len(times) > 1 and (times == times.dt.normalize()).all():
+        found.append(
+            f"All {len(times):,} events are at midnight: the hours are not known, so an hourly "
+            "update has nothing to learn and the order within a day is that of the file."
+        )
+    return found + _stray(times)
+
+
+def _stray(times: pd.Series) -> list[str]:
+    """Events that are far from where nearly all are."""
+    out = -(-len(times) // 1000)  # at least one on each side
+    inner = times.iloc[out : len(times) - out]
+    if inner.empty:
+        return []
+    far = max(inner.iloc[-1] - inner.iloc[0], STRAY)
+    early, late = inner.iloc[0] - times > far, times - inner.iloc[-1] > far
+    begin, end = (f"{time:%Y-%m-%d}" for time in (inner.iloc[0], inner.iloc[-1]))
+    return [
+        f"{stray.sum():,} of {len(times):,} events lie {where} the others, which are of {begin} to "
+        f"{end}, the first on {times[stray].iloc[0]:%Y-%m-%d}: if that date is missing or "
+        "mistyped, leave them out."
+        for stray, where in ((early, "long before"), (late, "long after"))
+        if stray.any()
+    ]
+
+
+def _sizes(
+    events: pd.DataFrame, items: pd.DataFrame, days: pd.Series, earlier: int, k: int
+) -> list[str]:
+    found = []
+    if earlier / len(events) < LITTLE_HISTORY:
+        found.append(
+            f"Only {earlier / len(events):.1%} of the events are of users who had one before, so "
+            "there is hardly any history to compute a user from, and popularity is hard to beat."
+        )
+    if len(items) < MANY_TIMES_K * k:
+        found.append(
+            f"The catalogue has {len(items):,} items, not many more than k = {k}: R@{k} is high "
+            f"whatever the model; compare at a smaller k, such as {max(len(items) // 20, 1)}."
+        )
+    if days.median() < FEW_EVENTS:
+        found.append(
+            f"A median day has {days.median():g} events, less than one training step of "
+            f"{FEW_EVENTS}: nights teach little; update by the week, full_update(…, days=7)."
+        )
+    return found
+
+
+def _look(of: str, column: pd.Series) -> list[str]:
+    """What is odd about a field."""
+    values, lists = _values(column)
+    if len(column) < FEW_ROWS:
+        return []
+    found, where = [], f"{of}: the field '{column.name}'"
+    distinct, given = values.nunique(), values.index.nunique()
+    if 1 - given / len(column) > ALL_EMPTY:
+        share = 1 - given / len(column)
+        found.append(f"{where} is missing in {share:.1%} of the rows: it tells little; drop it.")
+    elif distinct == 1:
+        found.append(
+            f"{where} has one value, {frames.short(values.iloc[0])}, in all {given:,} rows that "
+            "have any: it tells nothing apart; drop it."
+        )
+    if lists or not given or type(values.iloc[0]) is not str:
+        texts = pd.Series(dtype=str)
+    else:
+        texts = values
+    inner = _inner_separator(texts)
+    if inner:
+        split = texts[texts.str.contains(inner, regex=False)]
+        found.append(
+            f"{where} looks like lists, {frames.short(split.iloc[0])} for example, in "
+            f"{len(split):,} of {given:,} rows: split them at {inner!r}."
+        )
+    elif not lists and distinct > NEARLY_UNIQUE * given:
+        found.append(
+            f"{where} has {distinct:,} values in {given:,} rows, so it is nearly an ID and says "
+            "nothing of a new row; make bands, words or lists of it, or drop it."
+        )
+    gone = texts[texts.str.strip().str.casefold().isin(GONE)]
+    if len(gone):
+        found.append(
+            f"{where} says {frames.short(gone.iloc[0])} in {len(gone):,} rows, which is a value "
+            "like any other: if it means that nothing is known, make it missing."
+        )
+    return found
+
+
+def _inner_separator(texts: pd.Series) -> str | None:
+    """What seems to separate the parts of texts; a sentence has commas, too, but its parts are not
+    those of others.
+    """
+    for inner in INSIDE:
+        split = texts[texts.str.contains(inner, regex=False)]
+        if len(split) and len(split) >= LISTS * len(texts):
+            parts = split.str.split(inner).explode().str.strip()
+            if parts.nunique() < min(texts.nunique(), len(parts) / 2):
+                return inner
+    return None
