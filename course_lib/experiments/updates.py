@@ -54,8 +54,6 @@ def recipe() -> Iterator[Run]:
         "nightly full": {},
         "nightly full + hourly IDs": {"hourly": "ids"},
         "nightly full + hourly counts": {"hourly": "ids", "rate": 0.0},
-        "nightly full in time order": {"shuffle": False},
-        "full every 7 days": {"full_every": 7},
     }.items():
         yield from served(name, Settings(**RECIPE), seeds=range(3), **options)
 
