@@ -233,7 +233,7 @@ ARMS = {
     "SASRec": peer(
         "torch_rechub",
         "sasrec",
-        {"rate": (3e-3, 5e-4), "weight": (0.7,), "dropout": (0.5,), "layers": (1,)},
+        {"rate": (3e-3, 1e-2), "weight": (0.7,), "dropout": (0.5,), "layers": (1,)},
         prior="log",
         daily=True,
         refit=1,

@@ -52,8 +52,9 @@ class SASRec:
         return [(data["item"][own], int((own < self.known).sum())) for own in rows]
 
     def fit(self, data):
-        n, items = len(data["user"]), int(data["items"])
-        counts = np.bincount(data["item"], 0.5 ** (data["age"] / WEEK), items)
+        n, items, old = len(data["user"]), int(data["items"]), slice(self.known)
+        # of what came before the purchases that it learns: they must not stand in their own prior
+        counts = np.bincount(data["item"][old], 0.5 ** (data["age"][old] / WEEK), items)
         prior = self.weight * torch.from_numpy(counts + 0.1).log().float()
         users = np.unique(data["user"][self.known :])
         self.net.train()
