@@ -233,7 +233,13 @@ ARMS = {
     "SASRec": peer(
         "torch_rechub",
         "sasrec",
-        {"rate": (3e-3, 1e-2), "weight": (0.7,), "dropout": (0.5,), "layers": (1,)},
+        {
+            "table_rate": (3e-2,),
+            "rate": (3e-3,),
+            "weight": (0.7,),
+            "dropout": (0.5,),
+            "layers": (1,),
+        },
         prior="log",
         daily=True,
         refit=1,

@@ -19,7 +19,7 @@ class Net(nn.Module):
         self.items = nn.Embedding(items + 1, dim)  # the last one begins each sequence
         self.places = nn.Embedding(places, dim)
         for table in (self.items, self.places):
-            nn.init.normal_(table.weight, std=0.05)
+            nn.init.normal_(table.weight, std=0.02)
         layer = nn.TransformerEncoderLayer(
             dim, 2, 2 * dim, dropout, batch_first=True, norm_first=True
         )
@@ -36,13 +36,25 @@ class Net(nn.Module):
 
 class SASRec:
     def __init__(
-        self, room, seed=0, dim=64, layers=2, dropout=0.2, length=50, rate=1e-3, weight=1.0
+        self,
+        room,
+        seed=0,
+        dim=64,
+        layers=2,
+        dropout=0.2,
+        length=50,
+        rate=1e-3,
+        table_rate=1e-2,
+        passes=2,
     ):
         torch.set_num_threads(1)
         torch.manual_seed(seed)
         self.net = Net(room["item"], dim, layers, dropout, 2 * length)
-        self.start, self.length, self.weight, self.known = room["item"], length, weight, 0
-        self.optimiser = torch.optim.Adam(self.net.parameters(), rate)
+        self.start, self.length, self.passes, self.known = room["item"], length, passes, 0
+        tables = [self.net.items.weight]
+        others = [part for part in self.net.parameters() if part is not tables[0]]
+        groups = [{"params": tables, "lr": table_rate}, {"params": others, "lr": rate}]
+        self.optimiser = torch.optim.Adam(groups)
 
     def sequences(self, data, users):
         """Each user's items, the oldest first, and how many of them the last fit knew."""
@@ -55,12 +67,14 @@ class SASRec:
         n, items, old = len(data["user"]), int(data["items"]), slice(self.known)
         # of what came before the purchases that it learns: they must not stand in their own prior
         counts = np.bincount(data["item"][old], 0.5 ** (data["age"][old] / WEEK), items)
-        prior = self.weight * torch.from_numpy(counts + 0.1).log().float()
+        prior = torch.from_numpy(counts + 0.1).log().float()
         users = np.unique(data["user"][self.known :])
         self.net.train()
         by_user = self.sequences(data, users)
-        for batch in torch.randperm(len(users)).tensor_split(max(1, round(len(users) / USERS))):
-            self.step([by_user[user] for user in batch.tolist()], prior)
+        for _ in range(self.passes):
+            order = torch.randperm(len(users))
+            for batch in order.tensor_split(max(1, round(len(users) / USERS))):
+                self.step([by_user[user] for user in batch.tolist()], prior)
         self.known = n
 
     def step(self, batch, prior):
