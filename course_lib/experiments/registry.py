@@ -31,7 +31,6 @@ EXPERIMENTS = {
     "negatives_test": Replays(negatives.test, TEST, by_day=True),
     "films_test": Replays(negatives.films, FILMS_TEST, by_day=True, load=load_movie_tweetings),
     "updates_test": Replays(updates.test, TEST, hourly=True),
-    "updates_recipe": Replays(updates.recipe, TEST, hourly=True),
     "updates_tuning": Replays(updates.tuning, TUNING, hourly=True),
     "self_supervision_tuning": Replays(self_supervision.tuning, TUNING, shape=True),
     "self_supervision_test": Replays(self_supervision.test, TEST, shape=True),
