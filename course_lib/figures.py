@@ -16,7 +16,7 @@ from matplotlib.dates import MonthLocator
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Text
-from matplotlib.ticker import LogFormatter, MaxNLocator
+from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from course_lib.log import EventLog
 
@@ -408,6 +408,9 @@ def cost(sheets: dict[str, pd.DataFrame]) -> Figure:
                 arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.4},
             )
         ax.set(xscale="log", xlabel="CPU seconds of the replay", ylabel="R@100", title=title)
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
     return figure
 
 

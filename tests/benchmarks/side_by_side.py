@@ -271,7 +271,7 @@ def measured(
         spelled = " ".join(f"{name}={value}" for name, value in tuned.options.items())
         more = {"tries": len(tuned.tries), "cpu_seconds": round(spent, 1), "options": spelled}
         rows.append(table_row("", seed, result, more))
-        hit = (result["rank"] <= 100).groupby(result["day"])
+        hit = (result["rank"] <= 100).groupby(result["day"].dt.strftime("%Y-%m-%d"))
         days.append(hit.agg(events="size", hits="sum").reset_index())
     by_day = pd.concat(days).groupby("day").mean().round(1)
     return rows, by_day.reset_index()
