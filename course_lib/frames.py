@@ -24,12 +24,15 @@ DIFFERENCES = {
 
 
 def refuse(bad: Iterable, frame: str, column: pd.Series, why: str) -> None:
-    """Raise ValueError for the first row that is `bad` [n], with its label and its value."""
+    """Raise ValueError for the first row that is `bad` [n], with its label, by the index's name if
+    it has one, and its value.
+    """
     bad = np.asarray(bad, dtype=bool)
     if bad.any():
         row = int(bad.argmax())
         label, value = (v[row : row + 1].tolist()[0] for v in (column.index, column.iloc))
-        where = f"row {row} (label {short(label)}, value {short(value)})"
+        place = f"{short(column.index.name or 'label', str)} {short(label)}"
+        where = f"row {row} ({place}, value {short(value)})"
         raise ValueError(
             f"{frame}: column '{column.name}', {where} {why} (such rows: {bad.sum()})."
         )

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,11 @@ from course_lib.log import LISTED_BEFORE_FIRST_SALE, EventLog
 UNITS = ("s", "ms", "us", "ns")  # since 1970-01-01, in UTC
 OFFSET = r"\d\d:\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$"  # behind a time of day
 PLAUSIBLE = range(1980, 2100)  # years
+FORMATS = [
+    f"{date}{clock}"
+    for date in ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y")
+    for clock in (" %H:%M", "", " %H:%M:%S")
+]
 PACKED = {b"PK": "a spreadsheet or a zip archive", b"\x1f\x8b": "packed with gzip"}
 SPLIT = "\x1f"  # stands for a separator of several characters, which csv can't have
 LOG = ("user", "item", "time", "listed", "description")  # no fields
@@ -119,8 +125,11 @@ class RawFile:
             if name not in raw:
                 alone = len(raw.columns) == 1
                 have = ", ".join(f"'{frames.short(column, str)}'" for column in raw)
-                end = f"; is the separator {self.separator!r}?" if alone else "."
-                raise ValueError(f"{self.name} has no column '{name}', only {have}{end}")
+                split = (
+                    f"; it was split at {self.separator!r}; pass what stands between its columns"
+                )
+                end = f"{split} as separator=…" if alone else ""
+                raise ValueError(f"{self.name} has no column '{name}', only {have}{end}.")
         kept = np.ones(len(raw), bool)
         for name, wanted in self.keep.items():
             kept &= np.array(_each(self.name, raw[name], wanted, "keep"), bool)
@@ -179,7 +188,7 @@ def _cells(file: RawFile) -> pd.DataFrame:
         ) from None
     if not rows:
         raise ValueError(f"{file.name} has no rows; export it again.")
-    return pd.DataFrame(rows, begins, names, dtype=object)
+    return pd.DataFrame(rows, pd.Index(begins, name="line"), names, dtype=object)
 
 
 def _names(file: RawFile, row: list[str]) -> list[str]:
@@ -265,14 +274,24 @@ def _times(file: RawFile, cells: pd.Series, name: str) -> pd.Series:
         frames.refuse(shifted & (file.zone is None), file.name, cells, why)
         form = "ISO8601" if iso else file.time
         times = pd.to_datetime(texts, format=form, errors="coerce", utc=True)
-    how = "pass the format as time='%d/%m/%Y %H:%M', or the unit of a number as time='s'"
-    why = f"is no time as time={file.time!r} has it; {how}"
-    frames.refuse(~missing & times.isna(), file.name, cells, why)
+    unread = ~missing & times.isna()
+    form = _likely_format(cells[unread].iloc[0]) if unread.any() else FORMATS[0]
+    how = f"pass the format as time={form!r}, or the unit of a number as time='s'"
+    frames.refuse(unread, file.name, cells, f"is no time as time={file.time!r} has it; {how}")
     middle = times.dropna().sort_values().iloc[(~missing).sum() // 2 :][:1]
     if len(middle) and middle.iloc[0].year not in PLAUSIBLE:
         why = f"would be in the year {middle.iloc[0].year}; {how}"
         frames.refuse(cells.index == middle.index[0], file.name, cells, why)
     return times if file.zone else times.dt.tz_localize(None)
+
+
+def _likely_format(text: str) -> str:
+    """The first of FORMATS that fits, or simply the first."""
+    for form in FORMATS:
+        with suppress(ValueError):
+            datetime.strptime(text, form)
+            return form
+    return FORMATS[0]
 
 
 def _on_the_clock(times: pd.Series, zone: str | None) -> pd.Series:
@@ -296,7 +315,7 @@ def read_log(
     users: RawFile | None = None,
     listed_before: pd.Timedelta = LISTED_BEFORE_FIRST_SALE,
 ) -> RawLog:
-    """A log of raw files, and a report of what did not come along.
+    """A log of raw files, and a report of what it leaves out.
 
     Events are sorted by time. Of a (user, item) pair the first event is kept; events of an item or
     a user that `keep` left out of its table go with it. The tables of items and users have a row
@@ -308,7 +327,7 @@ def read_log(
     event counts. An item with neither is left out.
 
     Raises ValueError, in one sentence that names the file or the table, the column, the row, its
-    label (the line in the file) and the value.
+    line in the file and the value.
     """
     log, _, report = _read(events, "events", ("user", "item", "time"), ())
     log = log.sort_values("time", kind="stable")

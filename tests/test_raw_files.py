@@ -3,6 +3,7 @@
 import ast
 import datetime
 import json
+import re
 import string
 from pathlib import Path
 
@@ -240,7 +241,7 @@ def test_a_row_that_is_left_out_may_hold_anything(tmp_path: Path):
     assert ["sales.csv", "events of items that keep left out", 1] in report.values.tolist()
     lost = "customer,sku,ts\na,7,2020-01-01\nb,,2020-01-02\n"
     message = refusal(lambda: read_log(file(tmp_path, lost, convert=whole), items))
-    assert message.startswith("events: column 'item', row 1 (label 3, value None) is missing")
+    assert message.startswith("events: column 'item', row 1 (line 3, value None) is missing")
 
 
 def test_one_file_for_all_says_what_the_first_event_says(tmp_path: Path):
@@ -355,7 +356,8 @@ ONE = "customer,sku,ts\nann,7,2020-01-01\n"
         (ONE.replace("ts", "when"), {}, "sales.csv has no column 'ts', only 'customer', 'sku', 'when'."),
         (
             ONE.replace(",", ";"), {},
-            "sales.csv has no column 'customer', only 'customer;sku;ts'; is the separator ','?",
+            "sales.csv has no column 'customer', only 'customer;sku;ts'; it was split at "
+            "','; pass what stands between its columns as separator=….",
         ),
         (
             ONE + "bob,8\n", {},
@@ -376,34 +378,34 @@ ONE = "customer,sku,ts\nann,7,2020-01-01\n"
         (b"\x1f\x8b\x08", {}, "sales.csv is packed with gzip; unpack it"),
         (
             ONE + "bob,8,\n", {},
-            "sales.csv: column 'ts', row 1 (label 3, value None) is missing; leave such rows out "
+            "sales.csv: column 'ts', row 1 (line 3, value None) is missing; leave such rows out "
             "with keep, or mend them (such rows: 1).",
         ),
         (
             ONE + "bob,8,13/01/2020\n", {},
-            "sales.csv: column 'ts', row 1 (label 3, value '13/01/2020') is no time as time='iso' "
-            "has it; pass the format as time='%d/%m/%Y %H:%M', or the unit of a number as time='s' "
+            "sales.csv: column 'ts', row 1 (line 3, value '13/01/2020') is no time as time='iso' "
+            "has it; pass the format as time='%d/%m/%Y', or the unit of a number as time='s' "
             "(such rows: 1).",
         ),
         (
             ONE.replace("2020-01-01", "2020-01-01T10:00:00+01:00"), {},
-            "sales.csv: column 'ts', row 0 (label 2, value '2020-01-01T10:00:00+01:00') has an "
+            "sales.csv: column 'ts', row 0 (line 2, value '2020-01-01T10:00:00+01:00') has an "
             "offset from UTC; name the log's time zone as zone='Europe/London' (such rows: 1).",
         ),
         (ONE, {"zone": "London"}, "there is no time zone 'London'; give one such as"),
         (
             ONE.replace("2020-01-01", "1577836800"), {"time": "ms"},
-            "sales.csv: column 'ts', row 0 (label 2, value '1577836800') would be in the year 1970;",
+            "sales.csv: column 'ts', row 0 (line 2, value '1577836800') would be in the year 1970;",
         ),
-        (ONE.replace("2020-01-01", "1577836800000"), {"time": "s"}, "sales.csv: column 'ts', row 0 (label 2"),
-        (ONE.replace("2020-01-01", "1577836800"), {}, "sales.csv: column 'ts', row 0 (label 2"),
+        (ONE.replace("2020-01-01", "1577836800000"), {"time": "s"}, "sales.csv: column 'ts', row 0 (line 2"),
+        (ONE.replace("2020-01-01", "1577836800"), {}, "sales.csv: column 'ts', row 0 (line 2"),
         (
             ONE + ",8,2020-01-02\n", {},
-            "events: column 'user', row 1 (label 3, value None) is missing; every row needs a value",
+            "events: column 'user', row 1 (line 3, value None) is missing; every row needs a value",
         ),
         (
             ONE, {"keep": {"sku": lambda text: int("x")}},
-            "sales.csv: column 'sku', row 0 (label 2, value '7') makes its function in keep fail "
+            "sales.csv: column 'sku', row 0 (line 2, value '7') makes its function in keep fail "
             "(ValueError: invalid literal for int() with base 10: 'x'); mend the function",
         ),
         (ONE, {"keep": {"quantity": bool}}, "sales.csv has no column 'quantity'"),
@@ -417,6 +419,18 @@ def test_a_bad_file_gets_one_sentence(tmp_path: Path, text, options: dict, sente
     assert message.startswith(sentence), message
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["13/01/2020", "13/01/2020 09:05", "01/13/2020", "13.01.2020 9:05:30"],
+)
+def test_the_format_that_a_refusal_proposes_reads_the_value(tmp_path: Path, value: str):
+    text = ONE.replace("2020-01-01", value)
+    proposed = re.search(r"time='(%.*?)'", refusal(lambda: read_log(file(tmp_path, text))))[1]
+    (time,) = read_log(file(tmp_path, text, time=proposed)).log.events["time"]
+    assert time.normalize() == pd.Timestamp("2020-01-13")
+    assert (time.hour, time.minute) == ((9, 5) if ":" in value else (0, 0))
+
+
 def test_a_file_that_is_not_there(tmp_path: Path):
     for path in (tmp_path / "nowhere.csv", tmp_path):
         message = refusal(read_log, RawFile(path=path, columns=EVENTS))
@@ -426,12 +440,12 @@ def test_a_file_that_is_not_there(tmp_path: Path):
 @pytest.mark.parametrize(
     ("goods", "options", "sentence"),
     [
-        ("sku,a\n7,x\n", {}, "events: column 'item', row 1 (label 2, value '007') is not in items, where it differs by zeros at its start; write ids alike"),
-        ("sku,a\n007,x\n", {}, "events: column 'item', row 0 (label 3, value '7') is not in items, where it"),
-        ("sku,a\n7,x\n007,x\n7,y\n", {}, "items: column 'item', row 2 (label 4, value '7') is there twice; keep one row"),
-        ("sku,a\n7,3.5\n007,x\n", {"convert": {"a": lambda text: 3.5}}, "items: column 'a', row 0 (label 2, value 3.5) is neither text, a whole number"),
-        ("sku,a\n7,\"['x', 'y']\"\n007,\n", {}, "items: column 'a', row 0 (label 2, value \"['x', 'y']\") is a list saved as text;"),
-        ("sku,a\n7,{\n007,1\n", {"convert": {"a": json.loads}}, "goods.csv: column 'a', row 0 (label 2, value '{') makes its function in convert fail (JSONDecodeError"),
+        ("sku,a\n7,x\n", {}, "events: column 'item', row 1 (line 2, value '007') is not in items, where it differs by zeros at its start; write ids alike"),
+        ("sku,a\n007,x\n", {}, "events: column 'item', row 0 (line 3, value '7') is not in items, where it"),
+        ("sku,a\n7,x\n007,x\n7,y\n", {}, "items: column 'item', row 2 (line 4, value '7') is there twice; keep one row"),
+        ("sku,a\n7,3.5\n007,x\n", {"convert": {"a": lambda text: 3.5}}, "items: column 'a', row 0 (line 2, value 3.5) is neither text, a whole number"),
+        ("sku,a\n7,\"['x', 'y']\"\n007,\n", {}, "items: column 'a', row 0 (line 2, value \"['x', 'y']\") is a list saved as text;"),
+        ("sku,a\n7,{\n007,1\n", {"convert": {"a": json.loads}}, "goods.csv: column 'a', row 0 (line 2, value '{') makes its function in convert fail (JSONDecodeError"),
     ],
 )  # fmt: skip
 def test_a_bad_table_of_items_gets_one_sentence(tmp_path: Path, goods, options, sentence: str):
@@ -462,14 +476,14 @@ def test_a_table_has_no_columns_of_another(tmp_path: Path, columns: dict, frame:
 def test_lines_are_counted_over_line_breaks_in_cells(tmp_path: Path):
     text = 'customer,sku,ts\n"a\nb",7,2020-01-01\n\nbob,8,never\n'
     message = refusal(lambda: read_log(file(tmp_path, text)))
-    assert "row 1 (label 5, value 'never')" in message
+    assert "row 1 (line 5, value 'never')" in message
 
 
 @pytest.mark.parametrize("number", ["nan", "inf", "-1e300", "1e18", "12:30", "1,577,836,800"])
 def test_a_number_that_is_no_time(tmp_path: Path, number: str):
     text = f'customer,sku,ts\nann,7,1577836800\nbob,7,1577836801\ncid,7,"{number}"\n'
     message = refusal(lambda: read_log(file(tmp_path, text, time="s")))
-    assert f"row 2 (label 4, value '{number}') is no time as time='s' has it" in message
+    assert f"row 2 (line 4, value '{number}') is no time as time='s' has it" in message
 
 
 @pytest.mark.parametrize(
