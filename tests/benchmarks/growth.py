@@ -68,9 +68,9 @@ def serving(times: int) -> dict[str, dict[int, float]]:
                 nominator.best(user, K)
                 if turn >= 0:
                     taken[items].append(1_000 * (time.perf_counter() - start))
-        for label, share in (("half", 0.5), ("99 %", 0.99)):
+        for label, share in (("median", 0.5), ("99th percentile", 0.99)):
             quantiles = {items: float(np.quantile(taken[items], share)) for items in CATALOGUES}
-            found[f"nomination, {name}, {label} within, ms"] = quantiles
+            found[f"nomination, {name}, {label}, ms"] = quantiles
     return found
 
 
