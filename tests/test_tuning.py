@@ -108,6 +108,30 @@ def test_it_stops_when_the_tries_are_spent(log: EventLog, tries: int, options: d
     assert len(found.tries) == tries == sum(bool(fake.days) for fake in asked)
 
 
+def test_tries_that_are_left_follow_the_best_values_outwards(log: EventLog):
+    gains = {
+        "weight": {0.5: -1, 2.0: 5, 8.0: 15, 32.0: 10},
+        "rate": {0.5: 2, 3.0: -2, 0.5 * 0.5 / 3: 1},
+        "share": {0.3: -1, 0.9: 3},  # 2.7 is refused
+        "count": {2: 1, 3: 2},  # no fraction
+    }
+
+    def make(**options) -> Fake:
+        if options.get("share", 0) > 1:
+            raise ValueError("share must be from 0 to 1")
+        return Fake(5 + sum(gains[name][value] for name, value in options.items()))
+
+    dials = {name: tuple(values)[:2] for name, values in gains.items()}
+    found = tune(log, make, dials, PERIOD, 20, progress=False)
+    assert found.options == {"weight": 8.0, "rate": 0.5, "share": 0.9, "count": 3}
+    last = found.tries["options"].str.split()[9:]
+    assert [dict(o.split("=") for o in options)["weight"] for options in last] == ["8.0"] * 2 + [
+        "32.0"
+    ]
+    assert len(found.tries) == 12
+    assert len(tune(log, make, dials, PERIOD, 10, progress=False).tries) == 10
+
+
 def test_the_last_quarter_of_the_days_is_tested_unless_others_are_given(log: EventLog):
     make, asked = fakes()
     tune(log, make, {}, progress=False)
