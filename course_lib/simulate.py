@@ -1,5 +1,5 @@
 """A small log with known tastes: the only place where the truth is known, and where the amount of
-data can be chosen.
+data can be chosen. And real logs with fewer events, or with fields that say more or less.
 """
 
 from __future__ import annotations
@@ -7,10 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import faiss
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import svds
 
-from course_lib.log import DAY, EventLog
+from course_lib.log import DAY, NOT_A_FIELD, EventLog
 
 START = pd.Timestamp("2020-01-01")
 # name → (values of the field, how many of them are a topic's own, how often an item's value is one
@@ -134,6 +137,66 @@ def held_out(
             "then on; choose another day."
         )
     return HeldOut(small, wanted[["user", "item"]].reset_index(drop=True))
+
+
+def shuffled_fields(log: EventLog, share: float, seed: int = 0) -> EventLog:
+    """A log in which that share of the items, drawn at random, have each other's fields, which say
+    nothing of them any more.
+
+    Raises ValueError for a share that is not from 0 to 1.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share is {share}; it must be from 0, no item, to 1, all of them.")
+    chance = np.random.default_rng([seed, 2])
+    chosen = np.flatnonzero(chance.random(len(log.items)) < share)
+    items, other = log.items.copy(), chance.permutation(chosen)
+    for name in items.columns.difference(NOT_A_FIELD):
+        values = items[name].to_numpy(object, copy=True)
+        values[chosen] = values[other]
+        items[name] = values
+    return _log_of(log, log.events, items)
+
+
+def co_purchase_fields(
+    log: EventLog,
+    fields: int = 4,
+    in_bag: int = 4,
+    values: int = 100,
+    directions: int = 32,
+    seed: int = 0,
+) -> EventLog:
+    """A log whose items' fields say who buys them: made from what a random half of the users
+    bought, who are left out of the log.
+
+    Each value is the item's cluster, of `values`, by k-means over a half, drawn anew, of the
+    largest singular directions of those users' purchases: one for each of the fields, and `in_bag`
+    more in the list-valued field `clusters`. An item that none of them bought has no values. The
+    log's own fields are left out.
+    """
+    chance = np.random.default_rng([seed, 3])
+    makers = chance.random(len(log.users)) < 0.5
+    made = makers[log.user_rows]
+    places = log.user_rows[made], log.item_rows[made]
+    bought = csr_matrix((np.ones(made.sum()), places), (len(log.users), len(log.items)))
+    times = np.asarray(bought.sum(0))[0]  # [items]
+    scaled, start = bought.multiply(times.clip(1) ** -0.5).tocsr(), np.ones(min(bought.shape))
+    _, size, vectors = svds(scaled, directions, v0=start)
+    known = np.flatnonzero(times)
+    points = (vectors * size[:, None]).T[known]  # [known, directions]
+    points /= np.linalg.norm(points, axis=1, keepdims=True).clip(1e-9)
+    clusters = np.full((len(log.items), fields + in_bag), None)
+    for number in range(fields + in_bag):
+        part = points[:, chance.permutation(directions)[: directions // 2]]
+        part = np.ascontiguousarray(part, np.float32)
+        kmeans = faiss.Kmeans(part.shape[1], values, seed=seed + number, min_points_per_centroid=1)
+        kmeans.train(part)
+        found = kmeans.index.search(part, 1)[1][:, 0]
+        clusters[known, number] = [f"{number}: {cluster}" for cluster in found]
+    items = log.items[log.items.columns.intersection(NOT_A_FIELD)].copy()
+    for number in range(fields):
+        items[f"cluster_{number}"] = clusters[:, number]
+    items["clusters"] = [[v for v in row if v is not None] for row in clusters[:, fields:]]
+    return _log_of(log, log.events[~made], items)
 
 
 def _some(events: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from course_lib.experiments import (
     baselines,
     index_frontier,
     negatives,
+    reasons,
     self_supervision,
     subsampled,
     sweeps,
@@ -43,6 +44,24 @@ EXPERIMENTS = {
         sweeps.REAL_TRIES, "share", (0.1,), (10, 11), sweeps.real_before_april, TUNING[0]
     ),
     "sweep_real": Sweep(sweeps.REAL, "share", (0.03, 0.1), SEEDS, sweeps.real_before_june, TEST[0]),
+    "reason_tuning": Sweep(
+        reasons.TRIES,
+        "share of events",
+        (0.1, 1.0),
+        (10, 11),
+        reasons.shop_tuning,
+        TUNING[0],
+        epochs=5,
+    ),
+    "reason_simulated": Sweep(
+        reasons.SIMULATED_ARMS, "share shuffled", (0.0, 0.5, 1.0), SEEDS, reasons.shuffled
+    ),
+    "reason_simulated_models": Sweep(
+        reasons.by_model(reasons.SIMULATED_TERM), EVENTS, (3.0,), SEEDS, sweeps.simulated
+    ),
+    "reason_simulated_negatives": Sweep(
+        reasons.by_negatives(reasons.SIMULATED_TERM), EVENTS, (3.0,), SEEDS, sweeps.simulated
+    ),
     "index_frontier": index_frontier.Frontier(),
 }
 

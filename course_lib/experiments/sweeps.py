@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 
 from course_lib.augment import SelfSupervision
 from course_lib.evaluation import ranks, recall, summary, within_slice_auc
@@ -24,6 +25,7 @@ from course_lib.simulate import HeldOut, Simulated, held_out, simulate
 from course_lib.state import Settings, State, new_state
 
 EPOCHS = 10
+Reshape = Callable[[State, EventLog], None]
 
 
 def epochs(
@@ -31,12 +33,16 @@ def epochs(
     settings: Settings,
     term: SelfSupervision | None = None,
     number: int = EPOCHS,
+    reshape: Reshape | None = None,
 ) -> Iterator[tuple[State, dict]]:
     """Train on a log of one day, epoch after epoch, and measure after each.
 
     Half of the users are for validation, by which the best epoch may be chosen; all other numbers
     are of the other half. `R@100` and so on as in `summary`, of the items in `liked`: all items are
-    candidates but those that the user bought.
+    candidates but those that the user bought. `cold nominated`: of a user's first 100, how many
+    nobody has bought.
+
+    - `reshape`: changes the untrained state's model, such as those of experiments/architectures.py.
     """
     log, (day,) = task.log, task.log.days
     asked = log.users.index.get_indexer(task.liked["user"])
@@ -45,6 +51,8 @@ def epochs(
     had = [log.bought(user, len(log)) for user in users]
     times_bought = np.bincount(log.item_rows, minlength=len(log.items))
     state, validation = new_state(log, settings), rows % 2 == 0
+    if reshape:
+        reshape(state, log)
     for done_epochs in range(1, number + 1):
         state = full_update(state, log, day, term=term, turn="again")
         vectors = state.item_vectors(log, np.arange(len(log.items)), day)
@@ -58,14 +66,27 @@ def epochs(
         )
         held = round(recall(result[validation], 100), 5)
         measured = summary(result[~validation]).round(5)
+        measured["cold nominated"] = _cold_nominated(scores[1::2], had[1::2], times_bought)
         yield state, {"pass": done_epochs, "validation": held, **measured}
 
 
+def _cold_nominated(scores: torch.Tensor, had: list[np.ndarray], times: np.ndarray) -> float:
+    """How many of a user's first 100 nobody has bought, the mean of the users."""
+    scores = scores.clone()
+    for row, own in zip(scores, had, strict=True):
+        row[own] = -torch.inf
+    first = scores.topk(min(100, scores.shape[1])).indices
+    return round(float((times[first.numpy()] == 0).sum(1).mean()), 3)
+
+
 class Learner(NamedTuple):
-    """What learns: changes to the settings `PLAIN`, and a self-supervised term, if any."""
+    """What learns: changes to the settings `PLAIN`, a self-supervised term and another model, if
+    any.
+    """
 
     changes: dict = {}
     term: Term | None = None
+    reshape: Reshape | None = None
 
 
 @dataclass(frozen=True)
@@ -78,12 +99,13 @@ class Trial:
     parameter: str
     value: float
     task: Callable[[EventLog, float, int], Simulated | HeldOut]
+    epochs: int = EPOCHS
 
     def __call__(self, log: EventLog) -> pd.DataFrame:
         """A row for every epoch."""
-        task, (changes, term) = self.task(log, self.value, self.seed), self.learner
-        settings = replace(PLAIN, seed=self.seed, **changes)
-        rows = [row for _, row in epochs(task, settings, term and term.on(task.log))]
+        task, (changes, term, reshape) = self.task(log, self.value, self.seed), self.learner
+        settings, term = replace(PLAIN, seed=self.seed, **changes), term and term.on(task.log)
+        rows = [row for _, row in epochs(task, settings, term, self.epochs, reshape)]
         keys = {self.parameter: self.value, "arm": self.arm, "seed": self.seed}
         keys["events"] = len(task.log)
         return pd.DataFrame([keys | row for row in rows])
@@ -94,6 +116,7 @@ class Sweep:
     """An experiment in several epochs: its arms, a parameter and the values that it takes.
 
     `start`: of the days whose events are to be found, if they are the log's. `load`: gives the log.
+    `epochs`: how many.
     """
 
     arms: dict[str, Learner]
@@ -103,10 +126,11 @@ class Sweep:
     task: Callable[[EventLog, float, int], Simulated | HeldOut]
     start: str | None = None
     load: Callable[[], EventLog] = load_online_retail
+    epochs: int = EPOCHS
 
     def trials(self) -> list[Trial]:
         return [
-            Trial(arm, self.arms[arm], seed, self.parameter, value, self.task)
+            Trial(arm, self.arms[arm], seed, self.parameter, value, self.task, self.epochs)
             for value, seed, arm in product(self.values, self.seeds, self.arms)
         ]
 
