@@ -1,5 +1,5 @@
-"""What decides whether a self-supervised term pays: the arms and the tasks of the sweeps that change
-one thing at a time.
+"""What decides whether a self-supervised term pays: arms and tasks of sweeps that change one thing
+at a time.
 """
 
 from __future__ import annotations
@@ -101,3 +101,24 @@ SIMULATED_ARMS = {
     for name in ("plain", "new items", "fields dropped", "random mask", "complementary")
 }
 SIMULATED_TERM = SIMULATED["complementary"].term
+
+
+def _simulated(events: float, log: EventLog, seed: int) -> Simulated:
+    return simulate(events_per_item=events, seed=seed)
+
+
+def _shop(events: float, log: EventLog, seed: int) -> HeldOut:
+    return held_out(log, pd.Timestamp(TEST[0]), events, seed=seed)
+
+
+def _shop_informed(events: float, log: EventLog, seed: int) -> HeldOut:
+    return shop(log, events, seed)
+
+
+# a day, and one with ten times the events
+GRADIENTS = {
+    "simulated": (partial(_simulated, 3.0), partial(_simulated, 30.0)),
+    "shop": (partial(_shop, 0.1), partial(_shop, 1.0)),
+    "shop, informative fields": (partial(_shop_informed, 0.1), partial(_shop_informed, 1.0)),
+}
+GRADIENT_TERMS = dict.fromkeys(GRADIENTS, Term("complementary"))

@@ -16,6 +16,7 @@ from course_lib.experiments import (
     sweeps,
     updates,
 )
+from course_lib.experiments.gradients import Gradients
 from course_lib.experiments.replays import Replays
 from course_lib.experiments.sweeps import Sweep
 from course_lib.log import EventLog
@@ -62,6 +63,7 @@ EXPERIMENTS = {
     "reason_simulated_negatives": Sweep(
         reasons.by_negatives(reasons.SIMULATED_TERM), EVENTS, (3.0,), SEEDS, sweeps.simulated
     ),
+    "reason_gradients": Gradients(reasons.GRADIENTS, reasons.GRADIENT_TERMS, SEEDS),
     "index_frontier": index_frontier.Frontier(),
 }
 
