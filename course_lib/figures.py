@@ -201,15 +201,22 @@ def curves(lines: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str) -
     return figure
 
 
-def heat(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> Figure:
-    """A small table as a heat map with its numbers written in it."""
+def heat(
+    table: pd.DataFrame,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    limits: tuple[float, float] | None = None,
+) -> Figure:
+    """A small table as a heat map with its numbers written in it; sister maps share `limits`."""
     values = table.to_numpy(dtype=float)
     finite = values[np.isfinite(values)]
     figure, (axes,) = panels(
         height=0.55 * len(table) + 1.2, width=1.1 * table.shape[1] + 2.5, of=finite
     )
-    axes.imshow(np.nan_to_num(values, neginf=np.nan), cmap="cividis", aspect="auto")
-    middle = (finite.min() + finite.max()) / 2
+    low, high = limits or (finite.min(), finite.max())
+    shown, middle = np.nan_to_num(values, neginf=np.nan), (low + high) / 2
+    axes.imshow(shown, cmap="cividis", aspect="auto", vmin=low, vmax=high)
     for (i, j), value in np.ndenumerate(values):
         colour = "white" if value < middle else "black"
         axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour)
