@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from helpers import SMALL, contents, refusal, tiny_frames, trained
 from scipy import stats
 
@@ -24,14 +25,16 @@ from course_lib.augment import (
 )
 from course_lib.baselines import Popularity
 from course_lib.evaluation import TwoTowerNightly, replay, summary
-from course_lib.experiments import EXPERIMENTS, NAMES, sweeps
+from course_lib.experiments import EXPERIMENTS, NAMES, architectures, reasons, sweeps
+from course_lib.experiments.gradients import Gradients, compared
 from course_lib.experiments.replays import Baseline, Nightly, Replays, Run, Served, warm_state
 from course_lib.experiments.sweeps import Learner, Sweep
 from course_lib.experiments.terms import Term
+from course_lib.full_update import full_update
 from course_lib.log import EventLog
 from course_lib.mutual_information import mutual_information, shuffled_columns
-from course_lib.simulate import simulate, subsampled
-from course_lib.state import new_state
+from course_lib.simulate import Simulated, simulate, subsampled
+from course_lib.state import State, new_state
 
 pytestmark = pytest.mark.filterwarnings("ignore:the log has")
 REPLAYS = {name: which for name, which in EXPERIMENTS.items() if isinstance(which, Replays)}
@@ -208,7 +211,7 @@ def test_epochs_against_loops(term: SelfSupervision | None):
     assert [row["pass"] for _, row in found] == [state.updates for state, _ in found] == [1, 2]
     for state, row in found:
         items = state.item_vectors(log, np.arange(400), log.days[0]).double().numpy()
-        hits = {True: [], False: []}
+        hits, new = {True: [], False: []}, []
         for number, (user, liked) in enumerate(wanted):
             vector = (
                 state.user_vectors(log, log.users.index.get_indexer([user]), len(log))
@@ -217,11 +220,15 @@ def test_epochs_against_loops(term: SelfSupervision | None):
             )
             scores = dict(zip(log.items.index, (items @ vector).tolist(), strict=True))
             had = set(log.events["item"][log.events["user"] == user])
+            if number % 2:
+                candidates = sorted(scores.keys() - had, key=scores.get)
+                new.append(sum(item not in sold for item in candidates[-100:]))
             for item in liked:
                 rank = sum(scores[other] >= scores[item] for other in scores if other not in had)
                 hits[number % 2 == 0].append((rank <= 100, item in sold))
         tested = pd.DataFrame(hits[False], columns=["hit", "sold"])
         close = partial(pytest.approx, abs=2.1 / len(tested))  # the library ranks in float32
+        assert row["cold nominated"] == pytest.approx(np.mean(new), abs=0.1)
         assert row["validation"] == close(np.mean([hit for hit, _ in hits[True]]))
         assert row["R@100"] == close(tested["hit"].mean()) and 0.2 < row["R@100"] < 0.8
         assert row["cold"] == pytest.approx(
@@ -273,6 +280,84 @@ def test_a_sweep_keeps_the_epoch_with_the_best_validation(
         [arm, number] for arm in "ab" for number in (1, 2, 3)
     ]
     assert by_pass["R@100"].tolist() == pytest.approx([0.6, 0.7, 0.8] * 2)
+
+
+def item_vectors(state: State, log: EventLog, **changed: torch.Tensor) -> np.ndarray:
+    features = state.features.item_features(log, np.arange(len(log.items)), log.days[0])
+    return state.model.item_vectors(features | changed).detach().numpy()
+
+
+@pytest.mark.parametrize("name", list(reasons.MODELS)[1:])
+def test_other_towers_are_what_their_names_say(name: str):
+    log, settings = SIMULATED.log, replace(SMALL, popularity_half_lives=())
+    state, (day,) = new_state(log, settings), log.days
+    reasons.MODELS[name](state, log)
+    state = full_update(state, log, day)
+    whole = item_vectors(state, log)
+    assert np.linalg.norm(whole, axis=1) == pytest.approx(1, abs=1e-5)
+    ids = torch.zeros(len(log.items), dtype=torch.long)
+    assert (whole == item_vectors(state, log, item=ids)).all() == (name == "no item ID")
+    assert hasattr(state.model.item_tower, "shortcut") == (name == "ID from fields")
+    trained = [group["params"] for group in state.optimiser.param_groups]
+    assert {id(p) for group in trained for p in group} == {
+        id(p) for p in state.model.dense_parameters()
+    }
+
+
+def test_concatenated_fields_keep_their_places_and_a_sum_does_not():
+    tables = [torch.randn(5, 4), torch.randn(5, 4)]
+    for concatenated in (True, False):
+        tower = architectures._Tower(2, 4, 8, concatenated)
+        same = torch.allclose(tower(tables, None), tower(tables[::-1], None))
+        assert same == (not concatenated)
+
+
+def test_an_id_starts_as_the_sum_of_its_fields():
+    log, settings = SIMULATED.log, replace(SMALL, popularity_half_lives=())
+    state = new_state(log, settings)
+    architectures.id_from_fields(state, log)
+    item = list(state.features.items.vocabularies["item"])[7]
+    fields = state.features.items.encode(log.items.loc[[item]])
+    tables = dict(zip(state.model.item_fields, state.model.item_tables, strict=True))
+    own = tables.pop("item").weight[fields["item"]]
+    others = [table(fields[name]) for name, table in tables.items()]
+    assert torch.allclose(own, sum(others) / len(others) ** 0.5, atol=1e-6)
+
+
+def test_gradients_of_the_same_events_agree_and_shares_add_up(tiny: EventLog):
+    def task(log: EventLog, seed: int) -> Simulated:
+        return simulate(items=200, users=40, events_per_item=3, seed=seed)
+
+    terms = {"toy": Term("complementary")}
+    toy = Gradients({"toy": (task, task)}, terms, (0,), after=(1,))
+    row = toy.tables("toy", tiny, None, 1)["toy"].iloc[0]
+    assert row["more events"] == row["events"]
+    assert row[["main with more on fields", "main with more on tower"]].tolist() == pytest.approx(
+        [1, 1], abs=1e-4
+    )
+    for name in ("main", "term"):
+        parts = [row[f"{name} on {part}"] for part in ("IDs", "fields", "defaults", "tower")]
+        assert sum(parts) == pytest.approx(1, abs=1e-4) and min(parts) > 0
+    assert abs(row["term with more on fields"]) < 1
+
+
+def test_gradients_are_compared_by_hand():
+    def parts(fields: list, tower: list) -> dict[str, torch.Tensor]:
+        values = {"IDs": [0.0, 1.0], "fields": fields, "defaults": [1.0, 0.0], "tower": tower}
+        return {name: torch.tensor(value) for name, value in values.items()}
+
+    found = compared(
+        {
+            "main": parts([1.0, 0.0], [1.0, 1.0]),
+            "term": parts([3.0, 4.0], [0.0, 3.0]),
+            "more": parts([0.0, 2.0], [1.0, 1.0]),
+        }
+    )
+    assert found["main on tower"] == pytest.approx(2 / 5)
+    assert found["term on fields"] == pytest.approx(25 / 36)
+    assert found["main with more on fields"] == pytest.approx(0)
+    assert found["term with more on fields"] == pytest.approx(0.8)
+    assert found["term with more on tower"] == pytest.approx(0.5**0.5)
 
 
 def test_against_pairs_by_seed():

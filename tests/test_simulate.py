@@ -7,10 +7,20 @@ import pandas as pd
 import pytest
 from helpers import refusal
 from scipy.stats import spearmanr
-from sklearn.metrics import mutual_info_score
+from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score
 
 from course_lib.log import EventLog
-from course_lib.simulate import FIELDS, START, TOPICS, Simulated, held_out, simulate, subsampled
+from course_lib.simulate import (
+    FIELDS,
+    START,
+    TOPICS,
+    Simulated,
+    co_purchase_fields,
+    held_out,
+    shuffled_fields,
+    simulate,
+    subsampled,
+)
 
 
 @pytest.fixture(scope="module")
@@ -289,3 +299,51 @@ def test_held_out_refuses_what_leaves_nothing(tiny: EventLog):
     assert refusal(held_out, tiny, tiny.days[-1] + pd.Timedelta(days=1)).startswith(
         "nobody who bought before 2020-01-07 bought"
     )
+
+
+# -- fields that say more or less ------------------------------------------------------------------
+
+
+def rows_of(log: EventLog) -> list[tuple]:
+    """Every item's fields, in the order of the log's rows."""
+    fields = log.items[[*FIELDS, "keywords"]]
+    return [tuple(map(str, row)) for row in fields.itertuples(index=False)]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_shuffled_items_have_each_others_whole_rows(busy: Simulated, share: float):
+    log = shuffled_fields(busy.log, share, seed=2)
+    pd.testing.assert_frame_equal(log.events, busy.log.events)
+    was, became = rows_of(busy.log), rows_of(log)
+    assert sorted(was) == sorted(became)
+    changed = np.mean([a != b for a, b in zip(was, became, strict=True)])
+    assert changed == pytest.approx(share, abs=0.07)
+    assert log.items["listed"].equals(busy.log.items["listed"])
+
+
+def test_shuffled_fields_refuse_a_share_that_is_none(busy: Simulated):
+    message = refusal(shuffled_fields, busy.log, 1.2)
+    assert message == "share is 1.2; it must be from 0, no item, to 1, all of them."
+
+
+def test_clusters_of_what_is_bought_together_tell_the_topic(busy: Simulated):
+    log = co_purchase_fields(busy.log, values=TOPICS, seed=1)
+    topics = pd.Series(busy.topics, busy.log.items.index)[log.items.index]
+    made = log.items["cluster_0"].notna()
+    assert adjusted_mutual_info_score(topics[made], log.items["cluster_0"][made]) > 0.2
+    assert {"clusters", *(f"cluster_{n}" for n in range(4))} <= set(log.items.columns)
+    assert log.items["clusters"].map(len).isin([0, 4]).all()
+
+
+def test_who_makes_the_clusters_is_left_out_and_nobody_else_has_a_say(busy: Simulated):
+    made = co_purchase_fields(busy.log, values=10, seed=1)
+    left = busy.log.events["user"].isin(made.users.index)
+    assert 0.4 < len(made.users) / len(busy.log.users) < 0.6
+    pd.testing.assert_frame_equal(
+        made.events.reset_index(drop=True), busy.log.events[left].reset_index(drop=True)
+    )
+    first = ~busy.log.events.duplicated("user")
+    fewer = busy.log.events[~left | first].reset_index(drop=True)
+    frames = (table.reset_index() for table in (busy.log.items, busy.log.users))
+    other = co_purchase_fields(EventLog.from_frame(fewer, *frames), values=10, seed=1)
+    pd.testing.assert_frame_equal(other.items, made.items)

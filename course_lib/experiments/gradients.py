@@ -24,7 +24,6 @@ from course_lib.simulate import HeldOut, Simulated
 from course_lib.state import State
 
 Task = Callable[[EventLog, int], "HeldOut | Simulated"]
-AFTER = (1, 3, 10)  # epochs
 DRAWS = 20
 
 
@@ -32,13 +31,15 @@ DRAWS = 20
 class Gradients:
     """An experiment: train without a term, and ask after some epochs what the term would change.
 
-    `settings`: a small task, and the same with ten times the events, by name. `term`: of each.
+    `settings`: a small task, and the same with ten times the events, by name. `terms`: that of
+    each. `after`: the epochs.
     """
 
     settings: dict[str, tuple[Task, Task]]
     terms: dict[str, Term]
     seeds: Collection[int]
     load: Callable[[], EventLog] = load_online_retail
+    after: tuple[int, ...] = (1, 3, 10)
 
     def tables(
         self, name: str, log: EventLog, seeds: Collection[int] | None, processes: int
@@ -48,7 +49,7 @@ class Gradients:
         """
         chosen = [seed for seed in self.seeds if seeds is None or seed in seeds]
         jobs = [
-            _Measured(setting, *tasks, self.terms[setting], seed)
+            _Measured(setting, *tasks, self.terms[setting], seed, self.after)
             for (setting, tasks), seed in product(self.settings.items(), chosen)
         ]
         return {name: pd.concat(done(jobs, log, processes), ignore_index=True).assign(**stamp())}
@@ -61,13 +62,14 @@ class _Measured:
     large: Task
     term: Term
     seed: int
+    after: tuple[int, ...]
 
     def __call__(self, log: EventLog) -> pd.DataFrame:
         task = self.small(log, self.seed)
         more = of_items(self.large(log, self.seed).log, task.log.events["item"])
         term, rows = self.term.on(task.log), []
-        for state, measured in epochs(task, replace(PLAIN, seed=self.seed), number=max(AFTER)):
-            if measured["pass"] in AFTER:
+        for state, measured in epochs(task, replace(PLAIN, seed=self.seed), number=max(self.after)):
+            if measured["pass"] in self.after:
                 gradients = {
                     "main": main_gradient(state, task.log),
                     "more": main_gradient(state, more),
