@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from itertools import product
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -35,29 +36,34 @@ def shuffled(log: EventLog, share: float, seed: int) -> Simulated:
     return replace(task, log=shuffled_fields(task.log, share, seed))
 
 
-def co_purchased(
-    start: str, log: EventLog, events: float, seed: int, shuffle: float = 0.0
-) -> HeldOut:
-    """A share `events` of a real log before `start`, whose items' only fields are made of what
-    another half of the users bought; of the share `shuffle` of the items they are shuffled.
+class Informed(NamedTuple):
+    """A task on a real log whose items' only fields are made of what half of the users bought, by
+    one number.
+
+    - `start`: events before it are learned, a share `events` of them; the next 60 days are asked.
+    - `even`: 1: of each item's later buyers at most three are asked for, so that every item counts
+      nearly alike; 0: all of them. `shuffle`: the share of items whose fields are shuffled.
+    - `by`: which of the three the number is.
     """
-    made = shuffled_fields(co_purchase_fields(log, seed=seed), shuffle, seed)
-    return held_out(made, pd.Timestamp(start), events, seed=seed)
+
+    start: str
+    by: str
+    events: float = 0.1
+    even: float = 1.0
+    shuffle: float = 0.0
+
+    def __call__(self, log: EventLog, value: float, seed: int) -> HeldOut:
+        task = self._replace(**{self.by: value})
+        made = shuffled_fields(co_purchase_fields(log, seed=seed), task.shuffle, seed)
+        held = held_out(made, pd.Timestamp(self.start), task.events, seed=seed)
+        if task.even:
+            wanted = held.liked.sample(frac=1, random_state=seed).groupby("item").head(3)
+            held = held._replace(liked=wanted.sort_index().reset_index(drop=True))
+        return held
 
 
-def co_purchased_shuffled(
-    start: str, events: float, log: EventLog, shuffle: float, seed: int
-) -> HeldOut:
-    """The same at one share of the events, by the share of the items that is shuffled."""
-    return co_purchased(start, log, events, seed, shuffle)
-
-
-shop_tuning, shop = partial(co_purchased, TUNING[0]), partial(co_purchased, TEST[0])
-films_tuning = partial(co_purchased, movie_tweetings.TUNING[0])
-films = partial(co_purchased, movie_tweetings.TEST[0])
-SHOP_EVENTS, FILMS_EVENTS = 0.1, 0.3  # a few events for each item
-shop_shuffled = partial(co_purchased_shuffled, TEST[0], SHOP_EVENTS)
-films_shuffled = partial(co_purchased_shuffled, movie_tweetings.TEST[0], FILMS_EVENTS)
+FILMS = Informed(movie_tweetings.TEST[0], "even", events=0.3)
+SHOP, SHOP_TUNING = Informed(TEST[0], "even"), Informed(TUNING[0], "even")
 
 # four tries for each kind of arm
 TRIES = {
@@ -70,9 +76,20 @@ TRIES = {
     **{f"{n} alpha={a}": Learner(term=Term(n, a)) for n, a in product(NAMES[:4], (0.1, 0.3, 1, 3))},
 }
 
-
-# of every kind the try with the best validation, see reason_tuning.csv
-CHOSEN: dict[str, Learner] = {}
+# a tower that learns more slowly had the best validation; four tries more for each kind on top
+SLOW = {"temperature": 0.2, "embedding_lr": 0.03}
+SLOW_TRIES = {
+    "plain": Learner(SLOW),
+    "plain temperature=0.4": Learner(SLOW | {"temperature": 0.4}),
+    "plain embedding_lr=0.01": Learner(SLOW | {"embedding_lr": 0.01}),
+    "plain dense_lr=0.0003": Learner(SLOW | {"dense_lr": 3e-4}),
+    **{f"new items {p}": Learner(SLOW | {"cold_start_dropout": p}) for p in (0.1, 0.3, 0.5, 0.9)},
+    **{f"fields dropped {p}": Learner(SLOW | {"field_dropout": p}) for p in (0.05, 0.2, 0.3, 0.5)},
+    **{
+        f"{name} alpha={alpha}": Learner(SLOW, Term(name, alpha))
+        for name, alpha in product(("random mask", "complementary"), (0.1, 0.3, 1.0, 3.0))
+    },
+}
 
 MODELS = {
     "the course's": None,
@@ -112,7 +129,7 @@ def _shop(events: float, log: EventLog, seed: int) -> HeldOut:
 
 
 def _shop_informed(events: float, log: EventLog, seed: int) -> HeldOut:
-    return shop(log, events, seed)
+    return SHOP._replace(by="events")(log, events, seed)
 
 
 # a day, and one with ten times the events
