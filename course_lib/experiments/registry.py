@@ -44,7 +44,6 @@ EXPERIMENTS = {
     "updates_tuning": Replays(updates.tuning, TUNING, hourly=True),
     "self_supervision_tuning": Replays(self_supervision.tuning, TUNING, shape=True),
     "self_supervision_test": Replays(self_supervision.test, TEST, shape=True),
-    "self_supervision_all_items": Replays(self_supervision.all_items, TEST, by_day=True),
     "subsampled_tuning": Replays(subsampled.tuning, TUNING),
     "subsampled_test": Replays(subsampled.test, TEST),
     "sweep_tuning": Sweep(sweeps.SIMULATED_TRIES, EVENTS, (3.0,), (10, 11), sweeps.simulated),
