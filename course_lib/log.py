@@ -68,10 +68,10 @@ class EventLog:
         ids, tables = {}, {}
         for kind, name, frame in (("user", "users", users), ("item", "items", items)):
             ids[kind], known = frames.ids("events", events[kind]), frames.ids(name, frame[kind])
-            twice = pd.Index(known).duplicated()
-            frames.refuse(twice, name, frame[kind], f"is there twice; keep one row for each {kind}")
+            twice = f"is there twice; keep one row for each {kind}"
+            frames.refuse(known.duplicated(), name, frame[kind], twice)
             frames.check_type(events[kind], ids[kind], frames.named(name, frame[kind]), known)
-            frames.check_known(events[kind], ids[kind], name, set(known))
+            frames.check_known(events[kind], ids[kind], name, known)
             tables[kind] = _table(name, frame.drop(columns=kind), pd.Index(known, name=kind))
         log = pd.DataFrame(ids | {"time": times})
         again = "was already bought by this user; keep first purchases only"
@@ -105,7 +105,7 @@ class EventLog:
         ids = {}
         for kind, rows in (("user", self.row_of_user), ("item", self.row_of_item)):
             known, ids[kind] = tables[kind], frames.ids("events", events[kind])
-            frames.check_type(events[kind], ids[kind], "the log", known.index[:1].tolist())
+            frames.check_type(events[kind], ids[kind], "the log", known.index)
             new = _table("events", events[names[kind]], pd.Index(ids[kind], name=kind), known)
             new = new[~new.index.duplicated() & [id not in rows for id in ids[kind]]]
             if kind == "item":
