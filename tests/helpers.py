@@ -2,6 +2,8 @@
 
 import functools
 import importlib
+import multiprocessing
+import os
 import re
 
 import numpy as np
@@ -25,6 +27,8 @@ SMALL = Settings(
     device="cpu",
 )
 Frames = dict[str, pd.DataFrame]
+FORK = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
+needs_fork = pytest.mark.skipif(FORK is None, reason="needs a system that can fork a process")
 LOGS = ("online_retail", "movie_tweetings")  # modules of course_lib, each with a load_NAME()
 
 
