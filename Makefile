@@ -54,8 +54,7 @@ lab: $(READY)
 	exec $(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/$(FIRST) "$$@" $(LAB_ARGS)
 
 test: lint
-	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder tests
-	$(BIN)/python -m pytest --nbval -n 2 --dist loadscope notebooks
+	$(BIN)/python -m pytest --nbval -n 3 --dist loadscope --no-loadscope-reorder tests notebooks
 
 book: $(READY)
 	rm -rf build/book
