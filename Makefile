@@ -38,9 +38,10 @@ $(READY): requirements.lock
 	@"$(PYTHON)" -c "$$CHECK_PYTHON"
 	"$(PYTHON)" -m venv --clear .venv
 	grep -v '^hnswlib==' requirements.lock > .venv/wheels.txt
-	$(BIN)/python -m pip install --disable-pip-version-check -r .venv/wheels.txt
-	@echo "Compiling hnswlib, about a minute ..."
-	@$(BIN)/python -m pip install --disable-pip-version-check "$$(grep '^hnswlib==' requirements.lock)" > .venv/hnswlib.log 2>&1 || \
+	@echo "Compiling hnswlib beside the installation of the rest, which takes a minute or more ..."
+	@$(BIN)/python -m pip wheel --disable-pip-version-check --no-deps -w .venv/compiled "$$(grep '^hnswlib==' requirements.lock)" > .venv/hnswlib.log 2>&1 & \
+	$(BIN)/python -m pip install --disable-pip-version-check -r .venv/wheels.txt || exit 1; \
+	wait $$! && $(BIN)/python -m pip install --disable-pip-version-check --no-deps .venv/compiled/*.whl || \
 		echo "hnswlib could not be compiled (see .venv/hnswlib.log), and all but HnswlibIndex works without it: for that, install a C++ compiler, then run 'make clean lab'."
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

@@ -1,6 +1,7 @@
 """The notebooks' form: what a reader may rely on in every chapter and every exercise notebook."""
 
 import ast
+import functools
 import re
 import statistics
 from html.parser import HTMLParser
@@ -45,14 +46,17 @@ def is_widget(output) -> bool:
     )
 
 
+opened = functools.cache(Notebook)  # shared: no test may change one
+
+
 @pytest.fixture(params=CHAPTERS, ids=lambda path: path.stem)
 def chapter(request: pytest.FixtureRequest) -> Notebook:
-    return Notebook(request.param)
+    return opened(request.param)
 
 
 @pytest.fixture(params=EXERCISES, ids=lambda path: path.stem)
 def exercises(request: pytest.FixtureRequest) -> Notebook:
-    return Notebook(request.param)
+    return opened(request.param)
 
 
 @pytest.fixture(
@@ -60,7 +64,7 @@ def exercises(request: pytest.FixtureRequest) -> Notebook:
     ids=lambda path: path.relative_to(ROOT / "notebooks").as_posix(),
 )
 def notebook(request: pytest.FixtureRequest) -> Notebook:
-    return Notebook(request.param)
+    return opened(request.param)
 
 
 # What is there
@@ -114,7 +118,7 @@ def test_the_readme_states_the_running_time_of_every_chapter():
     readme = (ROOT / "README.md").read_text("utf-8")
     stated = dict(re.findall(r"^\| \[[^\]]+\]\(notebooks/([^)]+)\).*\| (\d+) s \|$", readme, re.M))
     pages = CHAPTERS + BESIDE
-    assert stated == {path.name: str(Notebook(path).stated_seconds) for path in pages}
+    assert stated == {path.name: str(opened(path).stated_seconds) for path in pages}
 
 
 # Cells
@@ -286,7 +290,7 @@ def anchors(path: Path) -> set[str]:
     """Jupyter's names for the headings of a notebook."""
     return {
         heading.strip().replace(" ", "-")
-        for heading in re.findall(r"^#+ (.*)$", Notebook(path).text, re.M)
+        for heading in re.findall(r"^#+ (.*)$", opened(path).text, re.M)
     }
 
 
@@ -304,7 +308,7 @@ def test_next_is_the_next_chapter(notebook: Notebook):
 # Run
 
 
-FASTEST = sorted(CHAPTERS, key=lambda path: Notebook(path).metadata.get("seconds", 999))[:3]
+FASTEST = sorted(CHAPTERS, key=lambda path: opened(path).metadata.get("seconds", 999))[:3]
 
 
 @pytest.mark.parametrize("path", FASTEST, ids=lambda path: path.stem)
