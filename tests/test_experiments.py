@@ -3,10 +3,12 @@ made, on small logs.
 """
 
 import gc
-import pickle
 import weakref
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -144,11 +146,18 @@ def test_several_processes_find_what_one_finds(tiny: EventLog, monkeypatch: pyte
     assert one["arm"].tolist() == ["served", "a term", "less"] and one["uniformity"].notna().all()
 
 
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[ProcessPoolExecutor]:
+    """Another process, started as for the experiments."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        yield pool
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_job_can_go_to_another_process(name: str):
+def test_every_job_can_go_to_another_process(name: str, elsewhere: ProcessPoolExecutor):
     experiment = EXPERIMENTS[name]
     jobs = list(experiment.runs()) if isinstance(experiment, Replays) else [experiment]
-    assert repr(pickle.loads(pickle.dumps(jobs))) == repr(jobs)
+    assert repr(elsewhere.submit(list, jobs).result()) == repr(jobs)  # there and back
 
 
 @pytest.mark.parametrize(
