@@ -13,10 +13,11 @@ import argparse
 import asyncio
 import json
 import logging
+import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,6 @@ import torch
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
 from course_lib.files import alone
@@ -36,10 +36,10 @@ from course_lib.nomination import Nominator
 from course_lib.stream import Follower, Purchases
 from course_lib.versions import Version
 
-HOST, PAUSE = "127.0.0.1", 0.5  # seconds between two looks for what is new
+HOST, PAUSE = "127.0.0.1", 0.2  # seconds between two looks for what is new
 MOST, BYTES, SECONDS = 1_000, 4_096, 5  # items of an answer; of a request's body; to wait for one
 DRAINED = 2**25  # bytes of too long a body that are read, so that its client hears why
-TEXTS = {404: "nothing is here; ask /health what is", 405: "this takes another method"}
+TEXTS = {404: "nothing is here; ask /health.", 405: "this takes another method; try the other."}
 logger = logging.getLogger(__name__)
 
 # -- what is asked --------------------------------------------------------------------------------
@@ -72,42 +72,35 @@ class Service:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder, self.trouble = Path(folder), None
+        self.folder, self.trouble, self.published = Path(folder), None, float("nan")
         log = EventLog.load(self.folder / "log")
         self.follower = Follower(
             self.folder / "keep", log, lambda log: OneVersion(log, folder=self.folder)
         )
         self.nominator = self.follower.nominator
+        self.disk = ThreadPoolExecutor(1)  # one purchase after the other
+        self.registry, labels = CollectorRegistry(), ["endpoint", "status"]
+        self.requests = self.metric(Counter, "requests", "answers", labels)
+        self.seconds = self.metric(Histogram, "seconds", "from head to answer", labels[:1])
+        self.number = self.metric(Gauge, "version", "number of the version that is served")
+        self.items = self.metric(Gauge, "index_items", "items in its index")
+        age = self.metric(Gauge, "version_age_seconds", "since it was published")
+        age.set_function(lambda: time.time() - self.published)
         self.follow()
         self.purchases = Purchases(self.folder / "shards", self.nominator)
-        self.disk = ThreadPoolExecutor(1)  # one purchase after the other
-        self.registry = registry = CollectorRegistry()
-        labels, text = ["endpoint", "status"], "from a request's head to its answer"
-        self.requests = Counter("nominator_requests", "answers", labels, registry=registry)
-        self.seconds = Histogram("nominator_seconds", text, labels[:1], registry=registry)
-        for name, text, value in (
-            ("version", "number of the version that is served", lambda v: int(v.name[1:])),
-            ("version_age_seconds", "since it was published", self.age),
-            ("index_items", "items that it can nominate", lambda v: len(v.index)),
-        ):
-            gauge = Gauge(f"nominator_{name}", text, registry=registry)
-            gauge.set_function(partial(self.of_version, value))
 
-    def of_version(self, value: Callable[[Version], float]) -> float:
-        version = self.nominator.version
-        return float("nan") if version is None else value(version)
-
-    def age(self, version: Version) -> float:
-        try:
-            card = self.folder / "versions" / version.name / "version.json"
-            return time.time() - card.stat().st_mtime
-        except FileNotFoundError:  # two newer ones are there, and the next look takes the last
-            return float("nan")
+    def metric(self, kind: type, name: str, text: str, labels: Sequence[str] = ()):
+        return kind(f"nominator_{name}", text, labels, registry=self.registry)
 
     def follow(self) -> None:
         """Serve what is new; what fails leaves all as it was, and is tried again."""
         try:
             self.follower.poll()
+            if (version := self.nominator.version) is not None:
+                card = self.folder / "versions" / version.name / "version.json"
+                self.published = card.stat().st_mtime
+                self.number.set(int(version.name[1:]))
+                self.items.set(len(version.index))
             self.trouble = None
         except Exception as error:
             self.trouble = str(error) or type(error).__name__
@@ -145,6 +138,7 @@ class Endpoint(RequestHandler):
 
     def late(self) -> None:
         self.set_status(408)
+        self.set_header("Connection", "close")
         self.finish({"error": f"the request took over {SECONDS} s to come; send it in one go."})
 
     def asked(self, **needed) -> list:
@@ -255,9 +249,10 @@ PATHS = {
 
 
 class Nowhere(Endpoint):
-    def prepare(self) -> None:
-        super().prepare()
+    def nothing(self) -> None:
         raise HTTPError(404)
+
+    delete = get = head = options = patch = post = put = nothing
 
 
 def said(version: Version) -> dict[str, str]:
@@ -292,10 +287,14 @@ async def serve(service: Service, port: int) -> None:
         max_body_size=DRAINED,
         max_header_size=2 * BYTES,
     )
-    sockets = bind_sockets(port, HOST)
-    server.add_sockets(sockets)
+    try:
+        listener = socket.create_server((HOST, port), backlog=1_024)
+    except (OSError, OverflowError):
+        raise ValueError(f"port {port} is not to be had; name another with --port.") from None
+    listener.setblocking(False)
+    server.add_socket(listener)
     threading.Thread(target=service.follow_forever, daemon=True).start()
-    print(f"http://{HOST}:{sockets[0].getsockname()[1]}", flush=True)
+    print(f"http://{HOST}:{listener.getsockname()[1]}", flush=True)
     await asyncio.Event().wait()
 
 
@@ -305,12 +304,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
     torch.set_num_threads(1)  # a question is too small for two
+    if not options.folder.is_dir():
+        parser.error(f"there is no folder {options.folder}; write the log to its folder log first.")
     shards = options.folder / "shards"
     try:
-        shards.mkdir(parents=True, exist_ok=True)
+        shards.mkdir(exist_ok=True)
         with alone(shards / "writing.lock", "another service is writing"):
             asyncio.run(serve(Service(options.folder), options.port))
-    except (OSError, ValueError, OverflowError) as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         pass

@@ -20,6 +20,8 @@ from course_lib.nomination import Nominator
 from course_lib.state import INSTANT, State
 from course_lib.versions import check_known
 
+NAME = "request"  # a column of purchases: a second try has the name of the first
+
 
 class StreamTrainer:
     """Follows a folder of hour shards: an incremental update for each, a full update for each day
@@ -157,8 +159,8 @@ class Purchases:
         for path in sorted(self.folder.glob("????-??-??T??.tfrecord")):
             tfrecord.mend(path)
             for events in tfrecord.read(path) if path.stat().st_size else ():
-                if "request" in events:  # others' shards have none
-                    columns = events[["request", "user", "item"]]
+                if NAME in events:  # others' shards have none
+                    columns = events[[NAME, "user", "item"]]
                     for request, *bought in columns.itertuples(index=False, name=None):
                         self.taken[request] = tuple(bought)
                         nominator.buy(*bought)
@@ -177,7 +179,7 @@ class Purchases:
         if request in self.taken:
             return False
         log, now = self.nominator.log, pd.Timestamp.now()
-        event = {"user": user, "item": item, "time": now, "request": request}
+        event = {"user": user, "item": item, "time": now, NAME: request}
         for kind, id, table in (("item", item, log.items), ("user", user, log.users)):
             for name, column in table.items():
                 missing = [] if isinstance(column.iloc[0], list) else None
@@ -286,7 +288,7 @@ def _appended(log: EventLog, path: Path, hour: pd.Timestamp, day: pd.Timestamp) 
     """The log with the shard's events at its end, all of one day, which is `day` or later; none is
     given a time before what is there.
     """
-    events = pd.concat(tfrecord.read(path), ignore_index=True)
+    events = pd.concat(tfrecord.read(path), ignore_index=True).drop(columns=NAME, errors="ignore")
     events = events.sort_values("time", kind="stable", ignore_index=True)
     times, begin = events["time"], log.events["time"].iloc[0]
     if times.iloc[-1] >= hour + HOUR:
