@@ -103,8 +103,9 @@ class Service:
                 self.items.set(len(version.index))
             self.trouble = None
         except Exception as error:
-            self.trouble = str(error) or type(error).__name__
-            logger.warning(self.trouble)
+            trouble, self.trouble = self.trouble, str(error) or type(error).__name__
+            if self.trouble != trouble:
+                logger.warning(self.trouble)
 
     def follow_forever(self) -> None:
         while True:
@@ -168,7 +169,8 @@ class Endpoint(RequestHandler):
 
     def version(self) -> Version:
         if (version := self.service.nominator.version) is None:
-            raise Refused(503, "nothing is published yet; ask again once it is.")
+            why = self.service.trouble or "nothing is published yet; ask again once it is."
+            raise Refused(503, why)
         return version
 
     def write_error(self, status: int, exc_info=(None, None), **_) -> None:

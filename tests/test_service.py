@@ -279,10 +279,12 @@ def open_log(folder: Path, cut: bool = False) -> None:
 # -- versions -------------------------------------------------------------------------------------
 
 
-def hammer(port: int, users: list, stop: threading.Event, seen: list, seed: int) -> None:
+def hammer(
+    port: int, users: list, stop: threading.Event, seen: list, seed: int, pause: float
+) -> None:
     """Ask until it is time to stop; what fails is noted in `seen`, like what is answered."""
     ask, draw = Client(port), np.random.default_rng(seed)
-    while not stop.is_set():
+    while not stop.wait(pause):
         user, k = users[draw.integers(len(users))], int(draw.integers(1, 30))
         try:
             seen.append((user, k, *ask("/nominate", {"user": user, "k": k})))
@@ -291,11 +293,11 @@ def hammer(port: int, users: list, stop: threading.Event, seen: list, seed: int)
 
 
 @contextlib.contextmanager
-def hammered(port: int, log: EventLog, clients: int = 4) -> Iterator[list]:
+def hammered(port: int, log: EventLog, clients: int, pause: float) -> Iterator[list]:
     """Several clients ask all the while; the list of (user, k, status, answer)."""
     seen, stop, users = [], threading.Event(), [*log.users.index.tolist(), 10**6]
     threads = [
-        threading.Thread(target=hammer, args=(port, users, stop, seen, seed))
+        threading.Thread(target=hammer, args=(port, users, stop, seen, seed, pause))
         for seed in range(clients)
     ]
     for thread in threads:
@@ -321,7 +323,7 @@ def test_versions_change_under_load_and_no_answer_fails_or_is_mixed(
     """Two days are learned hour by hour and closed, by another process than the one that answers."""
     hours = tfrecord.write_shards(whole, tmp_path / "hours", "hour", START, START + 2 * DAY)[::4]
     witness = trainer.nominator
-    with service(tmp_path) as (_, port), hammered(port, whole) as seen:
+    with service(tmp_path) as (_, port), hammered(port, whole, 4, 0.002) as seen:
         for number, path in enumerate([*hours, None]):
             if path is not None:
                 path.rename(tmp_path / "shards" / path.name)
@@ -401,7 +403,7 @@ def test_a_publisher_is_killed_and_the_last_good_version_answers(
 ):
     """In the middle of writing the index, when the folder has been moved, and at the pointer."""
     witness = trainer.nominator
-    with service(tmp_path) as (_, port), hammered(port, known, 1) as seen:
+    with service(tmp_path) as (_, port), hammered(port, known, 1, 0.05) as seen:
         for moment in ("index", "rename", "current"):
             script = [sys.executable, "-c", textwrap.dedent(PUBLISHER), str(tmp_path), moment]
             assert subprocess.run(script, cwd=ROOT).returncode == -signal.SIGKILL
