@@ -7,11 +7,14 @@ waits for its answer. This process is the trainer: every second it learns an hou
 test days, and publishes a version when a day is over. Beside wrk, one client asks at its leisure,
 and its answers are compared with a search through all items by the version that they name: one
 that differs is `mixed`. `versions` and `states` (a version, and what hours it has learned) are
-those that wrk has seen. All share one machine.
+those that wrk has seen. `cpu_ms` is what the service spends for each request, learning the hours
+included. All share one machine: `load` is how many processes wanted to run, by its own average over
+the last minute, when a row was done.
 """
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import torch
 
 HERE = Path(__file__).resolve().parent
@@ -74,29 +78,32 @@ def mixed(found: list, truths: dict[tuple, Truth]) -> int:
 
 
 def measured(
-    port: int, trainer: StreamTrainer, hours: list, connections: int, seconds: int
+    process: psutil.Process,
+    port: int,
+    trainer: StreamTrainer,
+    hours: list[Path],
+    connections: int,
+    seconds: int,
 ) -> dict:
     """A row of the table."""
-    users, stop, found, left = (
-        trainer.log.users.index[:2_000].tolist(),
-        threading.Event(),
-        [],
-        len(hours),
-    )
+    users, stop, found = trainer.log.users.index[:2_000].tolist(), threading.Event(), []
     threads = [
         threading.Thread(target=learn, args=(trainer, hours, stop)),
         threading.Thread(target=sample, args=(port, users, stop, found)),
     ]
+    left, spent = len(hours), sum(process.cpu_times()[:2])
     for thread in threads:
         thread.start()
     said = wrk(port, connections, seconds, users)
+    spent = sum(process.cpu_times()[:2]) - spent
     stop.set()
     for thread in threads:
         thread.join()
     said["failed"] += sum(status != 200 for _, status, _ in found)
-    checked = {"checked": len(found), "mixed": mixed(found, trainer.nominator.truths)}
+    truths, cpu = trainer.nominator.truths, 1000 * spent / (said["requests"] + len(found))
     row = {"connections": connections, "seconds": seconds, "hours": left - len(hours)}
-    return row | said | checked | stamp()
+    row |= said | {"checked": len(found), "mixed": mixed(found, truths)}
+    return row | {"cpu_ms": round(cpu, 1), "load": round(os.getloadavg()[0], 1)} | stamp()
 
 
 def shop(folder: Path, whole: EventLog, start: pd.Timestamp) -> StreamTrainer:
@@ -124,11 +131,14 @@ def main() -> None:
         trainer = shop(Path(folder), whole, start)
         enough = start + 30 * DAY
         hours = tfrecord.write_shards(whole, Path(folder) / "hours", "hour", start, enough)
-        with service(Path(folder)) as (_, port):
+        with service(Path(folder)) as (process, port):
             for connections in options.connections:
                 time.sleep(2)
-                rows.append(measured(port, trainer, hours, connections, options.seconds))
-                print(rows[-1], flush=True)
+                row = measured(
+                    psutil.Process(process.pid), port, trainer, hours, connections, options.seconds
+                )
+                rows.append(row)
+                print(row, flush=True)
     with atomic_write(RESULTS / "service.csv") as path:
         pd.DataFrame(rows).to_csv(path, index=False)
 
