@@ -104,13 +104,17 @@ def test_nominations_are_those_of_a_search_through_all_items(running, known: Eve
 
 
 def test_a_purchase_is_history_at_once(running, known: EventLog):
-    port, _ = running
-    ask, user = Client(port), int(known.users.index[7])
+    port, witness = running
+    ask, user = Client(port), 55  # whom no other test asks for
     first, second = ask("/nominate", {"user": user, "k": 2})[1]["items"]
     bought = {"user": user, "item": first, "request": "once"}
     assert ask("/buy", bought) == (200, {"request": "once", "new": True})
     assert ask("/buy", bought) == (200, {"request": "once", "new": False})
-    assert first not in ask("/nominate", {"user": user, "k": 1000})[1]["items"]
+    witness.buy(user, first)
+    scores, rows = witness.best(user, 1000)
+    answer = ask("/nominate", {"user": user, "k": 1000})[1]
+    assert answer["items"] == known.items.index[rows].tolist() and first not in answer["items"]
+    np.testing.assert_allclose(answer["scores"], scores, atol=1e-6)
     status, answer = ask("/buy", bought | {"item": second})
     assert status == 409 and answer["error"].startswith("request 'once' was another purchase")
     unnamed = [ask("/buy", {"user": user, "item": second})[1]["request"] for _ in range(2)]
