@@ -1,5 +1,6 @@
 # make lab     JupyterLab, open at the first notebook    make lab LAB_ARGS="--port=9999"    with arguments of its own
 # make test    every test, notebooks included
+# make service FOLDER=shop    nominations over HTTP, on 127.0.0.1
 # make book    the course as a website, in build/book
 # make exercises    the exercises as students get them, in notebooks/exercises/release
 # make lint    what ruff has to say       make format   let ruff put it right
@@ -27,7 +28,7 @@ if sys.platform == "darwin" and platform.machine() == "x86_64":
 endef
 export CHECK_PYTHON
 
-.PHONY: help lab test book exercises lint format outputs bench lock clean
+.PHONY: help lab service test book exercises lint format outputs bench lock clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -53,6 +54,9 @@ lab: $(READY)
 	if [ "$$(id -u)" -eq 0 ]; then set -- "$$@" --allow-root; fi; \
 	if [ "$$(uname)" != Darwin ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then set -- "$$@" --no-browser; fi; \
 	exec $(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/$(FIRST) "$$@" $(LAB_ARGS)
+
+service: $(READY)
+	$(BIN)/python -m course_lib.service $(FOLDER) $(SERVICE_ARGS)
 
 test: lint
 	$(BIN)/python -m pytest --nbval -n 3 --dist loadscope --no-loadscope-reorder tests notebooks
@@ -89,6 +93,7 @@ bench: $(READY) $(PEERS)
 	$(BIN)/python tests/benchmarks/bad_input.py
 	$(BIN)/python tests/benchmarks/speed.py
 	$(BIN)/python tests/benchmarks/growth.py
+	$(BIN)/python tests/benchmarks/service.py
 	$(BIN)/python tests/benchmarks/side_by_side.py --log online_retail $(BENCH_ARGS)
 	$(BIN)/python tests/benchmarks/side_by_side.py --log movie_tweetings $(BENCH_ARGS)
 
@@ -96,7 +101,7 @@ bench: $(READY) $(PEERS)
 # Versions in the present lock are kept where they still fit; remove the lock first to have the newest.
 lock:
 	@command -v uv > /dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
-	echo 'torch==2.13.0' | uv pip compile --quiet --universal --python-version 3.10 --extra hnswlib --extra test --extra classroom --extra book --no-annotate --no-header \
+	echo 'torch==2.13.0' | uv pip compile --quiet --universal --python-version 3.10 --extra hnswlib --extra service --extra test --extra classroom --extra book --no-annotate --no-header \
 		--output-file requirements.lock pyproject.toml -
 	@{ echo '# Every package of the course, exactly, for Python 3.10 to 3.13 on Linux, macOS and Windows.'; \
 	   echo '# Made by "make lock" from pyproject.toml. Do not edit.'; \

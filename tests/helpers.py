@@ -71,6 +71,17 @@ def with_listing(frames: Frames, time: str = "2019-12-01") -> Frames:
     return frames | {"items": frames["items"].assign(listed=pd.Timestamp(time))}
 
 
+def before(log: EventLog, time: pd.Timestamp) -> EventLog:
+    """What the log held before that time: nothing in it knows the rest."""
+    events = log.events[log.events["time"] < time]
+    items = log.items[
+        log.items.index.isin(events["item"]) | (log.items["listed"] < time)
+    ].reset_index()
+    return EventLog.from_frame(
+        events, items, log.users[log.users.index.isin(events["user"])].reset_index()
+    )
+
+
 def trained(log: EventLog, settings: Settings, days: pd.DatetimeIndex) -> State:
     state = new_state(log, settings)
     for day in days:

@@ -13,7 +13,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import FORK, SMALL, contents, needs_fork, refusal, tiny_frames, trained, with_listing
+from helpers import (
+    FORK,
+    SMALL,
+    before,
+    contents,
+    needs_fork,
+    refusal,
+    tiny_frames,
+    trained,
+    with_listing,
+)
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -31,17 +41,6 @@ START, END = (
     pd.Timestamp("2010-12-03"),
     pd.Timestamp("2010-12-06"),
 )  # Friday and Sunday: two days with events
-
-
-def before(log: EventLog, time: pd.Timestamp) -> EventLog:
-    """What the log held before that time: nothing in it knows the rest."""
-    events = log.events[log.events["time"] < time]
-    items = log.items[
-        log.items.index.isin(events["item"]) | (log.items["listed"] < time)
-    ].reset_index()
-    return EventLog.from_frame(
-        events, items, log.users[log.users.index.isin(events["user"])].reset_index()
-    )
 
 
 @pytest.fixture(scope="module")
