@@ -2,7 +2,7 @@
 
 A case is a dict: `log`, `settings` and `days`; `tables`, a plan of ShardedTables, and `spare`; `differ`,
 settings of rank 1 alone; `lacks`, an event that rank 1 has not; `stop`, a signal that rank 1 sends
-itself before a step.
+itself before a step; `smooth`, see `start`.
 """
 
 import hashlib
@@ -14,12 +14,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
 from helpers import embedded, tiny_frames
 
 from course_lib import distributed
 from course_lib.log import EventLog
 from course_lib.sharded_tables import ShardedTables
-from course_lib.state import Settings, new_state
+from course_lib.state import Settings, State, new_state
 
 
 def launch(folder: Path, world: int, *cases: dict, timeout: float = 300) -> list[list[dict]]:
@@ -65,6 +66,17 @@ def launch(folder: Path, world: int, *cases: dict, timeout: float = 300) -> list
     return said
 
 
+def start(log: EventLog, settings: Settings, smooth: bool = True) -> State:
+    """A new state; `smooth`: with SiLU for ReLU. The gradient of ReLU jumps at 0, so that once in a
+    while rounding alone makes a step another one; then only the losses are nearly the same.
+    """
+    state = new_state(log, settings)
+    if smooth:
+        for tower in (state.model.item_tower, state.model.user_tower):
+            tower.network[1] = torch.nn.SiLU()
+    return state
+
+
 def a_log(case: dict, rank: int) -> EventLog:
     if case["log"] != "tiny":
         return embedded(case["log"])
@@ -81,7 +93,7 @@ def run(case: dict, number: int, folder: Path) -> dict:
     more, losses = {}, []
     if "tables" in case:
         more["tables"] = ShardedTables(case["tables"], case.get("spare", 0.2))
-    state = new_state(log, settings)
+    state = start(log, settings, case.get("smooth", True))
     for day in case["days"]:
         state = distributed.full_update_on_ranks(state, log, day, losses=losses, **more)
         distributed.save(state, folder / f"{number}.pt")
