@@ -22,6 +22,8 @@ from course_lib.log import EventLog
 from course_lib.sharded_tables import ShardedTables
 from course_lib.state import Settings, State, new_state
 
+LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
+
 
 def launch(folder: Path, world: int, *cases: dict, timeout: float = 300) -> list[list[dict]]:
     """What every rank says of every case: its losses, a digest of its weights, or its error. Rank
@@ -30,15 +32,17 @@ def launch(folder: Path, world: int, *cases: dict, timeout: float = 300) -> list
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": str(world),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(Path(__file__).parent.parent),
-    }
-    if sys.platform == "linux":
-        environment["GLOO_SOCKET_IFNAME"] = "lo"
+    environment = (
+        os.environ
+        | LOOPBACK
+        | {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+            "WORLD_SIZE": str(world),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(Path(__file__).parent.parent),
+        }
+    )
     command = [sys.executable, "-W", "error::FutureWarning:course_lib", __file__, str(folder)]
     command += [str(timeout), json.dumps(cases)]
     processes = [

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import SMALL, contents, embedded
-from rank_worker import launch, start
+from rank_worker import LOOPBACK, launch, start
 
 from course_lib import distributed
 from course_lib.full_update import Examples, full_update, prepare
@@ -144,7 +144,7 @@ def test_the_command_under_torchrun_goes_on_where_it_was(tmp_path: Path, monkeyp
     options += ['{"dim": 16, "batch_size": 800, "device": "cpu"}']
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command = [*torchrun, "--nproc-per-node", "2", "-m", "course_lib.distributed", *options]
-    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | LOOPBACK | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(rf"{DAYS[0]}: loss \d\.\d{{6}} in \d+ steps\n", done.stdout)
