@@ -50,17 +50,18 @@ class RankLost(RuntimeError):
 
 
 @contextmanager
-def ranks(timeout: float = 120) -> Iterator[None]:
-    """The process group that the block's updates share: torchrun's, over NCCL where there are GPUs
-    and over gloo elsewhere. Without torchrun this process is the only rank.
+def ranks(timeout: float = 120, on: str | None = None) -> Iterator[None]:
+    """The process group that the block's updates share: torchrun's, over NCCL if states are on GPUs
+    and over gloo if they are not. Without torchrun this process is the only rank.
 
-    Raises RankLost in every rank that is left if one dies, or does not answer for `timeout`
-    seconds.
+    - `timeout`: seconds that a rank may take to answer. `on`: the device, `device()` unless said.
+
+    Raises RankLost in every rank that is left if one dies or does not answer.
     """
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    backend = "nccl" if torch.device(on or device()).type == "cuda" else "gloo"
     alone = {} if "RANK" in os.environ else {"store": dist.HashStore(), "rank": 0, "world_size": 1}
     if backend == "nccl":
-        torch.cuda.set_device(device())
+        torch.cuda.set_device(on or device())
     try:
         dist.init_process_group(backend, timeout=timedelta(seconds=timeout), **alone)
         with warnings.catch_warnings():  # its successor has no public name yet

@@ -121,7 +121,7 @@ def main(folder: Path, timeout: float, cases: list[dict]) -> None:
 
     distributed.training_step = before_a_step
     try:
-        with distributed.ranks(timeout):
+        with distributed.ranks(timeout, "cpu"):
             for number, case in enumerate(cases):
                 try:
                     said = run(case, number, folder)

@@ -132,7 +132,7 @@ def test_a_single_rank_has_all_shards(retail: EventLog):
     settings = {**SETTINGS["plain"], "dim": 16}
     losses, state = alone(retail, settings, DAYS[:1])
     untrained, found = start(retail, state.settings), []
-    with distributed.ranks():
+    with distributed.ranks(on="cpu"):
         new = distributed.full_update_on_ranks(
             untrained, retail, DAYS[0], losses=found, tables=ShardedTables("column-wise")
         )

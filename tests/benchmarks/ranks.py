@@ -17,6 +17,7 @@ import argparse
 import os
 import socket
 import statistics
+import sys
 import time
 from collections import defaultdict
 
@@ -79,6 +80,8 @@ def of_a_rank(rank: int, port: int, rounds: int, batches: tuple[int, ...], answe
     """Rank 0 alone with the whole batch and with half of it, then both ranks; in turns."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    if sys.platform == "linux":
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
     log, spent = load_online_retail(), []
     distributed.epoch, full_update.epoch = (timed(full_update.epoch, spent) for _ in range(2))
@@ -87,7 +90,7 @@ def of_a_rank(rank: int, port: int, rounds: int, batches: tuple[int, ...], answe
         state = full_update.full_update(state, log, day)
     days = {"days": (log.days[LEARNED + DAYS] - log.days[LEARNED]).days}
     found = defaultdict(list)
-    with distributed.ranks(timeout=1_800):
+    with distributed.ranks(1_800, "cpu"):
         for _ in range(rounds):
             for batch in batches:
                 sizes = {"one": batch, "half": batch // 2, "two": batch}
