@@ -33,15 +33,19 @@ export CHECK_PYTHON
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
 
+# What the lock has for Linux alone is TorchRec and what it needs, without fbgemm-gpu, which would bring CUDA.
 # The last line marks the environment as whole: an interrupted installation starts over.
 $(READY): requirements.lock
 	@command -v "$(PYTHON)" > /dev/null || { echo "There is no $(PYTHON) here. Install Python 3.10 or newer, or name one: make PYTHON=python3.12" >&2; exit 1; }
 	@"$(PYTHON)" -c "$$CHECK_PYTHON"
 	"$(PYTHON)" -m venv --clear .venv
-	grep -v '^hnswlib==' requirements.lock > .venv/wheels.txt
+	grep -v '^hnswlib==' requirements.lock | grep -v "sys_platform == 'linux'$$" > .venv/wheels.txt
+	grep "sys_platform == 'linux'$$" requirements.lock > .venv/torchrec.txt
 	@echo "Compiling hnswlib beside the installation of the rest, which takes a minute or more ..."
 	@$(BIN)/python -m pip wheel --disable-pip-version-check --no-deps -w .venv/compiled "$$(grep '^hnswlib==' requirements.lock)" > .venv/hnswlib.log 2>&1 & \
 	$(BIN)/python -m pip install --disable-pip-version-check -r .venv/wheels.txt || exit 1; \
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --only-binary :all: -r .venv/torchrec.txt > .venv/torchrec.log 2>&1 || \
+		echo "TorchRec could not be installed (see .venv/torchrec.log), and all but ShardedTables works without it."; \
 	wait $$! && $(BIN)/python -m pip install --disable-pip-version-check --no-deps .venv/compiled/*.whl || \
 		echo "hnswlib could not be compiled (see .venv/hnswlib.log), and all but HnswlibIndex works without it: for that, install a C++ compiler, then run 'make clean lab'."
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -101,11 +105,11 @@ bench: $(READY) $(PEERS)
 # Versions in the present lock are kept where they still fit; remove the lock first to have the newest.
 lock:
 	@command -v uv > /dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
-	echo 'torch==2.13.0' | uv pip compile --quiet --universal --python-version 3.10 --extra hnswlib --extra service --extra test --extra classroom --extra book --no-annotate --no-header \
+	echo 'torch==2.13.0' | uv pip compile --quiet --universal --python-version 3.10 --extra hnswlib --extra service --extra torchrec --extra test --extra classroom --extra book --no-annotate --no-header \
 		--output-file requirements.lock pyproject.toml -
 	@{ echo '# Every package of the course, exactly, for Python 3.10 to 3.13 on Linux, macOS and Windows.'; \
 	   echo '# Made by "make lock" from pyproject.toml. Do not edit.'; \
-	   grep -Ev '^(#|nvidia-|cuda-|triton==)' requirements.lock; } > requirements.tmp
+	   grep -Ev '^(#|nvidia-|cuda-|triton==|fbgemm-gpu==)' requirements.lock; } > requirements.tmp
 	@mv requirements.tmp requirements.lock
 
 clean:

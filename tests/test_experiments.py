@@ -65,7 +65,14 @@ def test_a_table_has_every_arm_value_and_seed_of_its_sweep(name: str):
     )
 
 
-BENCHED = {"side_by_side", "growth", "bad_input"} | {  # what tests/benchmarks leaves
+BENCHED = {
+    "side_by_side",
+    "growth",
+    "bad_input",
+    "ranks",
+    "ranks_by_day",
+    "ranks_speed",
+} | {  # what tests/benchmarks leaves
     f"side_by_side_{name}" for name in ("by_day", "speed", "profile")
 }
 
