@@ -28,6 +28,7 @@ from course_lib.experiments import EXPERIMENTS, NAMES, sweeps
 from course_lib.experiments.replays import Baseline, Nightly, Replays, Run, Served, warm_state
 from course_lib.experiments.sweeps import Learner, Sweep
 from course_lib.experiments.terms import Term
+from course_lib.full_update import full_update
 from course_lib.log import EventLog
 from course_lib.mutual_information import mutual_information, shuffled_columns
 from course_lib.simulate import simulate, subsampled
@@ -161,6 +162,11 @@ def test_a_warm_state_is_made_once_and_goes_with_its_log():
     state = warm_state(log, SMALL, "2020-01-04")
     expected = trained(log, SMALL, log.days[:2])
     assert warm_state(log, SMALL, "2020-01-04") is state and contents(state) == contents(expected)
+    term, other = SelfSupervision(RandomMask(0.5), m=2), new_state(log, SMALL)
+    for day in log.days[:2]:
+        other = full_update(other, log, day, term=term)
+    found = contents(warm_state(log, SMALL, "2020-01-04", term))
+    assert found == contents(other) and found != contents(expected)
     gone = weakref.ref(log)
     del log
     gc.collect()

@@ -49,8 +49,8 @@ def what_views_share(
     augmentation, the mean of some draws of m items that the first state knows.
 
     Columns: those of `shown_by`, and by the name of each state the share of the items whose own
-    second view is the nearest of all m to the first (1 / m is chance). The states' towers get fields
-    alone, no purchase counts: settings such as `PLAIN`.
+    second view is the nearest of all m to the first (1 / m is chance). The states' towers must get
+    fields alone, no purchase counts, as by the settings `PLAIN`.
     """
     known, table = known_items(next(iter(states.values())), log), {}
     for name, augment in augments.items():
