@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import SMALL, trained
+from helpers import SMALL, refusal, trained
 
 from course_lib import experiments
 from course_lib.augment import Complementary, RandomMask, SelfSupervision
@@ -118,3 +118,8 @@ def test_with_and_without_is_what_the_sweeps_measure(
             assert str(best["pass"]) == row["best passes"].split(", ")[column == "with"]
         assert row["difference"] == pytest.approx(row["with"] - row["without"], abs=1e-6)
         assert row["low"] < row["difference"] < row["high"] and 20 < row["users"] <= 40
+
+
+def test_with_and_without_knows_its_names(tiny: EventLog):
+    message = refusal(experiments.with_and_without, "mask", tiny)
+    assert message.startswith("there is no term 'mask' here; the ones that are: random mask; drop")

@@ -16,6 +16,7 @@ from course_lib.augment import Augmentation, field_names, uniform_items
 from course_lib.evaluation import Difference, paired_difference, recall, slices
 from course_lib.experiments.self_supervision import PLAIN
 from course_lib.experiments.sweeps import REAL, SIMULATED, Asked, Learner
+from course_lib.experiments.terms import NAMES
 from course_lib.features import Features, index_rows
 from course_lib.full_update import full_update, known_items
 from course_lib.log import EventLog
@@ -129,14 +130,16 @@ def with_and_without(
     """Train with an augmentation's term and without, some passes over a simulated log and over a
     small part of the real one; about ten seconds.
 
-    Each arm is as the sweeps have it (`sweeps.SIMULATED`, `sweeps.REAL`), and stands at the pass
-    that was best for half of the users. The others are asked. A row for each log and measure:
+    Each arm is as tuned for the sweeps (`sweeps.SIMULATED`, `sweeps.REAL`), and stands at the pass
+    that was best for half of the users; the others are asked. A row for each log and measure:
     `without`, `with`, and their `difference` with its 95 % interval, `low` … `high`, in which a
     pair is one of `users`. That is what other users would say of these two models, and not what
     another seed would.
 
-    - `name`: in `terms.NAMES`. `log`: the real log.
+    - `name`: in `terms.NAMES`. `log`: the real log. Raises ValueError for another name.
     """
+    if name not in NAMES:
+        raise ValueError(f"there is no term '{name}' here; the ones that are: {'; '.join(NAMES)}.")
     tasks: dict[str, tuple[Simulated | HeldOut, dict[str, Learner]]] = {
         f"simulated, {EVENTS:g} events per item": (
             simulate(events_per_item=EVENTS, seed=seed),
