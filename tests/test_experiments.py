@@ -182,6 +182,11 @@ def test_a_warm_state_is_made_once_and_goes_with_its_log():
     state = warm_state(log, SMALL, "2020-01-04")
     expected = trained(log, SMALL, log.days[:2])
     assert warm_state(log, SMALL, "2020-01-04") is state and contents(state) == contents(expected)
+    term, other = SelfSupervision(RandomMask(0.5), m=2), new_state(log, SMALL)
+    for day in log.days[:2]:
+        other = full_update(other, log, day, term=term)
+    found = contents(warm_state(log, SMALL, "2020-01-04", term))
+    assert found == contents(other) and found != contents(expected)
     gone = weakref.ref(log)
     del log
     gc.collect()

@@ -150,6 +150,15 @@ def test_cells_are_short(notebook: Notebook):
     assert max(map(lines, whole)) <= 30
 
 
+@pytest.mark.parametrize("number", ["08", "09", "10", "11"])
+def test_an_augmentations_chapter_is_short(number: str):
+    """At most 1,500 words and 25 cells of code; and its results are in chapter 12, not here."""
+    (path,) = (path for path in CHAPTERS if path.stem.startswith(number))
+    chapter = Notebook(path)
+    assert len(chapter.text.split()) <= 1_500 and len(chapter.code) <= 25
+    assert not any(re.search(r"\bresults\b", cell.source) for cell in chapter.code)
+
+
 def test_cells_are_introduced(notebook: Notebook):
     """No more than three cells of code in a row without a word between them."""
     kinds = "".join("c" if cell.cell_type == "code" else "m" for cell in notebook.cells)
