@@ -24,6 +24,7 @@ SMALL = Settings(
     field_dropout=0.0,
     device="cpu",
 )
+KNOWN = pd.Timestamp("2020-01-04")  # what the tiny log has before it, `knowing` has learned
 Frames = dict[str, pd.DataFrame]
 LOGS = ("online_retail", "movie_tweetings")  # modules of course_lib, each with a load_NAME()
 
@@ -72,6 +73,17 @@ def trained(log: EventLog, settings: Settings, days: pd.DatetimeIndex) -> State:
     for day in days:
         state = full_update(state, log, day)
     return state
+
+
+def before(log: EventLog, time: pd.Timestamp) -> EventLog:
+    """What the log held before that time: nothing in it knows the rest."""
+    events = log.events[log.events["time"] < time]
+    items = log.items[
+        log.items.index.isin(events["item"]) | (log.items["listed"] < time)
+    ].reset_index()
+    return EventLog.from_frame(
+        events, items, log.users[log.users.index.isin(events["user"])].reset_index()
+    )
 
 
 def same(a: torch.Tensor, b: torch.Tensor) -> bool:
