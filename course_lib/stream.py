@@ -4,9 +4,10 @@ become such shards, and another process can serve what is learned of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import pandas as pd
 
@@ -23,8 +24,52 @@ from course_lib.versions import check_known
 NAME = "request"  # a column of purchases: a second try has the name of the first
 
 
+class Shard(NamedTuple):
+    """An hour's events, as a reader gives them.
+
+    - `hour`: when it begins, NaT if the shard does not say so.
+    - `read`: its events, in `tfrecord.read`'s columns; raises ValueError for damage.
+    - `offset`: its place in the stream, the same whenever it is given; None if it has none.
+    """
+
+    name: str
+    hour: pd.Timestamp
+    read: Callable[[], pd.DataFrame]
+    offset: str | None = None
+
+
+class Reader(Protocol):
+    """Where shards come from: a folder, or a broker such as `RedisStream`."""
+
+    def arrived(self, learned: Collection[str]) -> Iterator[Shard]:
+        """Every shard that has come and is not done, in order. `learned`: the offsets that the
+        trainer keeps with its state. Raises ValueError if one is gone that is not among them.
+        """
+
+    def done(self, shard: Shard) -> None:
+        """The shard is learned and kept, or never can be: it need not be given again."""
+
+
+class ShardFolder:
+    """A folder into which hour shards are put; one that changes is given again."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._arrived: dict[str, tuple | None] = {}  # size and times of each shard when it was read
+        self._done: dict[str, tuple | None] = {}
+
+    def arrived(self, learned: Collection[str]) -> Iterator[Shard]:
+        for path in sorted(self.folder.glob("*.tfrecord")):
+            self._arrived[path.name] = _signature(path)
+            if self._done.get(path.name, ()) != self._arrived[path.name]:
+                yield Shard(path.name, hour_of(path.stem), lambda path=path: events_of(path))
+
+    def done(self, shard: Shard) -> None:
+        self._done[shard.name] = self._arrived[shard.name]
+
+
 class StreamTrainer:
-    """Follows a folder of hour shards: an incremental update for each, a full update for each day
+    """Follows a stream of hour shards: an incremental update for each, a full update for each day
     that is over.
 
     - Events are learned in order of arrival: one that comes late is given the time at which the
@@ -35,7 +80,9 @@ class StreamTrainer:
       a file for each shard: `events-000001.tfrecord`, …. The incremental state is made again from
       those. So a process that was killed, at whatever moment, goes on where it was: nothing lost,
       nothing twice. A shard may go once it is learned.
+    - A shard's offset is kept in the same file as its events, and so committed with the state.
 
+    - `shards`: a folder, or another reader.
     - `log`: what was before the first shard. `state`: a full state that has learned it, for the
       first start only.
     - `nominator`: gets every full state, every touched ID, and the log as it grows.
@@ -45,16 +92,16 @@ class StreamTrainer:
 
     def __init__(
         self,
-        shards: str | Path,
+        shards: str | Path | Reader,
         keep: str | Path,
         log: EventLog,
         state: State | None = None,
         nominator: Nominator | None = None,
     ) -> None:
-        self.shards, self.keep, self.nominator = Path(shards), Path(keep), nominator
+        self.keep, self.nominator = Path(keep), nominator
+        self.shards = ShardFolder(shards) if isinstance(shards, (str, Path)) else shards
         self.keep.mkdir(parents=True, exist_ok=True)
-        self.seen: dict[str, tuple | None] = {}  # size and times of each shard that was read
-        self.log, self.starts = _replayed(log, self.keep)
+        self.log, self.starts, self.offsets = _replayed(log, self.keep)
         full = self.keep / "full.pt"
         if not full.exists() and state is None:
             raise ValueError(f"{keep} holds no state yet; pass one that has learned the log.")
@@ -92,34 +139,35 @@ class StreamTrainer:
 
     def _poll(self, now: pd.Timestamp) -> dict[str, str]:
         became = {}
-        for path in sorted(self.shards.glob("*.tfrecord")):
-            hour = pd.to_datetime(path.stem, format="%Y-%m-%dT%H", errors="coerce")
-            signature = _signature(path)
-            if self.seen.get(path.name, ()) == signature:
-                continue
-            if pd.isna(hour):
-                became[path.name] = "no hour shard: its name is not like 2011-06-01T09.tfrecord"
-            elif hour > now:
-                became[path.name] = "from the future: waits"
+        for shard in self.shards.arrived(self.offsets):
+            if shard.offset in self.offsets:
+                became[shard.name] = "learned before"
+            elif pd.isna(shard.hour):
+                became[shard.name] = "no hour shard: its name is not like 2011-06-01T09.tfrecord"
+            elif shard.hour > now:
+                became[shard.name] = "from the future: waits"
                 continue
             else:
-                self._close(hour.normalize())
-                became[path.name] = self._learn(path, hour)
-            self.seen[path.name] = signature
+                self._close(shard.hour.normalize())
+                became[shard.name] = self._learn(shard)
+            self.shards.done(shard)
         self._close(now.normalize())
         return became
 
-    def _learn(self, path: Path, hour: pd.Timestamp) -> str:
+    def _learn(self, shard: Shard) -> str:
         try:
-            if path.is_file() and path.stat().st_size == 0:
+            events = shard.read()
+            if events.empty:
                 return "empty: no events"
-            log = _appended(self.log, path, hour, self.day)
+            log = _appended(self.log, events, shard, self.day)
         except Exception as error:  # whatever it holds, what comes after it goes on
             return f"left alone: {error or type(error).__name__}"
         start = len(self.log)
         if len(log) == start:
             return "nothing new"
         events = tfrecord.event_frame(log, slice(start, len(log)))
+        if shard.offset is not None:
+            events["offset"] = shard.offset
         kept = _kept(self.keep, len(self.starts) + 1)
         tfrecord.write(kept, events)
         try:
@@ -129,6 +177,8 @@ class StreamTrainer:
             raise
         self.log = log
         self.starts.append(start)
+        if shard.offset is not None:
+            self.offsets.add(shard.offset)
         return f"{len(log) - start} events learned"
 
     def _served(self, full: State) -> State:
@@ -204,7 +254,7 @@ class Follower:
         self, keep: str | Path, log: EventLog, make: Callable[[EventLog], Nominator]
     ) -> None:
         self.keep = Path(keep)
-        self.log, self.starts = _replayed(log, self.keep)
+        self.log, self.starts, _ = _replayed(log, self.keep)
         self.last = _signature(_kept(self.keep, len(self.starts)))
         self.nominator = make(self.log)
         version, end = self.nominator.version, self.log.events["time"].iloc[-1]
@@ -226,8 +276,8 @@ class Follower:
         if _signature(_kept(self.keep, len(self.starts))) != self.last:
             raise ValueError(f"the trainer has taken back an hour in {self.keep}; begin anew.")
         while (path := _kept(self.keep, len(self.starts) + 1)).exists():
-            last, events = _signature(path), pd.concat(tfrecord.read(path), ignore_index=True)
-            log = self.log.append(events)
+            last, events = _signature(path), events_of(path)
+            log = self.log.append(events.drop(columns="offset", errors="ignore"))
             self.starts.append(len(self.log))
             self.log, self.last = log, last
         return self.log
@@ -258,14 +308,18 @@ def _kept(keep: Path, number: int) -> Path:
     return keep / f"events-{number:06}.tfrecord"
 
 
-def _replayed(log: EventLog, keep: Path) -> tuple[EventLog, list[int]]:
-    """The log with what earlier processes have learned, and the row at which each shard begins."""
-    parts, starts = [], []
+def _replayed(log: EventLog, keep: Path) -> tuple[EventLog, list[int], set[str]]:
+    """The log with what earlier processes have learned, the row at which each shard begins, and
+    the offsets of those that have one.
+    """
+    parts, starts, offsets = [], [], set()
     while (path := _kept(keep, len(parts) + 1)).exists():
         starts.append(len(log) + sum(map(len, parts)))
-        parts.append(pd.concat(tfrecord.read(path), ignore_index=True))
+        parts.append(events_of(path))
+        if "offset" in parts[-1]:
+            offsets.add(parts[-1].pop("offset").iloc[0])
     try:
-        return log.append(pd.concat(parts, ignore_index=True)) if parts else log, starts
+        return log.append(pd.concat(parts, ignore_index=True)) if parts else log, starts, offsets
     except ValueError as error:
         raise ValueError(f"{keep} does not go on from this log, for {error}") from None
 
@@ -284,22 +338,34 @@ def _check(state: State, log: EventLog, starts: list[int], keep: Path) -> None:
     check_known(state, log)
 
 
-def _appended(log: EventLog, path: Path, hour: pd.Timestamp, day: pd.Timestamp) -> EventLog:
+def _appended(log: EventLog, events: pd.DataFrame, shard: Shard, day: pd.Timestamp) -> EventLog:
     """The log with the shard's events at its end, all of one day, which is `day` or later; none is
     given a time before what is there.
     """
-    events = pd.concat(tfrecord.read(path), ignore_index=True).drop(columns=NAME, errors="ignore")
+    events = events.drop(columns=NAME, errors="ignore")
     events = events.sort_values("time", kind="stable", ignore_index=True)
     times, begin = events["time"], log.events["time"].iloc[0]
-    if times.iloc[-1] >= hour + HOUR:
-        raise ValueError(f"{path} holds an event of {times.iloc[-1]}, which is yet to come.")
+    if times.iloc[-1] >= shard.hour + HOUR:
+        raise ValueError(f"{shard.name} holds an event of {times.iloc[-1]}, which is yet to come.")
     if times.iloc[0] < begin:
-        raise ValueError(f"{path} holds an event of {times.iloc[0]}, before the log begins.")
+        raise ValueError(f"{shard.name} holds an event of {times.iloc[0]}, before the log begins.")
     pairs = zip(events["user"].map(log.user_row), events["item"].map(log.item_row), strict=True)
     if all(item in log.bought(user, len(log)) for user, item in pairs):
         return log  # much sooner than `append` finds it out
-    floor = max(log.events["time"].iloc[-1] + INSTANT, day, hour.normalize())
+    floor = max(log.events["time"].iloc[-1] + INSTANT, day, shard.hour.normalize())
     return log.append(events.assign(time=times.clip(lower=floor)))
+
+
+def hour_of(text: str) -> pd.Timestamp:
+    """The hour that a shard's name gives, such as 2011-06-01T09; NaT for any other text."""
+    return pd.to_datetime(text, format="%Y-%m-%dT%H", errors="coerce")
+
+
+def events_of(path: Path) -> pd.DataFrame:
+    """The events of a shard, none for an empty file. Raises as `tfrecord.read`."""
+    if path.is_file() and path.stat().st_size == 0:
+        return pd.DataFrame()
+    return pd.concat(tfrecord.read(path), ignore_index=True)
 
 
 def _signature(path: Path) -> tuple | None:

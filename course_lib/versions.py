@@ -330,6 +330,7 @@ class Publisher:
                 with suppress(Exception):
                     drop(index, self.version and self.version.index)
                 raise
+            index.serve()
             self._kept.current = name
             self.log, self.version = log, version
             for old in {*self._kept.names()} - {name, last}:
@@ -387,6 +388,7 @@ class Publisher:
             if name is None:
                 raise ValueError("there is no version to go back to; publish a state.")
             version = self._kept.load(name, self.log)
+            version.index.serve()
             self._kept.current = name
             self.version = version
 

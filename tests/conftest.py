@@ -3,7 +3,7 @@ models trained on both.
 """
 
 import pytest
-from helpers import SMALL, Frames, embedded, tiny_frames, trained
+from helpers import KNOWN, SMALL, Frames, before, embedded, tiny_frames, trained, with_listing
 
 from course_lib.log import EventLog
 from course_lib.state import Settings, State
@@ -40,3 +40,15 @@ def tiny_state(tiny: EventLog) -> State:
 def retail_state(retail: EventLog) -> State:
     """The first three days of the real log, learned. Shared: no test may change it."""
     return trained(retail, Settings(dim=16, hidden=16, device="cpu"), retail.days[:3])
+
+
+@pytest.fixture(scope="session")
+def known() -> EventLog:
+    """The tiny log's first two days, which nobody knows the rest from."""
+    return before(EventLog.from_frame(**with_listing(tiny_frames())), KNOWN)
+
+
+@pytest.fixture(scope="session")
+def knowing(known: EventLog) -> State:
+    """What is before KNOWN, learned. Shared: no test may change it."""
+    return trained(known, SMALL, known.days)

@@ -26,6 +26,7 @@ SMALL = Settings(
     field_dropout=0.0,
     device="cpu",
 )
+KNOWN = pd.Timestamp("2020-01-04")  # what the tiny log has before it, `knowing` has learned
 Frames = dict[str, pd.DataFrame]
 FORK = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
 needs_fork = pytest.mark.skipif(FORK is None, reason="needs a system that can fork a process")

@@ -23,6 +23,7 @@ ORDER = (  # data flows down; modules in one line do not import each other
     "versions",
     "nomination",
     "stream",
+    "redis_stream",
     "evaluation",
     "baselines simulate results",
     "tuning",

@@ -7,13 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import refusal, unit_vectors
 from index_contract import Reference
+from servers import milvus
 
 from course_lib.index import MilvusIndex, VectorIndex
 
@@ -24,22 +24,8 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
 @pytest.fixture
 def server(tmp_path: Path):
     """A Milvus server in another process, on 127.0.0.1: its address, the process, its data."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port, data = probe.getsockname()[1], tmp_path / "server.db"
-    where = ["--host", "127.0.0.1", "--port", str(port), "--data-dir", str(data)]
-    command = [sys.executable, "-m", "milvus_lite", "server", *where]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(300):
-            with socket.socket() as probe:
-                if process.poll() is None and probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}", process, data
-    finally:
-        process.kill()
-        process.wait()
+    with milvus(tmp_path) as server:
+        yield f"http://127.0.0.1:{server.port}", server.process, tmp_path / "server.db"
 
 
 def test_a_server_is_only_another_uri(server, tmp_path: Path):

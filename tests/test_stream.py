@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -15,17 +16,17 @@ import pandas as pd
 import pytest
 from helpers import (
     FORK,
+    KNOWN,
     SMALL,
     before,
     contents,
     needs_fork,
     refusal,
-    tiny_frames,
     trained,
-    with_listing,
 )
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from servers import needs_redis, redis
 
 from course_lib import files, stream, tfrecord
 from course_lib.full_update import full_update
@@ -33,6 +34,7 @@ from course_lib.incremental_update import incremental_update
 from course_lib.index import FaissIndex
 from course_lib.log import DAY, EventLog
 from course_lib.nomination import Nominator
+from course_lib.redis_stream import RedisStream
 from course_lib.state import Settings, State, new_state
 from course_lib.stream import StreamTrainer
 
@@ -69,6 +71,55 @@ def plain(hours: list[Path], past: EventLog, state: State, tmp_path_factory) -> 
         assert list(became) == [path.name] and became[path.name].endswith("events learned")
     follower.poll(END)
     return follower
+
+
+class Inbox:
+    """Where shards land: a folder, or a stream on the broker at `uri`."""
+
+    def __init__(self, folder: Path, uri: str | None) -> None:
+        self.folder, self.uri, self.name = folder, uri, folder.as_posix()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def reader(self) -> Path | RedisStream:
+        """A new one, as a process that starts anew has it."""
+        return self.folder if self.uri is None else RedisStream(self.uri, self.name)
+
+    def put(self, path: Path, content: bytes | None = None) -> None:
+        """A file, or these bytes under its name."""
+        content, own = path.read_bytes() if content is None else content, self.folder / path.name
+        own.unlink(missing_ok=True)
+        own.write_bytes(content)
+        if self.uri is not None:
+            self.reader().send(own)
+
+    def land(self, name: str) -> None:
+        path = self.folder / f"{name}.tfrecord"
+        tfrecord.write(path, table(*SHARDS[name]))
+        self.put(path)
+
+    @staticmethod
+    def poll(trainer: StreamTrainer, now: object) -> dict[str, str]:
+        """What became of each file, whatever its name is on the broker."""
+        became = trainer.poll(now).items()
+        return {
+            f"{name.split()[-1].removesuffix('.tfrecord')}.tfrecord": how for name, how in became
+        }
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    with redis(tmp_path_factory.mktemp("redis")) as server:
+        yield f"redis://127.0.0.1:{server.port}"
+
+
+@pytest.fixture(params=["folder", pytest.param("broker", marks=needs_redis)])
+def uri(request: pytest.FixtureRequest) -> str | None:
+    return request.getfixturevalue("broker") if request.param == "broker" else None
+
+
+@pytest.fixture
+def inbox(uri: str | None, tmp_path: Path) -> Inbox:
+    return Inbox(tmp_path / "shards", uri)
 
 
 def hour_of(path: Path) -> pd.Timestamp:
@@ -147,41 +198,40 @@ def test_trouble_ends_with_every_event_once(
     past: EventLog,
     state: State,
     plain: StreamTrainer,
+    inbox: Inbox,
     tmp_path: Path,
 ):
-    follower = StreamTrainer(tmp_path, tmp_path / "keep", past, state)
+    follower = StreamTrainer(inbox.reader(), tmp_path / "keep", past, state)
+    poll = partial(inbox.poll, follower)
     order = list(hours)
     if trouble == "shuffled":  # within the day
         order = order[::-1] if len(order) < 3 else [order[1], order[0], *order[2:]]
     if trouble == "late":  # the third shard comes when its day is over
         order = [*order[:2], *order[3:], order[2]]
     for i, path in enumerate(order):
-        shutil.copy(path, tmp_path)
         now = max(map(hour_of, order[: i + 1]))
         if trouble == "damaged" and i == 2:
-            whole = (tmp_path / path.name).read_bytes()
-            (tmp_path / path.name).write_bytes(whole[:-5])
-            assert follower.poll(now)[path.name].startswith(
-                f"left alone: {tmp_path / path.name}: record"
-            )
-            assert follower.poll(now) == {}
-            (tmp_path / path.name).write_bytes(whole)
+            inbox.put(path, path.read_bytes()[:-5])
+            left = poll(now)[path.name]
+            assert left.startswith("left alone: ") and "is cut off" in left
+            assert poll(now) == {}
+        inbox.put(path)
         if trouble == "empty" and i == 2:
-            (tmp_path / "2010-12-03T07.tfrecord").touch()
-            assert follower.poll(now)["2010-12-03T07.tfrecord"] == "empty: no events"
+            inbox.put(Path("2010-12-03T07.tfrecord"), b"")
+            assert poll(now)["2010-12-03T07.tfrecord"] == "empty: no events"
         if trouble == "no shard" and i == 2:
-            (tmp_path / "notes.tfrecord").write_text("hello")
-            assert follower.poll(now)["notes.tfrecord"].startswith("no hour shard")
-        assert path.name in follower.poll(now) or trouble in ("empty", "no shard")
+            inbox.put(Path("notes.tfrecord"), b"hello")
+            assert poll(now)["notes.tfrecord"].startswith("no hour shard")
+        assert path.name in poll(now) or trouble in ("empty", "no shard")
         if trouble == "twice":
             time.sleep(0.01)
-            shutil.copyfile(path, tmp_path / path.name)  # a new file with the same events
-            assert follower.poll(now)[path.name] == "nothing new"
+            inbox.put(path)  # a new file with the same events
+            assert poll(now) == {path.name: "nothing new"}
         if trouble == "renamed" and i == 2:
             other = f"{hour_of(path):%Y-%m-%d}T23.tfrecord"
-            shutil.copyfile(path, tmp_path / other)
-            assert follower.poll(now) == {other: "from the future: waits"}
-            assert follower.poll(hour_of(Path(other)))[other] == "nothing new"
+            inbox.put(Path(other), path.read_bytes())
+            assert poll(now) == {other: "from the future: waits"}
+            assert poll(hour_of(Path(other)))[other] == "nothing new"
     follower.poll(END)
     assert sorted(pairs(follower.log)) == sorted(pairs(plain.log))
     assert follower.log.events["time"].is_monotonic_increasing
@@ -192,7 +242,7 @@ def test_trouble_ends_with_every_event_once(
     if trouble not in ("shuffled", "late"):
         assert contents(follower.state) == contents(plain.state)
     again = StreamTrainer(
-        tmp_path, tmp_path / "keep", past
+        inbox.reader(), tmp_path / "keep", past
     )  # a process that starts anew reads the same log
     assert pairs(again.log) == pairs(follower.log) and contents(again.state) == contents(
         follower.state
@@ -206,24 +256,29 @@ def test_trouble_ends_with_every_event_once(
 
 
 def test_a_shard_from_the_future_waits(
-    hours: list[Path], past: EventLog, state: State, tmp_path: Path
+    hours: list[Path], past: EventLog, state: State, inbox: Inbox, tmp_path: Path
 ):
-    shutil.copy(hours[1], tmp_path)
-    follower = StreamTrainer(tmp_path, tmp_path / "keep", past, state)
-    assert follower.poll(hour_of(hours[1]) - pd.Timedelta(minutes=1)) == {
-        hours[1].name: "from the future: waits"
-    }
-    assert len(follower.log) == len(past)
-    assert follower.poll(hour_of(hours[1]))[hours[1].name].endswith("events learned")
+    """And what comes after it does not."""
+    for path in (hours[2], hours[1]):
+        inbox.put(path)
+    follower = StreamTrainer(inbox.reader(), tmp_path / "keep", past, state)
+    became = inbox.poll(follower, hour_of(hours[1]))
+    assert became[hours[2].name] == "from the future: waits"
+    assert became[hours[1].name].endswith("events learned")
+    again = StreamTrainer(inbox.reader(), tmp_path / "keep", past)
+    for trainer in (follower, again):
+        early = hour_of(hours[2]) - pd.Timedelta(minutes=1)
+        assert inbox.poll(trainer, early)[hours[2].name] == "from the future: waits"
+    assert inbox.poll(again, hour_of(hours[2]))[hours[2].name].endswith("events learned")
 
 
 def test_events_from_the_future_are_refused(
-    hours: list[Path], past: EventLog, state: State, tmp_path: Path
+    hours: list[Path], past: EventLog, state: State, inbox: Inbox, tmp_path: Path
 ):
     """An earlier hour's name, a later day's events."""
-    shutil.copy(hours[-1], tmp_path / hours[0].name)
-    follower = StreamTrainer(tmp_path, tmp_path / "keep", past, state)
-    assert "which is yet to come" in follower.poll(hour_of(hours[0]))[hours[0].name]
+    inbox.put(hours[0], hours[-1].read_bytes())
+    follower = StreamTrainer(inbox.reader(), tmp_path / "keep", past, state)
+    assert "which is yet to come" in inbox.poll(follower, hour_of(hours[0]))[hours[0].name]
     assert len(follower.log) == len(past)
 
 
@@ -235,7 +290,6 @@ def test_without_a_state_there_is_no_start(past: EventLog, tmp_path: Path):
 
 # -- poison, failures and kills, on the tiny log ------------------------------------------------
 
-KNOWN = pd.Timestamp("2020-01-04")  # what is before it has been learned
 NEW = {"item/listed": pd.Timestamp("2020-01-04"), "item/description": "NEW", "item/colour": "red"}
 SHARDS = {  # in order of time; two hours are in more than one shard, one shard has a late event
     "2020-01-04T09": [("bob", "mug", "2020-01-04 09:00"), ("eve", "mug", "2020-01-04 09:10")],
@@ -256,16 +310,6 @@ def table(*bought: tuple[str, str, str], **other: object) -> pd.DataFrame:
         if "item/words" in other
         else events.assign(**{"item/words": [["big"]] * len(events)})
     )
-
-
-@pytest.fixture(scope="module")
-def known() -> EventLog:
-    return before(EventLog.from_frame(**with_listing(tiny_frames())), KNOWN)
-
-
-@pytest.fixture(scope="module")
-def knowing(known: EventLog) -> State:
-    return trained(known, SMALL, known.days)
 
 
 def land(folder: Path, name: str) -> None:
@@ -356,14 +400,14 @@ def served(nominator: Nominator) -> list:
 
 
 @pytest.mark.parametrize("step", ["upsert", "build"])
-def test_what_fails_is_tried_again(step: str, known: EventLog, knowing: State, tmp_path: Path):
+def test_what_fails_is_tried_again(
+    step: str, known: EventLog, knowing: State, inbox: Inbox, tmp_path: Path
+):
     """The database is away when an hour's vectors are sent, or a new version's; then it is back."""
     nominator, plain = Nominator(known), Nominator(known)
-    shards = tmp_path / "shards"
-    shards.mkdir()
-    expected = StreamTrainer(shards, tmp_path / "plain", known, knowing, plain)
-    trainer = StreamTrainer(shards, tmp_path / "keep", known, knowing, nominator)
-    land(shards, "2020-01-04T09")
+    expected = StreamTrainer(inbox.folder, tmp_path / "plain", known, knowing, plain)
+    trainer = StreamTrainer(inbox.reader(), tmp_path / "keep", known, knowing, nominator)
+    inbox.land("2020-01-04T09")
     now = "2020-01-04 12:00"
     if step == "build":
         trainer.poll(now)
@@ -382,7 +426,7 @@ def test_what_fails_is_tried_again(step: str, known: EventLog, knowing: State, t
     assert pairs(trainer.log) == pairs(expected.log) and len(trainer.log) == len(known) + 2
     assert contents(trainer.state) == contents(expected.state)
     assert served(nominator) == served(plain)
-    land(shards, "2020-01-04T10")  # and it goes on
+    inbox.land("2020-01-04T10")  # and it goes on
     assert list(trainer.poll(now).values()) == ["2 events learned"]
 
 
@@ -422,28 +466,26 @@ def killed_at(step: int) -> Iterator[None]:
         yield
 
 
-def run(folder: Path, arrivals: list, known: EventLog, knowing: State, kills: list) -> tuple:
+def run(inbox: Inbox, arrivals: list, known: EventLog, knowing: State, kills: list) -> tuple:
     """The log, the contents of the state, and what is served, once every shard has arrived, one
     after the other; at a number of `kills` the process dies, and a new one begins.
     """
-    shards, kills = folder / "shards", list(kills)
-    shards.mkdir(parents=True)
-    trainer, now = None, KNOWN
+    trainer, now, kills = None, KNOWN, list(kills)
     for name in arrivals:
-        path = shards / f"{name.removesuffix('!')}.tfrecord"
+        path = inbox.folder / f"{name.removesuffix('!')}.tfrecord"
         if name.endswith("!"):
             if not path.exists():
-                path.write_text("poison")
+                inbox.put(path, b"poison")
         else:
-            path.unlink(missing_ok=True)
-            land(shards, name)
+            inbox.land(name)
             now = max(now, hour_of(path))
         while True:
             try:
                 with killed_at(kills.pop(0) if kills else 0):
                     if trainer is None:
                         nominator = Nominator(known)
-                        trainer = StreamTrainer(shards, folder / "keep", known, knowing, nominator)
+                        keep = inbox.folder / "keep"
+                        trainer = StreamTrainer(inbox.reader(), keep, known, knowing, nominator)
                     trainer.poll(now)
                 break
             except Killed:
@@ -459,8 +501,14 @@ def run(folder: Path, arrivals: list, known: EventLog, knowing: State, kills: li
     extra=st.lists(st.tuples(st.integers(0, 6), st.sampled_from(list(SHARDS)), st.booleans())),
     kills=st.lists(st.integers(0, 14), max_size=8),
 )
-@settings(max_examples=20, deadline=None, derandomize=True, phases=[Phase.generate])
-def test_kills_repetitions_and_poison_change_nothing(order, extra, kills, known, knowing):
+@settings(
+    max_examples=20,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_kills_repetitions_and_poison_change_nothing(order, extra, kills, known, knowing, uri):
     arrivals = list(order)
     for place, name, poison in sorted(extra, reverse=True):
         if poison:
@@ -468,8 +516,8 @@ def test_kills_repetitions_and_poison_change_nothing(order, extra, kills, known,
         elif name in arrivals[:place]:
             arrivals.insert(place, name)
     with tempfile.TemporaryDirectory() as folder:
-        plain = run(Path(folder, "plain"), order, known, knowing, [])
-        assert run(Path(folder, "odd"), arrivals, known, knowing, kills) == plain
+        plain = run(Inbox(Path(folder, "plain"), None), order, known, knowing, [])
+        assert run(Inbox(Path(folder, "odd"), uri), arrivals, known, knowing, kills) == plain
     events = {(user, item) for shard in SHARDS.values() for user, item, _ in shard}
     assert sorted(tuple(row[:2]) for row in plain[0]) == sorted({*pairs(known), *events})
 
@@ -550,10 +598,13 @@ def test_the_keep_of_another_log(known: EventLog, knowing: State, tmp_path: Path
     assert str(keep) in refusal(StreamTrainer, tmp_path, keep, known)
 
 
-def follow(shards: Path, keep: Path, past: EventLog, state: State, said: Connection) -> None:
-    follower = StreamTrainer(shards, keep, past, None if (keep / "full.pt").exists() else state)
+def follow(
+    folder: Path, uri: str | None, keep: Path, past: EventLog, state: State, said: Connection
+) -> None:
+    state = None if (keep / "full.pt").exists() else state
+    follower = StreamTrainer(Inbox(folder, uri).reader(), keep, past, state)
     said.send("ready")
-    for path in sorted(shards.glob("*.tfrecord")):
+    for path in sorted(folder.glob("*.tfrecord")):
         follower.poll(hour_of(path))
         said.send(path.name)
     follower.poll(END)
@@ -562,18 +613,23 @@ def follow(shards: Path, keep: Path, past: EventLog, state: State, said: Connect
 
 @needs_fork
 def test_killed_at_any_moment_it_goes_on_where_it_was(
-    hours: list[Path], past: EventLog, state: State, plain: StreamTrainer, tmp_path: Path
+    hours: list[Path],
+    past: EventLog,
+    state: State,
+    plain: StreamTrainer,
+    inbox: Inbox,
+    tmp_path: Path,
 ):
     """Killed (really) again and again, after ever more shards, in whatever it is doing then; the
     last run ends it.
     """
-    shards, keep = tmp_path / "shards", tmp_path / "keep"
-    shards.mkdir()
+    keep = tmp_path / "keep"
     for path in hours:
-        shutil.copy(path, shards)
+        inbox.put(path)
     for kill_after in (0, 9, 17, 10_000):  # words that it has said
         heard, said = FORK.Pipe(duplex=False)
-        process = FORK.Process(target=follow, args=(shards, keep, past, state, said))
+        job = (inbox.folder, inbox.uri, keep, past, state, said)
+        process = FORK.Process(target=follow, args=job)
         process.start()
         said.close()  # so that nothing more is heard of a process that is gone
         for _ in range(kill_after + 1):
@@ -584,6 +640,6 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(
             process.kill()
         process.join()
     assert process.exitcode == 0
-    follower = StreamTrainer(shards, keep, past)
+    follower = StreamTrainer(inbox.reader(), keep, past)
     assert pairs(follower.log) == pairs(plain.log)
     assert contents(follower.state) == contents(plain.state)

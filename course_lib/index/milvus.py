@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -26,13 +27,16 @@ def _in_one_sentence(method: Callable) -> Callable:
     """What goes wrong between this process and Milvus."""
 
     @functools.wraps(method)
-    def asked(self: MilvusIndex, *arguments):
+    def asked(self: MilvusIndex, *arguments, released: bool = False):
         import grpc
 
         try:
             return method(self, *arguments)
         except (self._milvus.MilvusException, grpc.RpcError) as error:
             message = str(getattr(error, "message", "") or error)
+            if not released and ("not loaded" in message or "state 'released'" in message):
+                self._load()  # the server was away, and has it on disk alone
+                return asked(self, *arguments, released=True)
             lost = "connecting to server" in message or "Retry timeout" in message
             if lost or isinstance(error, grpc.RpcError):
                 advice = "is it running, is that its address, and is the timeout long enough?"
@@ -53,12 +57,17 @@ class MilvusIndex(VectorIndex):
     - None: embedded in this process (Milvus Lite), in a temporary folder that goes with the index.
     - a path that ends in ".db": the same, and it stays. One process at a time can have it open.
     - "http://…", "https://…": a server or a cluster; nothing else changes. MILVUS_TOKEN of the
-      environment ("user:password" or a key) is sent along.
+      environment ("user:password" or a key) is sent along. After an outage it answers again within
+      seconds of the server.
 
     The vectors live in the collection of that name: a new MilvusIndex finds what an earlier one
     built there, `build` replaces it once the new one is complete, `drop` removes it, and `save`
     writes a card (where it is, which version) instead of vectors. Publish each model version to a
-    collection of its own, or a user vector of one version meets item vectors of another.
+    collection of its own, or a user vector of one version meets item vectors of another. One
+    process at a time may build a collection.
+
+    `alias`: a second name that `serve` gives to this collection in one step, taking it from the
+    version before. Who searches by the alias meets one version or the other, whole.
 
     `kind`: "FLAT" (exact), "HNSW" or "IVF_FLAT", with the dials of `FaissIndex`. Changes in place,
     5,000 vectors a request; a search sees them at once (strong consistency). A query that finds
@@ -72,6 +81,7 @@ class MilvusIndex(VectorIndex):
     collection: str = "items"
     kind: str = Kind(KINDS)
     _: KW_ONLY
+    alias: str | None = None
     nlist: int | None = Dial(None, 1, MOST_LISTS)
     nprobe: int = Dial(16, 1, MOST_LISTS)
     M: int = Dial(16, 2, 2048)
@@ -96,8 +106,20 @@ class MilvusIndex(VectorIndex):
             found = client.describe_collection(self.collection, timeout=self.timeout)
             vector = next(field for field in found["fields"] if field["name"] == "vector")
             self.dim = int(vector["params"]["dim"])
-            client.load_collection(self.collection, timeout=self.timeout)
+            self._load()
             self._size()
+
+    @_in_one_sentence
+    def _load(self) -> None:
+        self._client.load_collection(self.collection, timeout=self.timeout)
+
+    @_in_one_sentence
+    def serve(self) -> None:
+        """Let the alias, if there is one, lead here from now on."""
+        if self.alias is not None:
+            there = self._client.list_aliases(timeout=self.timeout)["aliases"]
+            turn = self._client.alter_alias if self.alias in there else self._client.create_alias
+            turn(self.collection, self.alias, timeout=self.timeout)
 
     @_in_one_sentence
     def drop(self) -> None:
@@ -123,15 +145,21 @@ class MilvusIndex(VectorIndex):
     @_in_one_sentence
     def _build(self, vectors: np.ndarray, ids: np.ndarray) -> None:
         client, name, wait = self._client, self.collection, {"timeout": self.timeout}
-        aside = f"{name}_{uuid.uuid4().hex}"  # nobody else's
+        aside, aliases = f"{name}_{uuid.uuid4().hex}", []
+        for left in client.list_collections(**wait):  # by a process that was killed
+            if re.fullmatch(f"{re.escape(str(name))}_[0-9a-f]{{32}}(_old)?", left):
+                client.drop_collection(left, **wait)
         try:
             self._fill(aside, vectors, ids)
             if client.has_collection(name, **wait):
+                aliases = client.list_aliases(name, **wait)["aliases"]
                 client.rename_collection(name, f"{aside}_old", **wait)
             client.rename_collection(aside, name, **wait)
         finally:
             client.drop_collection(aside, **wait)  # it is still there if something failed
         client.load_collection(name, **wait)
+        for alias in aliases:  # they have followed the old one
+            client.alter_alias(name, alias, **wait)
         client.drop_collection(f"{aside}_old", **wait)
         self._last_size = len(ids)
 
