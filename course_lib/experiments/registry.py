@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import pandas as pd
 
@@ -27,6 +28,12 @@ from course_lib.online_retail import TEST, TUNING
 from course_lib.results import SEEDS
 
 EVENTS = "events per item"
+
+
+def _informed(parameter: str, values: tuple[float, ...], task: reasons.Informed) -> Sweep:
+    return Sweep(reasons.INFORMED, parameter, values, SEEDS, task, TEST[0], epochs=5)
+
+
 EXPERIMENTS = {
     "baselines_test": Replays(baselines.test, TEST),
     "baselines_tuning": Replays(baselines.tuning, TUNING),
@@ -34,9 +41,11 @@ EXPERIMENTS = {
     "negatives_test": Replays(negatives.test, TEST, by_day=True),
     "films_test": Replays(negatives.films, FILMS_TEST, by_day=True, load=load_movie_tweetings),
     "updates_test": Replays(updates.test, TEST, hourly=True),
+    "updates_recipe": Replays(updates.recipe, TEST, hourly=True),
     "updates_tuning": Replays(updates.tuning, TUNING, hourly=True),
     "self_supervision_tuning": Replays(self_supervision.tuning, TUNING, shape=True),
     "self_supervision_test": Replays(self_supervision.test, TEST, shape=True),
+    "self_supervision_all_items": Replays(self_supervision.all_items, TEST, by_day=True),
     "lifted": lifted.Lifted(),
     "subsampled_tuning": Replays(subsampled.tuning, TUNING),
     "subsampled_test": Replays(subsampled.test, TEST),
@@ -66,13 +75,33 @@ EXPERIMENTS = {
         epochs=5,
     ),
     "reason_simulated": Sweep(
-        reasons.SIMULATED_ARMS, "share shuffled", (0.0, 0.5, 1.0), SEEDS, reasons.shuffled
+        reasons.SIMULATED_ARMS, "share shuffled", (0.0, 0.25, 0.5, 1.0), SEEDS, reasons.shuffled
     ),
     "reason_simulated_models": Sweep(
         reasons.by_model(reasons.SIMULATED_TERM), EVENTS, (3.0,), SEEDS, sweeps.simulated
     ),
     "reason_simulated_negatives": Sweep(
         reasons.by_negatives(reasons.SIMULATED_TERM), EVENTS, (3.0,), SEEDS, sweeps.simulated
+    ),
+    "reason_shop": _informed("every item alike", (0.0, 1.0), reasons.SHOP),
+    "reason_shop_events": _informed(
+        "share of events", (0.03, 0.3), reasons.SHOP._replace(by="events")
+    ),
+    "reason_shop_shuffled": _informed(
+        "share shuffled", (1.0,), reasons.SHOP._replace(by="shuffle")
+    ),
+    "reason_films": replace(
+        _informed("every item alike", (0.0, 1.0), reasons.FILMS),
+        start=FILMS_TEST[0],
+        load=load_movie_tweetings,
+    ),
+    "reason_shop_models": replace(
+        _informed("every item alike", (1.0,), reasons.SHOP),
+        arms=reasons.by_model(reasons.INFORMED_TERM, **reasons.SLOW),
+    ),
+    "reason_shop_negatives": replace(
+        _informed("every item alike", (1.0,), reasons.SHOP),
+        arms=reasons.by_negatives(reasons.INFORMED_TERM, **reasons.SLOW),
     ),
     "reason_gradients": Gradients(reasons.GRADIENTS, reasons.GRADIENT_TERMS, SEEDS),
     "index_frontier": index_frontier.Frontier(),

@@ -9,6 +9,7 @@ from course_lib.experiments.replays import Run, Served
 from course_lib.online_retail import TEST, TUNING
 from course_lib.results import SEEDS
 from course_lib.state import Settings
+from course_lib.tuning import RECIPE
 
 NO_COUNTS = Settings(popularity_half_lives=())
 
@@ -45,6 +46,16 @@ def test() -> Iterator[Run]:
         "nightly full in time order": {"shuffle": False},
     }.items():
         yield from served(f"no counts: {name}", NO_COUNTS, **options)
+
+
+def recipe() -> Iterator[Run]:
+    """The arms that chapter 06 decides by, with the recipe for a new log; three seeds."""
+    for name, options in {
+        "nightly full": {},
+        "nightly full + hourly IDs": {"hourly": "ids"},
+        "nightly full + hourly counts": {"hourly": "ids", "rate": 0.0},
+    }.items():
+        yield from served(name, Settings(**RECIPE), seeds=range(3), **options)
 
 
 def tuning() -> Iterator[Run]:
