@@ -679,27 +679,6 @@ def bars(values: pd.Series, xlabel: str, ylabel: str, title: str) -> Figure:
     return figure
 
 
-def multiples(
-    sheets: dict[str, dict[str, np.ndarray]], x: list, xlabel: str, base: dict[str, float]
-) -> Figure:
-    """Small multiples, two to a row: a panel per sheet, a line per name over a few values of x;
-    `base` is a dotted level.
-    """
-    rows = -(-len(sheets) // 2)
-    figure, axes = panels(2, height=1.3 * len(sheets) + 0.6, rows=rows, of=sheets)
-    for ax in axes[len(sheets) :]:
-        ax.remove()
-    for ax, (title, named) in zip(axes[: len(sheets)], sheets.items(), strict=True):
-        looks = _looks(named.items(), FIVE, ("o-", "s--", "^-.", "d:", "v-"))
-        for name, values, colour, line in looks:
-            ax.plot(range(len(x)), values, line, color=colour, ms=5, label=name)
-        ax.axhline(base[title], color="black", lw=1, ls=(0, (1, 2)))
-        ax.set_xticks(range(len(x)), x)
-        ax.set(title=title, xlabel=xlabel)
-    axes[0].legend(frameon=False, fontsize=8)
-    return figure
-
-
 def gains(sheets: dict[str, dict[str, list]], x: list, xlabel: str, ylabel: str) -> Figure:
     """Paired differences over a parameter: a panel per sheet, a line per name, each `Difference`
     with its 95 % interval. Names in `ARMS` look as they do there.
@@ -733,23 +712,24 @@ def trade_off(
       to its largest, which is filled. Names in `ARMS` look as they do there.
     - `constant`: [c, 2] (x, y) of a growing constant. `near`: arms that a second panel enlarges.
     """
-    figure, axes = panels(1 + bool(near), height=4.6, of=named)
+    figure, axes = panels(1 + bool(near), height=4.8, of=named)
+    path = np.concatenate([np.zeros((1, 2)), constant])
     for ax in axes:
-        start = np.zeros((1, 2))
-        label = "plain + a constant"
-        ax.plot(*np.concatenate([start, constant]).T, "--", color="black", lw=1, label=label)
+        ax.axhline(0, color=GREY, lw=1, zorder=0)
+        ax.axvline(0, color=GREY, lw=1, zorder=0)
+        ax.plot(*path.T, ".--", color="black", lw=1.5, ms=5, label="plain + a constant")
         for name, found, colour, line in _looks(named.items(), *_of_arms(named)):
             (x, dx), (y, dy) = (_intervals(part) for part in zip(*found, strict=True))
             ax.errorbar(x, y, dy, dx, fmt="none", ecolor=colour, alpha=0.35, lw=1.2)
-            ax.plot(x, y, line, color=colour, mfc="white", lw=0.8, ms=7)
+            ax.plot(x, y, f"{line[0]}-", color=colour, mfc="white", lw=0.8, ms=7)
             ax.plot(x[-1], y[-1], line[0], color=colour, ms=7, label=name)
-        ax.axhline(0, color=GREY, lw=1)
-        ax.axvline(0, color=GREY, lw=1)
         ax.set(xlabel=xlabel)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
     for axis, part in enumerate("xy" if near else ""):
         found = [pair[axis] for name in near for pair in named[name]]
         low, high = min(d.low for d in found), max(d.high for d in found)
         axes[1].set(**{f"{part}lim": (low - 0.1 * (high - low), high + 0.1 * (high - low))})
+        axes[1].set_title("enlarged")
     axes[0].set_ylabel(ylabel)
     _legend_below(figure, axes[0])
     return figure

@@ -89,7 +89,6 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     "over": (lambda n, t: figures.over(np.arange(3), numbers(n), t, t, t), 5),
     "views_of": (lambda n, t: figures.views_of(PLANE, {m: PLANE[:3] for m in n}, t), None),
     "bars": (lambda n, t: figures.bars(pd.Series(1.5, index=n), t, t, t), None),
-    "multiples": (lambda n, t: figures.multiples({t: numbers(n)}, [1, t, 3], t, {t: 1.0}), 5),
     "gains": (lambda n, t: figures.gains({t: {m: [GAIN] for m in n}}, [t], t, t), 9),
     "trade_off": (
         lambda n, t: figures.trade_off({m: [(GAIN, GAIN)] for m in n}, PLANE[:3], t, t, n[:1]),
@@ -149,12 +148,11 @@ def test_every_arm_is_drawn_or_all_are_refused(name: str):
 @every
 def test_nothing_to_draw_is_said_in_a_sentence(name: str):
     draw, _ = ARMS[name]
-    if name not in ("before_after", "dials", "lines", "gains", "multiples"):
+    if name not in ("before_after", "dials", "lines", "gains"):
         assert refusal(draw, [], "title").startswith("there is nothing to draw")
     for draw in (
         lambda: figures.lines({}, np.arange(3), "x", "y"),
         lambda: figures.gains({}, [], "x", "y"),
-        lambda: figures.multiples({}, [], "x", {}),
         lambda: figures.dials(dial_rows([4])[:0]),
         lambda: figures.head_effect(np.array([])),
         lambda: figures.curves({"empty": np.array([])}, "x", "y", "title"),
@@ -187,7 +185,8 @@ def test_a_trade_off_starts_its_dashes_at_nothing_and_enlarges_what_is_near():
         {"near": [(GAIN, GAIN)], "far": [(far, far)]}, np.ones((1, 2)), "x", "y", ["near"]
     )
     left, right = figure.axes
-    assert left.lines[0].get_xydata().tolist() == [[0, 0], [1, 1]]
+    constant = next(line for line in left.lines if line.get_label() == "plain + a constant")
+    assert constant.get_xydata().tolist() == [[0, 0], [1, 1]]
     assert right.get_xlim() == pytest.approx((-0.13, 0.23)) == right.get_ylim()
     assert left.get_xlim()[1] > 6
 

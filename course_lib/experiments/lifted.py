@@ -17,7 +17,7 @@ from course_lib.experiments.jobs import check_days, done
 from course_lib.experiments.self_supervision import PLAIN
 from course_lib.log import DAY, EventLog
 from course_lib.online_retail import TEST, load_online_retail
-from course_lib.results import SEEDS, table_row
+from course_lib.results import table_row
 from course_lib.state import new_state
 
 
@@ -30,7 +30,7 @@ class Lifted:
 
     constants: tuple[float, ...] = (0.01, 0.02, 0.04, 0.08, 0.16)
     lifted: tuple[str, ...] = ("cold", "tail")
-    seeds: Collection[int] = SEEDS
+    seeds: Collection[int] = range(3)
     start: str = TEST[0]
 
     def load(self) -> EventLog:
