@@ -84,11 +84,14 @@ EXPERIMENTS = {
         reasons.by_negatives(reasons.SIMULATED_TERM), EVENTS, (3.0,), SEEDS, sweeps.simulated
     ),
     "reason_shop": _informed("every item alike", (0.0, 1.0), reasons.SHOP),
+    "reason_shop_again": replace(
+        _informed("every item alike", (1.0,), reasons.SHOP), seeds=range(5, 10)
+    ),
     "reason_shop_events": _informed(
         "share of events", (0.03, 0.3), reasons.SHOP._replace(by="events")
     ),
     "reason_shop_shuffled": _informed(
-        "share shuffled", (1.0,), reasons.SHOP._replace(by="shuffle")
+        "share shuffled", (0.5, 1.0), reasons.SHOP._replace(by="shuffle")
     ),
     "reason_films": replace(
         _informed("every item alike", (0.0, 1.0), reasons.FILMS),
