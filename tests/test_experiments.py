@@ -407,6 +407,18 @@ def test_against_pairs_by_seed():
     )
 
 
+def test_along_has_a_difference_for_each_value_in_order():
+    rows = [
+        (x, arm, seed, x + seed + more)
+        for x in (2, 1)
+        for arm, more in (("plain", 0), ("a", 3 * x))
+        for seed in (0, 1)
+    ]
+    table = pd.DataFrame(rows, columns=["x", "arm", "seed", "R@100"])
+    found = results.along(table, "x", ["a"])
+    assert [difference.mean for difference in found["a"]] == [3, 6] and list(found) == ["a"]
+
+
 def test_by_slice_has_every_arm_over_seeds_days_and_slices():
     draws = np.random.default_rng(0)
     levels = pd.DataFrame(draws.random((6, 5)), columns=["R@100", "cold", "tail", "mid", "head"])
