@@ -1,5 +1,6 @@
 # make lab     JupyterLab, open at the first notebook    make lab LAB_ARGS="--port=9999"    with arguments of its own
 # make test    every test, notebooks included
+# make service FOLDER=shop    nominations over HTTP, on 127.0.0.1
 # make book    the course as a website, in build/book
 # make exercises    the exercises as students get them, in notebooks/exercises/release
 # make lint    what ruff has to say       make format   let ruff put it right
@@ -27,20 +28,25 @@ if sys.platform == "darwin" and platform.machine() == "x86_64":
 endef
 export CHECK_PYTHON
 
-.PHONY: help lab test book exercises lint format outputs bench lock clean
+.PHONY: help lab service test book exercises lint format outputs bench lock clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
 
+# What the lock has for Linux alone is TorchRec and what it needs, without fbgemm-gpu, which would bring CUDA.
 # The last line marks the environment as whole: an interrupted installation starts over.
 $(READY): requirements.lock
 	@command -v "$(PYTHON)" > /dev/null || { echo "There is no $(PYTHON) here. Install Python 3.10 or newer, or name one: make PYTHON=python3.12" >&2; exit 1; }
 	@"$(PYTHON)" -c "$$CHECK_PYTHON"
 	"$(PYTHON)" -m venv --clear .venv
-	grep -v '^hnswlib==' requirements.lock > .venv/wheels.txt
-	$(BIN)/python -m pip install --disable-pip-version-check -r .venv/wheels.txt
-	@echo "Compiling hnswlib, about a minute ..."
-	@$(BIN)/python -m pip install --disable-pip-version-check "$$(grep '^hnswlib==' requirements.lock)" > .venv/hnswlib.log 2>&1 || \
+	grep -v '^hnswlib==' requirements.lock | grep -v "sys_platform == 'linux'$$" > .venv/wheels.txt
+	grep "sys_platform == 'linux'$$" requirements.lock > .venv/torchrec.txt
+	@echo "Compiling hnswlib beside the installation of the rest, which takes a minute or more ..."
+	@$(BIN)/python -m pip wheel --disable-pip-version-check --no-deps -w .venv/compiled "$$(grep '^hnswlib==' requirements.lock)" > .venv/hnswlib.log 2>&1 & \
+	$(BIN)/python -m pip install --disable-pip-version-check -r .venv/wheels.txt || exit 1; \
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --only-binary :all: -r .venv/torchrec.txt > .venv/torchrec.log 2>&1 || \
+		echo "TorchRec could not be installed (see .venv/torchrec.log), and all but ShardedTables works without it."; \
+	wait $$! && $(BIN)/python -m pip install --disable-pip-version-check --no-deps .venv/compiled/*.whl || \
 		echo "hnswlib could not be compiled (see .venv/hnswlib.log), and all but HnswlibIndex works without it: for that, install a C++ compiler, then run 'make clean lab'."
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
@@ -53,9 +59,11 @@ lab: $(READY)
 	if [ "$$(uname)" != Darwin ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then set -- "$$@" --no-browser; fi; \
 	exec $(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/$(FIRST) "$$@" $(LAB_ARGS)
 
+service: $(READY)
+	$(BIN)/python -m course_lib.service $(FOLDER) $(SERVICE_ARGS)
+
 test: lint
-	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder tests
-	$(BIN)/python -m pytest --nbval -n 2 --dist loadscope notebooks
+	$(BIN)/python -m pytest --nbval -n 3 --dist loadscope --no-loadscope-reorder tests notebooks
 
 book: $(READY)
 	rm -rf build/book
@@ -89,6 +97,7 @@ bench: $(READY) $(PEERS)
 	$(BIN)/python tests/benchmarks/bad_input.py
 	$(BIN)/python tests/benchmarks/speed.py
 	$(BIN)/python tests/benchmarks/growth.py
+	$(BIN)/python tests/benchmarks/service.py
 	$(BIN)/python tests/benchmarks/side_by_side.py --log online_retail $(BENCH_ARGS)
 	$(BIN)/python tests/benchmarks/side_by_side.py --log movie_tweetings $(BENCH_ARGS)
 
@@ -96,11 +105,11 @@ bench: $(READY) $(PEERS)
 # Versions in the present lock are kept where they still fit; remove the lock first to have the newest.
 lock:
 	@command -v uv > /dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
-	echo 'torch==2.13.0' | uv pip compile --quiet --universal --python-version 3.10 --extra hnswlib --extra test --extra classroom --extra book --no-annotate --no-header \
+	echo 'torch==2.13.0' | uv pip compile --quiet --universal --python-version 3.10 --extra hnswlib --extra service --extra torchrec --extra test --extra classroom --extra book --no-annotate --no-header \
 		--output-file requirements.lock pyproject.toml -
 	@{ echo '# Every package of the course, exactly, for Python 3.10 to 3.13 on Linux, macOS and Windows.'; \
 	   echo '# Made by "make lock" from pyproject.toml. Do not edit.'; \
-	   grep -Ev '^(#|nvidia-|cuda-|triton==)' requirements.lock; } > requirements.tmp
+	   grep -Ev '^(#|nvidia-|cuda-|triton==|fbgemm-gpu==)' requirements.lock; } > requirements.tmp
 	@mv requirements.tmp requirements.lock
 
 clean:

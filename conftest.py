@@ -9,11 +9,26 @@ import pytest
 # spin against each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-SLOWEST = {"test_exercises.py": 0, "test_browser.py": 1, "test_book.py": 2}
+SLOWEST = ["test_exercises.py", "test_browser.py", "15_your_own_log.ipynb", "02_two_towers.ipynb"]
 
 
 def pytest_configure(config):
     config.option.nbval_sanitize_with = str(Path(__file__).parent / "tests" / "nbval_sanitize.cfg")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Run no notebook twice: where tests/ are run, too, they compare the exercises as these are
+    graded, and what has widgets in a browser, if there is one.
+    """
+    tests = Path(__file__).parent / "tests"
+    if collection_path.suffix != ".ipynb" or tests not in map(
+        Path.absolute, map(Path, config.args)
+    ):
+        return None
+    from browser import chromium, uses_widgets
+
+    graded = collection_path.match("exercises/source/*/*.ipynb")
+    return graded or bool(chromium() and uses_widgets(collection_path)) or None
 
 
 def pytest_collectstart(collector):
@@ -25,10 +40,12 @@ def pytest_collectstart(collector):
 
 
 def pytest_collection_modifyitems(items):
-    """The slowest files first, so that no worker begins one when the other is done. A name with an
-    address in it is refused: two workers of pytest-xdist would collect two tests.
+    """The slowest files first, then notebooks, so that no worker begins one when the others are
+    done. A name with an address in it is refused: two workers of pytest-xdist would collect two
+    tests.
     """
-    items.sort(key=lambda item: SLOWEST.get(item.path.name, len(SLOWEST)))
+    place = {name: number for number, name in enumerate(SLOWEST)}
+    items.sort(key=lambda i: (place.get(i.path.name, len(SLOWEST)), i.path.suffix != ".ipynb"))
     for item in items:
         if " at 0x" in item.nodeid:
             raise pytest.UsageError(f"{item.nodeid}: name this test's parameters with ids=")

@@ -418,12 +418,13 @@ def paired_difference(
     confidence: float = 0.95,
     weights: Iterable[float] | None = None,
 ) -> Difference:
-    """Mean of a_i − b_i with Student's t interval. Pair i is one seed, or one day, of both arms.
+    """Mean of a_i − b_i with Student's t interval. Pair i is a seed, a day or a user, of both arms.
 
     Over seeds it says what another run on this log would show; over days, roughly, what another
-    half-year would. Days differ in size: with their events as `weights` [n] the mean is the
-    difference of all events together, a ratio of two sums, with a ratio's linearised standard
-    error (Cochran, Sampling Techniques, 1977, chapter 6). Equal weights change nothing.
+    half-year would; over users, what others would say of the same models. Days and users differ in
+    size: with their events as `weights` [n] the mean is the difference of all events together, a
+    ratio of two sums, with a ratio's linearised standard error (Cochran, Sampling Techniques, 1977,
+    chapter 6). Equal weights change nothing.
     """
     a, b = np.asarray(list(a), dtype=float), np.asarray(list(b), dtype=float)
     if len(a) != len(b):

@@ -14,7 +14,7 @@ import pandas as pd
 from IPython.display import display
 from matplotlib.dates import MonthLocator
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -646,16 +646,38 @@ def views_map(plane: np.ndarray, vectors: np.ndarray) -> Figure:
     return figure
 
 
-def views_of(plane: np.ndarray, items: dict[str, np.ndarray], title: str) -> Figure:
-    """`views_map` of several items side by side, each by its name: `items` holds [3, 2] each."""
-    figure, axes = panels(len(items), height=3.1, width=11, of=items, sharex=True, sharey=True)
-    for ax, (name, vectors) in zip(axes, items.items(), strict=True):
-        ax.plot(*plane.T, ".", color=GREY, ms=1.5, alpha=0.35)
-        _views(ax, vectors)
-        ax.set(xticklabels=[], yticklabels=[])
-        ax.set_title(name, fontsize=8)
-    axes[0].legend(frameon=False, fontsize=8)
-    figure.suptitle(title, fontsize=11)
+def tiles(names: list[str], whole: dict, views: dict[str, dict]) -> Figure:
+    """What views show of a few items, narrow enough for a telephone: a panel for each view, a row
+    for each item and a tile for each field, cut into as many as a bag has values.
+
+    - `whole`, `views`: features of the items by field, [n] indices or [n, L]; 0 is the default.
+    """
+    height = (0.27 * len(names) + 0.42) * len(views) + 0.95
+    figure, axes = panels(1, height, 5.2, rows=len(views), of=names and views, sharex=True)
+    looks = {
+        "kept": {"facecolor": BLUE},
+        "masked": {"facecolor": "white", "hatch": "/////", "edgecolor": RED},
+        "default: nothing known": {"facecolor": "#DDDDDD"},
+    }
+    for ax, (title, view) in zip(axes, views.items(), strict=True):
+        for column, field in enumerate(whole):
+            for row, of_item in enumerate(np.asarray(whole[field]).reshape(len(names), -1)):
+                seen = np.asarray(view[field]).reshape(len(names), -1)[row][of_item > 0]
+                states = ["kept" if value else "masked" for value in seen]
+                width = 0.9 / max(len(states), 1)
+                for place, state in enumerate(states or list(looks)[2:]):
+                    corner = (column - 0.45 + place * width, row - 0.4)
+                    look = {"edgecolor": "white", "linewidth": 0} | looks[state]
+                    ax.add_patch(Rectangle(corner, width - 0.04, 0.8, **look))
+        ax.set(xlim=(-0.5, len(whole) - 0.5), ylim=(len(names) - 0.5, -0.5))
+        ax.set_title(title, loc="left", fontsize=10)
+        ax.set_yticks(range(len(names)), names, fontsize=9)
+        ax.grid(False)
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0)
+    axes[-1].set_xticks(range(len(whole)), whole, rotation=45, ha="right", fontsize=9)
+    keys = [Patch(**({"edgecolor": "white"} | look), label=name) for name, look in looks.items()]
+    figure.legend(handles=keys, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
 
 

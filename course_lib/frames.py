@@ -91,18 +91,23 @@ def _plain(values: list) -> list:
     return [plain(value) for value in values]
 
 
-def ids(frame: str, column: pd.Series) -> list[int] | list[str]:
-    """The column as ids, all of one type."""
+def ids(frame: str, column: pd.Series) -> pd.Series:
+    """The column as ids, all `int` or all `str`, numbered from 0."""
     refuse(column.isna(), frame, column, "is missing; every row needs a value")
-    found = _plain(column.tolist())
+    # of one type, each different value is looked at once; of several, some may be equal (1, True)
+    alike = isinstance(column.dtype, (pd.StringDtype, pd.CategoricalDtype))
+    alike = alike or pd.api.types.is_integer_dtype(column.dtype)
+    place, values = pd.factorize(column) if alike else (np.arange(len(column)), column)
+    found = _plain(values.tolist())
     types = set(map(type, found))
     if types - {int, str}:
         why = "is no id; make ids text or whole numbers (of 64 bits), for example with .astype"
-        refuse([type(id) not in (int, str) for id in found], frame, column, why)
+        bad = np.array([type(id) not in (int, str) for id in found])
+        refuse(bad[place], frame, column, why)
     if len(types) > 1:
         why = "is of another type than row 0; make ids all text or all whole numbers"
         refuse([type(id) is not type(found[0]) for id in found], frame, column, why)
-    return found
+    return pd.Series(pd.Series(found).array.take(place))
 
 
 def named(frame: str, column: pd.Series) -> str:
@@ -110,9 +115,11 @@ def named(frame: str, column: pd.Series) -> str:
     return f"{frame}: column '{column.name}' ({short(column.dtype, str)})"
 
 
-def check_type(column: pd.Series, found: list, there: str, known: list) -> None:
+def check_type(
+    column: pd.Series, found: pd.Series, there: str, known: pd.Series | pd.Index
+) -> None:
     """Raise ValueError if ids `found` in a column of events are of another type than `known`."""
-    kinds = [KINDS[type(some[0])] for some in (found, known) if some]
+    kinds = [KINDS[type(id)] for some in (found, known) for id in some[:1].tolist()]
     if len(set(kinds)) > 1:
         raise ValueError(
             f"{named('events', column)} has {kinds[0]} and {there} has {kinds[1]}; make ids one "
@@ -120,9 +127,10 @@ def check_type(column: pd.Series, found: list, there: str, known: list) -> None:
         )
 
 
-def check_known(column: pd.Series, found: list, table: str, known: set) -> None:
+def check_known(column: pd.Series, found: pd.Series, table: str, known: pd.Series) -> None:
     """Raise ValueError if an id `found` in a column of events is not among those of the table."""
-    if known.issuperset(found):
+    known = set(known.tolist())
+    if known.issuperset(found.unique().tolist()):
         return
     lost = [id not in known for id in found]
     why = f"is not in {table}; add a row for it there"

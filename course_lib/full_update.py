@@ -35,6 +35,7 @@ from course_lib.state import Settings, State, Turn
 from course_lib.towers import RowwiseAdagrad
 
 Loss = Callable[..., Tensor]  # see in_batch_softmax and, with mixed negatives, mixed_softmax
+Train = Callable[..., State]  # see train_all
 
 
 @dataclass
@@ -110,6 +111,7 @@ def full_update(
     loss: Loss | None = None,
     term: SelfSupervision | None = None,
     turn: Turn = "next",
+    train: Train | None = None,
 ) -> State:
     """A new state after one epoch over all events of a day, shuffled, on all parameters.
 
@@ -124,7 +126,7 @@ def full_update(
     - `term`: a self-supervised term; every step then minimises the joint loss, whose items are
       drawn from all that the vocabulary knows.
     - `turn`: "again" for one more epoch over a day that the state has learned, "skip" to leave out
-      what came before the day.
+      what came before the day. `train`: how the epoch is done, `train_all` unless said.
 
     Raises ValueError for an incremental state, for a day without events, one that has been learned,
     and one before which others have not been.
@@ -141,7 +143,7 @@ def full_update(
     mornings = log.days[(log.days >= day) & (log.days < day + days * DAY)]
     parts = {morning: log.rows(morning, morning + DAY) for morning in mornings}
     live = replace(state, averaged=None)
-    new = train_all(live, log, parts, shuffle=shuffle, loss=loss, term=term)
+    new = (train or train_all)(live, log, parts, shuffle=shuffle, loss=loss, term=term)
     if share := state.settings.average:
         new.averaged = (state.averaged or new.model).averaged(new.model, share)
     return new
@@ -159,6 +161,24 @@ def train_all(
     """A new state after one epoch on all parameters over the event rows of `parts`, each with
     features as they stand at its time.
     """
+    state, examples, generator = prepare(state, log, parts)
+    catalogue = known_items(state, log) if term and len(state.features.items) > 2 else None
+    tables = RowwiseAdagrad(state.model.tables(), state.settings.embedding_lr)
+    for step in epoch(state, examples, shuffle, generator):
+        if catalogue is None:
+            training_step(state, tables, step, loss)
+        else:
+            views = term.views(catalogue, generator)
+            joint_step(state, tables, step, views, term, loss)
+    return state
+
+
+def prepare(
+    state: State, log: EventLog, parts: dict[pd.Timestamp, slice]
+) -> tuple[State, list[Examples], torch.Generator]:
+    """A copy of the state with rows for all that is new in `parts`; their events, a part at a time;
+    and the source of chance that goes on from there.
+    """
     state = copy.deepcopy(state)
     state.updates += 1
     generator = state.generator()
@@ -172,15 +192,7 @@ def train_all(
         state.features.fit_linear(log, time)
         examples.append(make_examples(state, log, rows, time, generator, mixed))
         state.features.counts.flush(time, len(state.features.items))
-    catalogue = known_items(state, log) if term and len(state.features.items) > 2 else None
-    tables = RowwiseAdagrad(state.model.tables(), state.settings.embedding_lr)
-    for step in epoch(state, examples, shuffle, generator):
-        if catalogue is None:
-            training_step(state, tables, step, loss)
-        else:
-            views = term.views(catalogue, generator)
-            joint_step(state, tables, step, views, term, loss)
-    return state
+    return state, examples, generator
 
 
 def epoch(

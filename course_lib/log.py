@@ -10,17 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from course_lib import frames
 from course_lib.describe import Description, describe
+from course_lib.files import atomic_write
 
 LISTED_BEFORE_FIRST_SALE = pd.Timedelta(days=14)
 DAY = pd.Timedelta(days=1)
 HOUR = pd.Timedelta(hours=1)
 NOT_A_FIELD = ("listed", "description")
+TABLES = ("events", "items", "users")
 TAKEN = ("history", "popularity")  # what features.py calls the features that it makes itself
 
 
@@ -68,16 +71,37 @@ class EventLog:
         ids, tables = {}, {}
         for kind, name, frame in (("user", "users", users), ("item", "items", items)):
             ids[kind], known = frames.ids("events", events[kind]), frames.ids(name, frame[kind])
-            twice = pd.Index(known).duplicated()
-            frames.refuse(twice, name, frame[kind], f"is there twice; keep one row for each {kind}")
+            twice = f"is there twice; keep one row for each {kind}"
+            frames.refuse(known.duplicated(), name, frame[kind], twice)
             frames.check_type(events[kind], ids[kind], frames.named(name, frame[kind]), known)
-            frames.check_known(events[kind], ids[kind], name, set(known))
+            frames.check_known(events[kind], ids[kind], name, known)
             tables[kind] = _table(name, frame.drop(columns=kind), pd.Index(known, name=kind))
         log = pd.DataFrame(ids | {"time": times})
         again = "was already bought by this user; keep first purchases only"
         frames.refuse(log.duplicated(["user", "item"]), "events", events["item"], again)
         users = tables["user"].loc[log["user"].unique()]
         return cls(log, _listed(items, tables["item"], log), users)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> EventLog:
+        """The log that `save` wrote there; raises ValueError if there is none, or a damaged one."""
+        try:
+            paths = {name: Path(folder) / f"{name}.parquet" for name in TABLES}
+            tables = {
+                name: pd.read_parquet(path, dtype_backend="numpy_nullable")
+                for name, path in paths.items()
+            }
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{folder} holds no whole log; write it with log.save.") from error
+        return cls.from_frame(**tables)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the log's tables to `folder`, as `events.parquet` and so on."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for name in TABLES:
+            table = getattr(self, name)
+            with atomic_write(Path(folder) / f"{name}.parquet") as new:
+                table.reset_index(drop=name == "events").to_parquet(new)
 
     def __len__(self) -> int:
         return len(self.events)
@@ -105,7 +129,7 @@ class EventLog:
         ids = {}
         for kind, rows in (("user", self.row_of_user), ("item", self.row_of_item)):
             known, ids[kind] = tables[kind], frames.ids("events", events[kind])
-            frames.check_type(events[kind], ids[kind], "the log", known.index[:1].tolist())
+            frames.check_type(events[kind], ids[kind], "the log", known.index)
             new = _table("events", events[names[kind]], pd.Index(ids[kind], name=kind), known)
             new = new[~new.index.duplicated() & [id not in rows for id in ids[kind]]]
             if kind == "item":

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from pandas.api.types import is_string_dtype
 
 from course_lib.log import EventLog
 
@@ -29,12 +30,11 @@ def load_online_retail(path: str | Path = DATA) -> EventLog:
     kept = raw["CustomerID"].notna() & (raw["Quantity"] > 0) & (raw["UnitPrice"] > 0)
     kept &= raw["StockCode"].str.match(r"^\d{5}", na=False)
     names = {"CustomerID": "user", "StockCode": "item", "InvoiceDate": "time", "Country": "country"}
-    raw = raw[kept].rename(columns=names)
-    raw["user"] = raw["user"].astype("int64")
-    events = raw.drop_duplicates(["user", "item"])[["user", "item", "time"]]
-    users = raw.drop_duplicates("user")[["user", "country"]]
+    bought = raw[kept].rename(columns=names).drop_duplicates(["user", "item"])
+    events = bought[["user", "item", "time"]].astype({"user": "int64"})
+    users = bought.drop_duplicates("user")[["user", "country"]].astype({"user": "int64"})
     # what is known of an item is what its first sale says: no later row is read
-    sold = raw.drop_duplicates("item")
+    sold = bought.drop_duplicates("item")
     items = item_fields(sold["item"], sold["Description"], sold["UnitPrice"])
     return EventLog.from_frame(events, items, users)
 
@@ -137,7 +137,7 @@ COLUMNS = {
     "datetime": ("InvoiceDate",),
 }
 IS = {
-    "text": pd.api.types.is_string_dtype,
+    "text": lambda column: is_string_dtype(getattr(column.dtype, "categories", column)),
     "number": pd.api.types.is_numeric_dtype,
     "datetime": pd.api.types.is_datetime64_any_dtype,
 }
@@ -148,7 +148,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     if not path.exists():
         raise ValueError(f"{path} is missing; {restore} or pass the file's path.")
     try:
-        raw = pq.read_table(path).to_pandas(ignore_metadata=True)
+        # each text once, for that is how the file has it, and most of it is repetition
+        raw = pq.read_table(path, read_dictionary=COLUMNS["text"]).to_pandas(ignore_metadata=True)
     except Exception as error:  # pyarrow raises several unrelated types for damage
         why = type(error).__name__
         raise ValueError(f"{path} is damaged or not Parquet ({why}); {restore}.") from None

@@ -1,7 +1,10 @@
-"""The stream: hour shards are learned as they land, and what they touch is published."""
+"""The stream: hour shards are learned as they land, and what they touch is published. Purchases
+become such shards, and another process can serve what is learned of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,12 +12,15 @@ import pandas as pd
 
 from course_lib import tfrecord
 from course_lib.files import alone
+from course_lib.frames import short
 from course_lib.full_update import full_update
 from course_lib.incremental_update import incremental_update
 from course_lib.log import DAY, HOUR, EventLog, local_time
 from course_lib.nomination import Nominator
 from course_lib.state import INSTANT, State
 from course_lib.versions import check_known
+
+NAME = "request"  # a column of purchases: a second try has the name of the first
 
 
 class StreamTrainer:
@@ -117,7 +123,7 @@ class StreamTrainer:
         kept = _kept(self.keep, len(self.starts) + 1)
         tfrecord.write(kept, events)
         try:
-            self.state = self._learned(self.state, log, start, len(log))
+            self.state = _learned(self.state, log, start, len(log), self.nominator)
         except BaseException:  # the shard is still there, and is tried again
             kept.unlink()
             raise
@@ -125,24 +131,11 @@ class StreamTrainer:
         self.starts.append(start)
         return f"{len(log) - start} events learned"
 
-    def _learned(self, state: State, log: EventLog, start: int, end: int) -> State:
-        """The state after these event rows, published."""
-        times = log.events["time"]
-        state, touched = incremental_update(
-            state, log, times.iloc[start], times.iloc[end - 1] + INSTANT
-        )
-        if self.nominator is not None:
-            self.nominator.update(state, touched, log)
-        return state
-
     def _served(self, full: State) -> State:
         """Publish a full state, then learn what the log holds of the day that is open."""
         if self.nominator is not None:
             self.nominator.publish(full, full.learned_until, self.log)
-        learned, state = self.log.rows(end=full.learned_until).stop, full
-        for start, end in pairwise([*(s for s in self.starts if s >= learned), len(self.log)]):
-            state = self._learned(state, self.log, start, end)
-        return state
+        return _gone_on(full, self.log, self.starts, self.nominator)
 
     def _close(self, today: pd.Timestamp) -> None:
         """Full updates for the days before today; the incremental state is discarded."""
@@ -151,6 +144,114 @@ class StreamTrainer:
             full = full_update(self.state.full or self.state, self.log, day)
             full.save(self.keep / "full.pt")
             self.state = self._served(full)
+
+
+class Purchases:
+    """Purchases on disk, in hour shards that a `StreamTrainer` learns, each request once.
+
+    - `folder`: the trainer's `shards`, in which one process writes. What it wrote before, until it
+      was killed, is the nominator's history again; what was half written is set aside.
+    """
+
+    def __init__(self, folder: str | Path, nominator: Nominator) -> None:
+        self.folder, self.nominator = Path(folder), nominator
+        self.taken: dict[str, tuple] = {}  # user and item, by request
+        for path in sorted(self.folder.glob("????-??-??T??.tfrecord")):
+            tfrecord.mend(path)
+            for events in tfrecord.read(path) if path.stat().st_size else ():
+                if NAME in events:  # others' shards have none
+                    columns = events[[NAME, "user", "item"]]
+                    for request, *bought in columns.itertuples(index=False, name=None):
+                        self.taken[request] = tuple(bought)
+                        nominator.buy(*bought)
+
+    def add(self, user: int | str, item: int | str, request: str) -> bool:
+        """Write a purchase down, and put it into the user's history; False if that was done before.
+        It is on disk once this returns.
+
+        - `request`: the client's name for it, which a second try has, too.
+
+        Raises ValueError if that name is another purchase's, for ids that a shard can't hold, and
+        as `Nominator.buy` does; OSError if the disk takes no more.
+        """
+        if self.taken.get(request, (user, item)) != (user, item):
+            raise ValueError(f"request {short(request)} was another purchase; choose a new name.")
+        if request in self.taken:
+            return False
+        log, now = self.nominator.log, pd.Timestamp.now()
+        event = {"user": user, "item": item, "time": now, NAME: request}
+        for kind, id, table in (("item", item, log.items), ("user", user, log.users)):
+            for name, column in table.items():
+                missing = [] if isinstance(column.iloc[0], list) else None
+                event[f"{kind}/{name}"] = column[id] if id in column.index else missing
+        tfrecord.append(self.folder / f"{now:%Y-%m-%dT%H}.tfrecord", pd.DataFrame([event]))
+        self.taken[request] = user, item
+        self.nominator.buy(user, item)
+        return True
+
+
+class Follower:
+    """Serves what a `StreamTrainer` in another process learns.
+
+    Its full states come from the nominator's folder. Of an hour nothing travels but the events that
+    the trainer kept: learned again, they give the same vectors, at the cost of what they touch.
+
+    - `keep`, `log`: as the trainer has them. `make`: gives a nominator for a log, with the folder
+      to which the trainer's publishes.
+    """
+
+    def __init__(
+        self, keep: str | Path, log: EventLog, make: Callable[[EventLog], Nominator]
+    ) -> None:
+        self.keep = Path(keep)
+        self.log, self.starts = _replayed(log, self.keep)
+        self.last = _signature(_kept(self.keep, len(self.starts)))
+        self.nominator = make(self.log)
+        version, end = self.nominator.version, self.log.events["time"].iloc[-1]
+        if version is not None and (version.state.learned_until or end) > end + INSTANT:
+            self.nominator.version = None  # published since the log was read: `poll` takes it over
+
+    def poll(self) -> None:
+        """Serve what has been published and learned since the last time.
+
+        Raises ValueError, and goes on serving what it did, if a version can't be loaded, and if the
+        trainer has taken back an hour that could not be published there.
+        """
+        if not self.nominator.refresh(self._read):
+            self._read()
+        if (version := self.nominator.version) is not None:
+            _gone_on(version.state, self.log, self.starts, self.nominator)
+
+    def _read(self) -> EventLog:
+        if _signature(_kept(self.keep, len(self.starts))) != self.last:
+            raise ValueError(f"the trainer has taken back an hour in {self.keep}; begin anew.")
+        while (path := _kept(self.keep, len(self.starts) + 1)).exists():
+            last, events = _signature(path), pd.concat(tfrecord.read(path), ignore_index=True)
+            log = self.log.append(events)
+            self.starts.append(len(self.log))
+            self.log, self.last = log, last
+        return self.log
+
+
+def _learned(
+    state: State, log: EventLog, start: int, end: int, nominator: Nominator | None
+) -> State:
+    """The state after these event rows, published."""
+    times = log.events["time"]
+    state, touched = incremental_update(
+        state, log, times.iloc[start], times.iloc[end - 1] + INSTANT
+    )
+    if nominator is not None:
+        nominator.update(state, touched, log)
+    return state
+
+
+def _gone_on(state: State, log: EventLog, starts: list[int], nominator: Nominator | None) -> State:
+    """The state after all of the log, which it learns shard by shard; each is published."""
+    learned = log.rows(end=state.learned_until).stop
+    for start, end in pairwise([*(s for s in starts if s >= learned), len(log)]):
+        state = _learned(state, log, start, end, nominator)
+    return state
 
 
 def _kept(keep: Path, number: int) -> Path:
@@ -187,7 +288,7 @@ def _appended(log: EventLog, path: Path, hour: pd.Timestamp, day: pd.Timestamp) 
     """The log with the shard's events at its end, all of one day, which is `day` or later; none is
     given a time before what is there.
     """
-    events = pd.concat(tfrecord.read(path), ignore_index=True)
+    events = pd.concat(tfrecord.read(path), ignore_index=True).drop(columns=NAME, errors="ignore")
     events = events.sort_values("time", kind="stable", ignore_index=True)
     times, begin = events["time"], log.events["time"].iloc[0]
     if times.iloc[-1] >= hour + HOUR:

@@ -57,12 +57,15 @@ def write_records(path: str | Path, records: Iterable[bytes]) -> None:
     Per record: its length (8 bytes), the length's masked CRC (4), the record, its masked CRC (4).
     """
     with atomic_write(path) as new, new.open("wb") as file:
-        for record in records:
-            length = len(record).to_bytes(8, "little")
-            file.write(length + _CRC.pack(masked_crc(length)))
-            file.write(record + _CRC.pack(masked_crc(record)))
+        file.writelines(map(_framed, records))
         if file.tell() == 0:
             raise ValueError(f"{path} would have no events; leave such a shard out.")
+
+
+def _framed(record: bytes) -> bytes:
+    length = len(record).to_bytes(8, "little")
+    head = length + _CRC.pack(masked_crc(length))
+    return head + record + _CRC.pack(masked_crc(record))
 
 
 def records(path: str | Path) -> Iterator[bytes]:
@@ -135,13 +138,60 @@ def write(path: str | Path, events: pd.DataFrame) -> None:
     arrays of either, and missing values. `user`, `item`, `time` and `item/listed` have one value in
     every row; times are cut to microseconds. Raises ValueError for everything else.
     """
+    write_records(path, _event_examples(events))
+
+
+def append(path: str | Path, events: pd.DataFrame) -> None:
+    """Add events, such as `write` takes, to the end of a shard, or begin one; they are on disk once
+    this returns. All events of a shard need the same columns.
+
+    If that fails, the shard is as it was. A process that is killed can leave half a record, which
+    `mend` cuts off. Raises ValueError as `write` does.
+    """
+    new = b"".join(map(_framed, _event_examples(events)))
+    with open(path, "ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            if file.write(new) < len(new):
+                raise OSError(f"{path} could not be written to; is the disk full?")
+            os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(end)
+            raise
+    if end == 0 and os.name != "nt":  # the file's name has to reach the disk, too
+        folder = os.open(Path(path).parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def mend(path: str | Path) -> None:
+    """Cut off what `append` left half written when its process was killed: a shard ends before its
+    first damage from now on, and the rest is added to a file beside it, `….tfrecord.damaged`.
+    """
+    end, size = 0, os.path.getsize(path)
+    with suppress(ValueError):
+        for record in records(path) if size else ():
+            end += _HEAD.size + len(record) + _CRC.size
+    if end < size:
+        with open(path, "rb+") as file, open(f"{path}.damaged", "ab") as rest:
+            file.seek(end)
+            rest.write(file.read())
+            rest.flush()
+            os.fsync(rest.fileno())
+            file.truncate(end)
+            os.fsync(file.fileno())
+
+
+def _event_examples(events: pd.DataFrame) -> Iterator[bytes]:
     if not isinstance(events, pd.DataFrame):
         raise ValueError(f"the events are of type {type(events).__name__}; pass a DataFrame.")
     columns = _columns(events)
     for name in NEEDED:
         if name not in columns:
             raise ValueError(f"the events have no column '{name}' of single values; add one.")
-    write_records(path, _examples(columns))
+    return _examples(columns)
 
 
 def _examples(columns: dict[str, Iterable[Feature]]) -> Iterator[bytes]:

@@ -359,9 +359,12 @@ class Publisher:
             self.version = version.updated(state, touched, log)
             self.log = log
 
-    def refresh(self) -> bool:
+    def refresh(self, read: Callable[[], EventLog] | None = None) -> bool:
         """Take over the version that the folder says is current, by whomever it was published;
         returns whether it is another one than before.
+
+        - `read`: gives the log as it stands now, if it has grown. It is called once it is known
+          which version that is, so that it holds all that the version has learned.
         """
         if isinstance(self._kept, Memory):
             raise ValueError("this nominator has no folder to look into; make it with a folder.")
@@ -369,7 +372,9 @@ class Publisher:
             name = self._kept.current
             if name is None or (self.version is not None and name == self.version.name):
                 return False
-            self.version = self._kept.load(name, self.log)
+            log = self.log if read is None else read()
+            self.version = self._kept.load(name, log)
+            self.log = log
             return True
 
     def back(self) -> None:

@@ -7,6 +7,7 @@ widgets; `Panel.turn` moves one of a widget's controls. Whatever takes longer th
 cores need.
 """
 
+import ast
 import json
 import os
 import re
@@ -37,6 +38,20 @@ def chromium() -> str | None:
     named = os.environ.get("COURSE_BROWSER")
     names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
     return next(filter(None, map(shutil.which, names)), None)
+
+
+def uses_widgets(path: Path) -> bool:
+    """Whether a notebook's code imports them."""
+    source = "\n".join(
+        cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"
+    )
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return bool(names & {"course_lib.widgets", "ipywidgets"})
 
 
 def until(

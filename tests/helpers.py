@@ -2,6 +2,8 @@
 
 import functools
 import importlib
+import multiprocessing
+import os
 import re
 
 import numpy as np
@@ -25,6 +27,8 @@ SMALL = Settings(
     device="cpu",
 )
 Frames = dict[str, pd.DataFrame]
+FORK = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
+needs_fork = pytest.mark.skipif(FORK is None, reason="needs a system that can fork a process")
 LOGS = ("online_retail", "movie_tweetings")  # modules of course_lib, each with a load_NAME()
 
 
@@ -65,6 +69,17 @@ def with_listing(frames: Frames, time: str = "2019-12-01") -> Frames:
     future.
     """
     return frames | {"items": frames["items"].assign(listed=pd.Timestamp(time))}
+
+
+def before(log: EventLog, time: pd.Timestamp) -> EventLog:
+    """What the log held before that time: nothing in it knows the rest."""
+    events = log.events[log.events["time"] < time]
+    items = log.items[
+        log.items.index.isin(events["item"]) | (log.items["listed"] < time)
+    ].reset_index()
+    return EventLog.from_frame(
+        events, items, log.users[log.users.index.isin(events["user"])].reset_index()
+    )
 
 
 def trained(log: EventLog, settings: Settings, days: pd.DatetimeIndex) -> State:

@@ -71,6 +71,16 @@ def test_the_profile_has_ten_lines_each_the_most_costly_first():
         assert 0 < rows["share"].sum() < 1
 
 
+def test_the_service_failed_nobody_and_mixed_nothing():
+    """While versions changed, and hours were learned."""
+    table = results.load("service")
+    assert table["connections"].tolist() == [1, 8, 64]
+    assert not table[["failed", "mixed"]].to_numpy().any()
+    assert (table[["requests", "checked"]] > 20).to_numpy().all()
+    assert (table["versions"] > 1).all() and (table["states"] > table["versions"]).all()
+    assert (table["p50_ms"] <= table["p99_ms"]).all() and table["p50_ms"].is_monotonic_increasing
+
+
 def test_what_the_library_says_to_bad_input_is_what_the_table_says():
     table = results.load("bad_input")
     found = table[table["arm"] == "ours"]

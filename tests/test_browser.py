@@ -5,7 +5,6 @@ A picture after each move is kept in build/screenshots, or where COURSE_ARTEFACT
 Chromium all this is skipped; COURSE_BROWSER names another browser of its kind.
 """
 
-import ast
 import os
 import re
 import urllib.parse
@@ -16,6 +15,7 @@ from typing import NamedTuple
 import browser
 import nbformat
 import pytest
+from outputs import compared
 from playwright.sync_api import expect
 
 ROOT = Path(__file__).parent.parent
@@ -99,24 +99,11 @@ WIDGETS = {
 }
 
 
-def uses_widgets(path: Path) -> bool:
-    source = "\n".join(
-        cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"
-    )
-    names = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return bool(names & {"course_lib.widgets", "ipywidgets"})
-
-
 def test_every_notebook_with_a_widget_is_in_the_table():
     found = [
         path
         for path in NOTEBOOKS.rglob("*.ipynb")
-        if ".ipynb_checkpoints" not in path.parts and uses_widgets(path)
+        if ".ipynb_checkpoints" not in path.parts and browser.uses_widgets(path)
     ]
     assert sorted(
         path.relative_to(NOTEBOOKS).with_suffix("").as_posix() for path in found
@@ -163,8 +150,11 @@ def titles(page) -> str:
 
 @pytest.mark.parametrize("name", WIDGETS)
 def test_a_reader_turns_every_control(lab: browser.Lab, name: str):
+    committed = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     with lab.opened(name) as notebook:
-        all_ran(notebook.run())
+        ran = notebook.run()
+        all_ran(ran)
+        assert compared(ran) == compared(committed)
         for panel, widget in zip(notebook.panels(len(WIDGETS[name])), WIDGETS[name], strict=True):
             turn_all(notebook, panel, widget)
         assert not notebook.errors and not notebook.elsewhere and not notebook.logged()

@@ -22,6 +22,7 @@ CONDA_NAMES = {
     "torch": "pytorch-cpu",
     "matplotlib": "matplotlib-base",
     "playwright": "playwright-python",
+    "prometheus-client": "prometheus_client",
 }  # where conda-forge's name is another
 CONDA_ONLY = {"python", "pip"}
 MODULES = {  # where what is imported has another name
@@ -29,6 +30,7 @@ MODULES = {  # where what is imported has another name
     "google-crc32c": "google_crc32c",
     "ipykernel": "IPython",
     "milvus-lite": "milvus_lite",
+    "prometheus-client": "prometheus_client",
     "protobuf": "google",
 }
 
@@ -41,6 +43,9 @@ LOCK = [
 ]
 
 EXTRAS = PROJECT["project"]["optional-dependencies"]
+TORCHREC = [
+    Requirement(line) for line in EXTRAS.pop("torchrec")
+]  # for Linux alone, and not by conda
 DIRECT = {
     canonicalize_name(requirement.name): requirement.specifier
     for requirement in map(Requirement, sum(EXTRAS.values(), PROJECT["project"]["dependencies"]))
@@ -103,8 +108,10 @@ def imported(file: Path) -> set[str]:
 def test_library_imports_nothing_but_direct_dependencies(file):
     direct = {
         canonicalize_name(Requirement(line).name)
-        for line in PROJECT["project"]["dependencies"] + EXTRAS["hnswlib"]
+        for line in PROJECT["project"]["dependencies"] + EXTRAS["hnswlib"] + EXTRAS["service"]
     }
+    if file.name == "sharded_tables.py":
+        direct |= {requirement.name for requirement in TORCHREC}
     raised = {"grpc"}  # by pymilvus, whose errors are partly grpc's
     assert imported(file) <= {
         MODULES.get(name, name) for name in direct
@@ -120,6 +127,19 @@ def test_the_makefile_installs_all_of_the_lock_and_lets_only_hnswlib_fail():
         "grep -v '^hnswlib==' requirements.lock" in makefile
         and "grep '^hnswlib==' requirements.lock" in makefile
     )
+
+
+def test_what_the_lock_has_for_linux_alone_is_torchrec():
+    """The Makefile tells TorchRec's packages by this, and goes on without them."""
+    alone = [line for line in LOCK if line.endswith("sys_platform == 'linux'")]
+    for requirement in TORCHREC:
+        (line,) = [line for line in alone if line.startswith(f"{requirement.name}==")]
+        assert requirement.specifier.contains(next(iter(Requirement(line).specifier)).version)
+        assert requirement.marker == Requirement(line).marker
+    assert sum("linux" in line for line in LOCK) == len(alone)
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert makefile.count("""grep "sys_platform == 'linux'$$" requirements.lock""") == 1
+    assert makefile.count("""grep -v "sys_platform == 'linux'$$" > .venv/wheels.txt""") == 1
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde, GenerateAssignment
+from outputs import compared
 from traitlets.config import PyFileConfigLoader
 
 COURSE = Path(__file__).parent.parent / "notebooks" / "exercises"
@@ -361,8 +362,8 @@ def test_the_students_version_holds_no_solution(chapter: str, released: Path):
 
 @each_chapter
 def test_marks(chapter: str, released: Path, tmp_path: Path):
-    """Three students in one run of `nbgrader autograde`: who solved everything, who touched
-    nothing, who got three wrong.
+    """Three students in one run of `nbgrader autograde`: who solved everything, and saw what the
+    source shows, who touched nothing, who got three wrong.
     """
     source, wrong_ones = read(chapter), wrong_answers(chapter)
     course = copy_of_course(tmp_path / "course", chapter)
@@ -393,6 +394,7 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
     assert found["solved"] == {name: (most, most) for name, most in points.items()}, failed[
         "solved"
     ]
+    assert compared(read(chapter, course, "autograded/solved")) == compared(source)
 
     assert found["untouched"] == {name: (0, most) for name, most in points.items()}
     for name in points:

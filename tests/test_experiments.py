@@ -3,10 +3,12 @@ made, on small logs.
 """
 
 import gc
-import pickle
 import weakref
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -64,7 +66,14 @@ def test_a_table_has_every_arm_value_and_seed_of_its_sweep(name: str):
     )
 
 
-BENCHED = {"side_by_side", "growth", "bad_input"} | {  # what tests/benchmarks leaves
+BENCHED = {
+    "side_by_side",
+    "growth",
+    "bad_input",
+    "ranks",
+    "ranks_by_day",
+    "ranks_speed",
+} | {  # what tests/benchmarks leaves
     f"side_by_side_{name}" for name in ("by_day", "speed", "profile")
 }
 
@@ -145,11 +154,18 @@ def test_several_processes_find_what_one_finds(tiny: EventLog, monkeypatch: pyte
     assert one["arm"].tolist() == ["served", "a term", "less"] and one["uniformity"].notna().all()
 
 
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[ProcessPoolExecutor]:
+    """Another process, started as for the experiments."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        yield pool
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_job_can_go_to_another_process(name: str):
+def test_every_job_can_go_to_another_process(name: str, elsewhere: ProcessPoolExecutor):
     experiment = EXPERIMENTS[name]
     jobs = list(experiment.runs()) if isinstance(experiment, Replays) else [experiment]
-    assert repr(pickle.loads(pickle.dumps(jobs))) == repr(jobs)
+    assert repr(elsewhere.submit(list, jobs).result()) == repr(jobs)  # there and back
 
 
 @pytest.mark.parametrize(
@@ -194,6 +210,11 @@ def test_a_warm_state_is_made_once_and_goes_with_its_log():
     state = warm_state(log, SMALL, "2020-01-04")
     expected = trained(log, SMALL, log.days[:2])
     assert warm_state(log, SMALL, "2020-01-04") is state and contents(state) == contents(expected)
+    term, other = SelfSupervision(RandomMask(0.5), m=2), new_state(log, SMALL)
+    for day in log.days[:2]:
+        other = full_update(other, log, day, term=term)
+    found = contents(warm_state(log, SMALL, "2020-01-04", term))
+    assert found == contents(other) and found != contents(expected)
     gone = weakref.ref(log)
     del log
     gc.collect()

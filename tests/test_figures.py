@@ -61,6 +61,12 @@ def cost_table(names: list[str]) -> pd.DataFrame:
     return pd.DataFrame({"R@100": places, "cpu_seconds": places}, index=names)
 
 
+def item_fields(names: list[str]) -> dict[str, np.ndarray]:
+    """Indices of a field with one value and of a bag."""
+    bag = np.tile([[1, 2, 0]], (len(names), 1))
+    return {"item": np.arange(1, len(names) + 1), "words": bag}
+
+
 def arm_rows(names: list[str]) -> pd.DataFrame:
     return pd.DataFrame({"arm": np.repeat(names, 2), "R@100": np.arange(2.0 * len(names))})
 
@@ -87,7 +93,7 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
         None,
     ),
     "over": (lambda n, t: figures.over(np.arange(3), numbers(n), t, t, t), 5),
-    "views_of": (lambda n, t: figures.views_of(PLANE, {m: PLANE[:3] for m in n}, t), None),
+    "tiles": (lambda n, t: figures.tiles(n, item_fields(n), {t: item_fields(n)}), None),
     "bars": (lambda n, t: figures.bars(pd.Series(1.5, index=n), t, t, t), None),
     "gains": (lambda n, t: figures.gains({t: {m: [GAIN] for m in n}}, [t], t, t), 9),
     "trade_off": (
@@ -196,6 +202,31 @@ def test_dials_of_one_kind_alone():
         table = dial_rows([4])
         left, right = figures.dials(table[table["index"] == kind]).axes
         assert [len(left.lines), len(right.lines)] == ([1, 0] if kind == "ivf" else [0, 1])
+
+
+def test_tiles_say_kept_masked_and_default():
+    """Two items with a field and a bag of up to two: a tile for each value, or one for none."""
+    whole = {"label": np.array([3, 0]), "words": np.array([[1, 2], [4, 0]])}
+    view = {"label": np.array([3, 0]), "words": np.array([[0, 2], [0, 0]])}
+    axes, other = figures.tiles(["mug", "bag"], whole, {"one": view, "whole": whole}).axes
+    found = [
+        (
+            round(p.get_x() + 0.45, 2),
+            p.get_y() + 0.4,
+            to_hex(p.get_facecolor()),
+            bool(p.get_hatch()),
+        )
+        for p in axes.patches
+    ]
+    blue, white, grey = "#0072b2", "#ffffff", "#dddddd"
+    assert found == [
+        (0, 0, blue, False),
+        (0, 1, grey, False),
+        (1, 0, white, True),
+        (1.45, 0, blue, False),
+        (1, 1, white, True),
+    ]
+    assert [p.get_hatch() for p in other.patches] == [None] * 5
 
 
 # -- the committed pictures ------------------------------------------------------------------------

@@ -18,8 +18,8 @@ ORDER = (  # data flows down; modules in one line do not import each other
     "towers losses mutual_information augment",
     "state",
     "full_update",
-    "incremental_update",
-    "index",
+    "incremental_update distributed",
+    "sharded_tables index",
     "versions",
     "nomination",
     "stream",
@@ -27,7 +27,7 @@ ORDER = (  # data flows down; modules in one line do not import each other
     "baselines simulate results",
     "tuning",
 )
-ON_TOP = ("figures", "widgets", "checks", "experiments")
+ON_TOP = ("figures", "widgets", "checks", "experiments", "service")
 PLACE = {name: place for place, line in enumerate(ORDER) for name in line.split()}
 MODULES = sorted(path.relative_to(LIBRARY) for path in LIBRARY.rglob("*.py"))
 

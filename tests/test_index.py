@@ -504,7 +504,7 @@ def test_a_build_that_is_refused_or_fails_leaves_the_index_as_it_was(monkeypatch
 @pytest.mark.parametrize(
     "make, method",
     [
-        (lambda: FaissIndex("flat"), "add_with_ids"),
+        (lambda: FaissIndex("flat"), "add"),
         (lambda: FaissIndex("ivf", nprobe=99), "add_with_ids"),
         (lambda: FaissIndex("hnsw"), "add"),
         pytest.param(HnswlibIndex, "add_items", marks=needs_hnswlib),

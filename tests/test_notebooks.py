@@ -1,7 +1,7 @@
 """The notebooks' form: what a reader may rely on in every chapter and every exercise notebook."""
 
 import ast
-import configparser
+import functools
 import re
 import statistics
 from html.parser import HTMLParser
@@ -11,6 +11,7 @@ import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
+from outputs import compared, texts
 
 ROOT = Path(__file__).parent.parent
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
@@ -38,15 +39,6 @@ class Notebook:
         return [output for cell in self.code for output in cell.outputs]
 
 
-def texts(output) -> list[str]:
-    """All that an output says in words, always in the same order."""
-    if output.output_type == "stream":
-        return [output.text]
-    return [
-        value for mime, value in sorted(output.get("data", {}).items()) if mime.startswith("text/")
-    ]
-
-
 def is_widget(output) -> bool:
     """A widget to turn, not a progress bar."""
     return WIDGET in output.get("data", {}) and not re.search(
@@ -54,14 +46,17 @@ def is_widget(output) -> bool:
     )
 
 
+opened = functools.cache(Notebook)  # shared: no test may change one
+
+
 @pytest.fixture(params=CHAPTERS, ids=lambda path: path.stem)
 def chapter(request: pytest.FixtureRequest) -> Notebook:
-    return Notebook(request.param)
+    return opened(request.param)
 
 
 @pytest.fixture(params=EXERCISES, ids=lambda path: path.stem)
 def exercises(request: pytest.FixtureRequest) -> Notebook:
-    return Notebook(request.param)
+    return opened(request.param)
 
 
 @pytest.fixture(
@@ -69,7 +64,7 @@ def exercises(request: pytest.FixtureRequest) -> Notebook:
     ids=lambda path: path.relative_to(ROOT / "notebooks").as_posix(),
 )
 def notebook(request: pytest.FixtureRequest) -> Notebook:
-    return Notebook(request.param)
+    return opened(request.param)
 
 
 # What is there
@@ -123,7 +118,7 @@ def test_the_readme_states_the_running_time_of_every_chapter():
     readme = (ROOT / "README.md").read_text("utf-8")
     stated = dict(re.findall(r"^\| \[[^\]]+\]\(notebooks/([^)]+)\).*\| (\d+) s \|$", readme, re.M))
     pages = CHAPTERS + BESIDE
-    assert stated == {path.name: str(Notebook(path).stated_seconds) for path in pages}
+    assert stated == {path.name: str(opened(path).stated_seconds) for path in pages}
 
 
 # Cells
@@ -153,6 +148,15 @@ def test_cells_are_short(notebook: Notebook):
         notebook.path.name == "15_your_own_log.ipynb" and notebook.path in CHAPTERS
     )
     assert max(map(lines, whole)) <= 30
+
+
+@pytest.mark.parametrize("number", ["08", "09", "10", "11"])
+def test_an_augmentations_chapter_is_short(number: str):
+    """At most 1,500 words and 25 cells of code; and its results are in chapter 12, not here."""
+    (path,) = (path for path in CHAPTERS if path.stem.startswith(number))
+    chapter = Notebook(path)
+    assert len(chapter.text.split()) <= 1_500 and len(chapter.code) <= 25
+    assert not any(re.search(r"\bresults\b", cell.source) for cell in chapter.code)
 
 
 def test_cells_are_introduced(notebook: Notebook):
@@ -295,7 +299,7 @@ def anchors(path: Path) -> set[str]:
     """Jupyter's names for the headings of a notebook."""
     return {
         heading.strip().replace(" ", "-")
-        for heading in re.findall(r"^#+ (.*)$", Notebook(path).text, re.M)
+        for heading in re.findall(r"^#+ (.*)$", opened(path).text, re.M)
     }
 
 
@@ -313,48 +317,20 @@ def test_next_is_the_next_chapter(notebook: Notebook):
 # Run
 
 
-class Sanitizer:
-    """What nbval leaves out of a comparison, by the same file."""
-
-    def __init__(self) -> None:
-        rules = configparser.RawConfigParser()
-        rules.read(ROOT / "tests" / "nbval_sanitize.cfg", "utf-8")
-        self.rules = [
-            (re.compile(rules[name]["regex"]), rules[name]["replace"]) for name in rules.sections()
-        ]
-
-    def __call__(self, text: str) -> str:
-        for pattern, replacement in self.rules:
-            text = pattern.sub(replacement, text)
-        return text
-
-
-def compared(notebook) -> list[str]:
-    """The words of each cell's outputs, those tagged as depending on the machine left out."""
-    clean = Sanitizer()
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    kept = [cell for cell in code if "nbval-ignore-output" not in cell.metadata.get("tags", [])]
-    return [
-        clean("".join(text for output in cell.outputs for text in texts(output))) for cell in kept
-    ]
-
-
-FASTEST = sorted(CHAPTERS, key=lambda path: Notebook(path).metadata.get("seconds", 999))[:3]
+FASTEST = sorted(CHAPTERS, key=lambda path: opened(path).metadata.get("seconds", 999))[:3]
 
 
 @pytest.mark.parametrize("path", FASTEST, ids=lambda path: path.stem)
-def test_run_twice_in_a_row_it_says_the_same(path: Path):
-    """The fastest three, each in a fresh kernel and after one another; `pytest --nbval` runs all
-    others once.
+def test_run_again_it_says_the_same(path: Path):
+    """The fastest three, each in a fresh kernel. `make test` runs them by nbval, too: what one run
+    leaves behind changes nothing in the next.
     """
     committed = nbformat.read(path, as_version=4)
     assert any(compared(committed))
-    for _ in range(2):
-        again = nbformat.read(path, as_version=4)
-        for cell in again.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-        NotebookClient(
-            again, timeout=600, resources={"metadata": {"path": str(path.parent)}}
-        ).execute()
-        assert compared(again) == compared(committed)
+    again = nbformat.read(path, as_version=4)
+    for cell in again.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    resources = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(again, timeout=600, resources=resources).execute()
+    assert compared(again) == compared(committed)

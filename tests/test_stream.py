@@ -3,19 +3,27 @@ end where the plain order ends.
 """
 
 import shutil
-import subprocess
-import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import SMALL, contents, refusal, tiny_frames, trained, with_listing
+from helpers import (
+    FORK,
+    SMALL,
+    before,
+    contents,
+    needs_fork,
+    refusal,
+    tiny_frames,
+    trained,
+    with_listing,
+)
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -33,17 +41,6 @@ START, END = (
     pd.Timestamp("2010-12-03"),
     pd.Timestamp("2010-12-06"),
 )  # Friday and Sunday: two days with events
-
-
-def before(log: EventLog, time: pd.Timestamp) -> EventLog:
-    """What the log held before that time: nothing in it knows the rest."""
-    events = log.events[log.events["time"] < time]
-    items = log.items[
-        log.items.index.isin(events["item"]) | (log.items["listed"] < time)
-    ].reset_index()
-    return EventLog.from_frame(
-        events, items, log.users[log.users.index.isin(events["user"])].reset_index()
-    )
 
 
 @pytest.fixture(scope="module")
@@ -553,30 +550,19 @@ def test_the_keep_of_another_log(known: EventLog, knowing: State, tmp_path: Path
     assert str(keep) in refusal(StreamTrainer, tmp_path, keep, known)
 
 
-SCRIPT = """
-    import sys
-    from pathlib import Path
-    import pandas as pd
-    sys.path.insert(0, {tests!r})
-    from test_stream import END, START, before, hour_of, SETTINGS
-    from helpers import trained
-    from course_lib.online_retail import load_online_retail
-    from course_lib.stream import StreamTrainer
-    past = before(load_online_retail(), START)
-    keep = Path({keep!r})
-    state = None if (keep / "full.pt").exists() else trained(past, SETTINGS, past.days)
-    follower = StreamTrainer({shards!r}, keep, past, state)
-    print("ready", flush=True)
-    for path in sorted(Path({shards!r}).glob("*.tfrecord")):
+def follow(shards: Path, keep: Path, past: EventLog, state: State, said: Connection) -> None:
+    follower = StreamTrainer(shards, keep, past, None if (keep / "full.pt").exists() else state)
+    said.send("ready")
+    for path in sorted(shards.glob("*.tfrecord")):
         follower.poll(hour_of(path))
-        print(path.name, flush=True)
+        said.send(path.name)
     follower.poll(END)
-    print("done", flush=True)
-"""
+    said.send("done")
 
 
+@needs_fork
 def test_killed_at_any_moment_it_goes_on_where_it_was(
-    hours: list[Path], past: EventLog, plain: StreamTrainer, tmp_path: Path
+    hours: list[Path], past: EventLog, state: State, plain: StreamTrainer, tmp_path: Path
 ):
     """Killed (really) again and again, after ever more shards, in whatever it is doing then; the
     last run ends it.
@@ -585,22 +571,19 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(
     shards.mkdir()
     for path in hours:
         shutil.copy(path, shards)
-    script = textwrap.dedent(
-        SCRIPT.format(tests=str(Path(__file__).parent), keep=str(keep), shards=str(shards))
-    )
-    for kill_after in (0, 9, 17, 10_000):  # lines that it has printed
-        process = subprocess.Popen(
-            [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
-        )
-        for lines, line in enumerate(process.stdout, 1):
-            if lines > kill_after:
-                time.sleep(0.02)
-                process.kill()
+    for kill_after in (0, 9, 17, 10_000):  # words that it has said
+        heard, said = FORK.Pipe(duplex=False)
+        process = FORK.Process(target=follow, args=(shards, keep, past, state, said))
+        process.start()
+        said.close()  # so that nothing more is heard of a process that is gone
+        for _ in range(kill_after + 1):
+            if heard.recv() == "done":
                 break
-            if line == "done\n":
-                break
-        process.wait()
-    assert process.returncode == 0
+        else:
+            time.sleep(0.02)
+            process.kill()
+        process.join()
+    assert process.exitcode == 0
     follower = StreamTrainer(shards, keep, past)
     assert pairs(follower.log) == pairs(plain.log)
     assert contents(follower.state) == contents(plain.state)

@@ -2,29 +2,29 @@
 nothing, and nothing is removed that the library has not written.
 """
 
+import os
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import filelock
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import SMALL, refusal, tiny_frames, trained, with_listing
+from helpers import FORK, SMALL, needs_fork, refusal, tiny_frames, trained, with_listing
 
+from course_lib import versions
 from course_lib.incremental_update import incremental_update
 from course_lib.index import FaissIndex, MilvusIndex
 from course_lib.log import EventLog
 from course_lib.nomination import Nominator
-from course_lib.state import State
+from course_lib.state import State, new_state
 
 
 @dataclass(eq=False)
@@ -544,23 +544,15 @@ def test_asking_and_buying_beside_updates(retail: EventLog, retail_state: State,
 
 # -- killed ------------------------------------------------------------------------------------
 
-SCRIPT = """
-    import sys
-    sys.path.insert(0, {tests!r})
-    from helpers import SMALL, tiny_frames, trained
-    from course_lib import nomination
-    from course_lib.log import EventLog
-    log = EventLog.from_frame(**tiny_frames())
-    state = trained(log, SMALL, log.days)
-    nominator = nomination.Nominator(log, folder={folder!r})
-    print("ready", flush=True)
+
+def publish_for_ever(log: EventLog, state: State, folder: Path, names: Connection) -> None:
+    nominator = Nominator(log, folder=folder)
     while True:
         nominator.publish(state)
-        print(nominator.version.name, flush=True)
-"""
+        names.send(nominator.version.name)
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs a system that can stop a process")
+@needs_fork
 def test_killed_while_publishing_the_last_good_version_answers(
     tiny: EventLog, tiny_state: State, tmp_path: Path
 ):
@@ -569,20 +561,21 @@ def test_killed_while_publishing_the_last_good_version_answers(
     """
     Nominator(tiny, folder=tmp_path).publish(tiny_state)
     expected = Nominator(tiny, folder=tmp_path).nominate("cid", 2)
-    script = textwrap.dedent(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "ready\n"
-    process.stdout.readline()
+    published, names = FORK.Pipe(duplex=False)
+    arguments = (tiny, tiny_state, tmp_path, names)
+    process = FORK.Process(target=publish_for_ever, args=arguments, daemon=True)
+    process.start()
+    published.recv()
     for wait in (0.0, 0.003, 0.007, 0.011):
         time.sleep(wait)
-        process.send_signal(signal.SIGSTOP)  # in the middle of whatever it does
+        os.kill(process.pid, signal.SIGSTOP)  # in the middle of whatever it does
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             served = Nominator(tiny, folder=tmp_path)
         pd.testing.assert_frame_equal(served.nominate("cid", 2), expected)
-        process.send_signal(signal.SIGCONT)
+        os.kill(process.pid, signal.SIGCONT)
     process.kill()
-    process.wait()
+    process.join()
     served = Nominator(tiny, folder=tmp_path)
     pd.testing.assert_frame_equal(served.nominate("cid", 2), expected)
     name = served.version.name
@@ -590,42 +583,40 @@ def test_killed_while_publishing_the_last_good_version_answers(
     assert int(served.version.name[1:]) > int(name[1:])
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a system that can kill a process")
-@pytest.mark.parametrize("moment", ["state.pt", "index", "version.json", "rename", "current"])
+MOMENTS = {
+    "state.pt": (State, "save"),
+    "index": (FaissIndex, "save"),
+    "version.json": (versions, "atomic_write"),
+    "rename": (Path, "rename"),
+    "current": (versions.Folder, "current"),
+}
+
+
+def publish_and_die(log: EventLog, state: State, folder: Path, moment: str) -> None:
+    def die(*_, **__):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    nominator = Nominator(log, folder=folder)
+    target, name = MOMENTS[moment]
+    if moment == "current":
+        die = property(vars(target)[name].fget, die)
+    setattr(target, name, die)
+    nominator.publish(state)
+
+
+@needs_fork
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_at_every_step_of_publishing(
     tiny: EventLog, tiny_state: State, tmp_path: Path, moment: str
 ):
     """Killed just before a file is written, the folder is moved, or the pointer is turned."""
     Nominator(tiny, folder=tmp_path).publish(tiny_state)
     expected = Nominator(tiny, folder=tmp_path).nominate("cid", 2)
-    script = f"""
-    import os, signal, sys
-    from pathlib import Path
-    sys.path.insert(0, {str(Path(__file__).parent)!r})
-    from helpers import SMALL, tiny_frames
-    from course_lib import nomination, state, versions
-    from course_lib.index import FaissIndex
-    from course_lib.log import EventLog
-
-    def die(*_, **__):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    log = EventLog.from_frame(**tiny_frames())
-    nominator = nomination.Nominator(log, folder={str(tmp_path)!r})
-    if {moment!r} == "state.pt":
-        state.State.save = die
-    elif {moment!r} == "index":
-        FaissIndex.save = die
-    elif {moment!r} == "version.json":
-        versions.atomic_write = die
-    elif {moment!r} == "rename":
-        Path.rename = die
-    else:
-        versions.Folder.current = property(versions.Folder.current.fget, die)
-    nominator.publish(state.new_state(log, SMALL))
-    """
-    process = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True)
-    assert process.returncode == -signal.SIGKILL
+    arguments = (tiny, new_state(tiny, SMALL), tmp_path, moment)
+    process = FORK.Process(target=publish_and_die, args=arguments)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     served = Nominator(tiny, folder=tmp_path)
     assert served.version.name == "v1"
     pd.testing.assert_frame_equal(served.nominate("cid", 2), expected)

@@ -45,7 +45,6 @@ EXPERIMENTS = {
     "updates_tuning": Replays(updates.tuning, TUNING, hourly=True),
     "self_supervision_tuning": Replays(self_supervision.tuning, TUNING, shape=True),
     "self_supervision_test": Replays(self_supervision.test, TEST, shape=True),
-    "self_supervision_all_items": Replays(self_supervision.all_items, TEST, by_day=True),
     "lifted": lifted.Lifted(),
     "subsampled_tuning": Replays(subsampled.tuning, TUNING),
     "subsampled_test": Replays(subsampled.test, TEST),

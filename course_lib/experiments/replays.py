@@ -10,7 +10,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pandas as pd
 import torch
+from tqdm.auto import tqdm
 
+from course_lib.augment import SelfSupervision
 from course_lib.evaluation import (
     Recommender,
     TwoTowerNightly,
@@ -82,15 +84,23 @@ class Served:
 _WARM: WeakKeyDictionary[EventLog, dict] = WeakKeyDictionary()  # a log's states go when it goes
 
 
-def warm_state(log: EventLog, settings: Settings, until: str) -> State:
-    """A state that was fully updated every night until then; all runs start from the same one."""
+def warm_state(
+    log: EventLog,
+    settings: Settings,
+    until: str,
+    term: SelfSupervision | None = None,
+    progress: bool = False,
+) -> State:
+    """A state that was fully updated every night until then, on the joint loss if there is a term;
+    all runs start from the same one.
+    """
     states = _WARM.setdefault(log, {})
-    if (settings, until) not in states:
-        state = new_state(log, settings)
-        for day in log.days[log.days < pd.Timestamp(until)]:
-            state = full_update(state, log, day)
-        states[settings, until] = state
-    return states[settings, until]
+    if (settings, until, term) not in states:
+        state, days = new_state(log, settings), log.days[log.days < pd.Timestamp(until)]
+        for day in tqdm(days, desc="nights", unit="night", disable=not progress):
+            state = full_update(state, log, day, term=term)
+        states[settings, until, term] = state
+    return states[settings, until, term]
 
 
 def nightly(

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import product
 
-from course_lib.experiments.negatives import AVERAGED
 from course_lib.experiments.replays import Run, nightly
 from course_lib.experiments.terms import NAMES, Term
 from course_lib.online_retail import TUNING
@@ -64,11 +63,3 @@ def test() -> Iterator[Run]:
     yield from nightly(recipe + more, mask, cold_start_dropout=0.2, q_half_life=3.0)
     recipe = "counts + new items 0.01, q half-life 5 days"
     yield from nightly(recipe, cold_start_dropout=0.01, q_half_life=5.0)
-
-
-def all_items() -> Iterator[Run]:
-    """What the term adds where every item is a negative in every step; three seeds."""
-    arm, base = "all items, masked, averaged", Settings(**AVERAGED)
-    yield from nightly(arm, base=base, seeds=range(3))
-    for name in NAMES[:4]:
-        yield from nightly(f"{arm} + {name} alpha=0.1", Term(name), base=base, seeds=range(3))

@@ -28,6 +28,51 @@ EPOCHS = 10
 Reshape = Callable[[State, EventLog], None]
 
 
+class Asked:
+    """What a task asks: to rank all items but those that the user bought, for each user in `liked`.
+
+    - `log`, `day`: what there is to learn, all of it on that day.
+    - `rows`, `items`: of every event to be found [e] the user's row and the item's code.
+    - `validation`: [e] the events of every second user, by which the best epoch may be chosen.
+    """
+
+    def __init__(self, task: Simulated | HeldOut) -> None:
+        log, (self.day,) = task.log, task.log.days
+        asked = log.users.index.get_indexer(task.liked["user"])
+        self.log, self.items = log, log.items.index.get_indexer(task.liked["item"])
+        self.users, self.rows = np.unique(asked, return_inverse=True)
+        self.had = [log.bought(user, len(log)) for user in self.users]
+        self.times_bought = np.bincount(log.item_rows, minlength=len(log.items))
+        self.validation = self.rows % 2 == 0
+
+    def result(
+        self, state: State, of: np.ndarray | slice = slice(None), auc: bool = True
+    ) -> pd.DataFrame:
+        """`rank`, `bought`, `user` (a row) and, unless it is not wanted, `within_auc`: of all
+        events, or of some.
+        """
+        rows, items, scores = self.rows[of], self.items[of], self.scores(state)
+        found = {"rank": ranks(scores, self.had, rows, items)}
+        if auc:
+            found["within_auc"] = within_slice_auc(scores, self.had, rows, items, self.times_bought)
+        return pd.DataFrame(found | {"bought": self.times_bought[items], "user": rows})
+
+    def scores(self, state: State) -> torch.Tensor:
+        """[users, items]"""
+        vectors = state.item_vectors(self.log, np.arange(len(self.log.items)), self.day)
+        return state.user_vectors(self.log, self.users, len(self.log)) @ vectors.T
+
+    def cold_nominated(self, state: State) -> float:
+        """How many of a user's first 100 nobody has bought, the mean of the users who are not for
+        validation.
+        """
+        scores, had = self.scores(state)[1::2], self.had[1::2]
+        for row, own in zip(scores, had, strict=True):
+            row[own] = -torch.inf
+        first = scores.topk(min(100, scores.shape[1])).indices.numpy()
+        return round(float((self.times_bought[first] == 0).sum(1).mean()), 3)
+
+
 def epochs(
     task: Simulated | HeldOut,
     settings: Settings,
@@ -44,39 +89,16 @@ def epochs(
 
     - `reshape`: changes the untrained state's model, such as those of experiments/architectures.py.
     """
-    log, (day,) = task.log, task.log.days
-    asked = log.users.index.get_indexer(task.liked["user"])
-    items = log.items.index.get_indexer(task.liked["item"])
-    users, rows = np.unique(asked, return_inverse=True)
-    had = [log.bought(user, len(log)) for user in users]
-    times_bought = np.bincount(log.item_rows, minlength=len(log.items))
-    state, validation = new_state(log, settings), rows % 2 == 0
+    asked, state = Asked(task), new_state(task.log, settings)
     if reshape:
-        reshape(state, log)
+        reshape(state, task.log)
     for done_epochs in range(1, number + 1):
-        state = full_update(state, log, day, term=term, turn="again")
-        vectors = state.item_vectors(log, np.arange(len(log.items)), day)
-        scores = state.user_vectors(log, users, len(log)) @ vectors.T
-        result = pd.DataFrame(
-            {
-                "rank": ranks(scores, had, rows, items),
-                "bought": times_bought[items],
-                "within_auc": within_slice_auc(scores, had, rows, items, times_bought),
-            }
-        )
-        held = round(recall(result[validation], 100), 5)
-        measured = summary(result[~validation]).round(5)
-        measured["cold nominated"] = _cold_nominated(scores[1::2], had[1::2], times_bought)
+        state = full_update(state, asked.log, asked.day, term=term, turn="again")
+        result = asked.result(state)
+        held = round(recall(result[asked.validation], 100), 5)
+        measured = summary(result[~asked.validation]).round(5)
+        measured["cold nominated"] = asked.cold_nominated(state)
         yield state, {"pass": done_epochs, "validation": held, **measured}
-
-
-def _cold_nominated(scores: torch.Tensor, had: list[np.ndarray], times: np.ndarray) -> float:
-    """How many of a user's first 100 nobody has bought, the mean of the users."""
-    scores = scores.clone()
-    for row, own in zip(scores, had, strict=True):
-        row[own] = -torch.inf
-    first = scores.topk(min(100, scores.shape[1])).indices
-    return round(float((times[first.numpy()] == 0).sum(1).mean()), 3)
 
 
 class Learner(NamedTuple):

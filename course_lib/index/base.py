@@ -20,7 +20,7 @@ from course_lib.files import atomic_write
 
 Vectors = np.ndarray | torch.Tensor
 Found = tuple[np.ndarray, np.ndarray]  # scores [n, k], falling, and ids [n, k]
-FORMAT = 2  # of the file; 1 had rows where Faiss now has ids
+FORMAT = 3  # of the file; others have ids where this one has rows, or the reverse
 LARGE = 2**31 - 1  # the engines count in 32 bits
 
 
@@ -262,7 +262,8 @@ class Tombstones:
     """Which id is in which of a graph's rows 0, 1, 2, …, and which rows are dead.
 
     A graph can't let go of a row that others are reached through: a replaced or deleted one stays,
-    hidden, with −1 in `ids` [rows]. When over a quarter are dead, the graph is built anew.
+    hidden, with −1 in `ids` [rows]. When over a quarter are dead, the graph is built anew. Where
+    rows are only in order, `fill` leaves no dead one.
     """
 
     def __init__(self, ids: np.ndarray) -> None:
@@ -274,6 +275,10 @@ class Tombstones:
 
     def __contains__(self, id: int) -> bool:
         return id in self._row
+
+    def rows(self, ids: np.ndarray) -> np.ndarray:
+        """The rows [m] of these ids, −1 for an unknown one."""
+        return np.array([self._row.get(id, -1) for id in ids.tolist()], np.int64)
 
     def add(self, ids: np.ndarray, row: int) -> np.ndarray:
         """Give these ids [m] the rows from `row` on; returns the rows that they had, now dead."""
@@ -288,6 +293,16 @@ class Tombstones:
         rows = np.array([self._row.pop(id) for id in ids.tolist()], np.int64)
         self.ids[rows] = -1
         return rows
+
+    def fill(self) -> tuple[np.ndarray, np.ndarray]:
+        """Let the last living rows take the dead ones' places; returns which move, and where to."""
+        n = len(self)
+        moved, gaps = n + np.flatnonzero(self.ids[n:] >= 0), np.flatnonzero(self.ids[:n] < 0)
+        ids = self.ids[moved]
+        self.ids = self.ids[:n].copy()
+        self.ids[gaps] = ids
+        self._row.update(zip(ids.tolist(), gaps.tolist(), strict=True))
+        return moved, gaps
 
     def living(self) -> np.ndarray:
         """The rows, in order, that are not dead."""

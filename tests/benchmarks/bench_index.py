@@ -10,8 +10,8 @@ The goals are for `--items 1000000 --part graph`, which builds for some ten minu
   at least 0.95 of its throughput. (Milvus Lite with 5,000 items, since one search takes it 10 ms
   and up.)
 - upsert: 1 % of the items replaced against `build` with all of them; at most 0.05. A graph is also
-  rebuilt once every 34 such upserts, which adds 0.03 on average. Exact search is built by copying,
-  and a change renumbers its rows: at most 0.5 there.
+  rebuilt once every 34 such upserts, which adds 0.03 on average. Exact search is built by copying:
+  at most 0.1 there.
 - graph: recall@100 against exact search, and throughput as a multiple of exact search, one thread;
   at least 0.95 and 20. From 2,000 queries of 64 dimensions in one batch on, Faiss's exact search
   multiplies matrices and is some seven times as fast (its distance_compute_blas_threshold); that
@@ -165,7 +165,7 @@ def upsert(items: int, law: str) -> bool:
             new = vectors(len(some), law, seed=10 + round)
             times.append(seconds(index.upsert, new, some))
         ratio = statistics.median(times) / whole
-        good &= ratio <= (0.5 if name == "Faiss flat" else 0.05)
+        good &= ratio <= (0.1 if name == "Faiss flat" else 0.05)
         print(
             f"  {name:18} {m:>9,} items {whole:9.3f} s to build "
             f"{statistics.median(times):9.4f} s to upsert   {ratio:.4f}"
