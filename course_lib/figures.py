@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Collection, Iterable, Iterator, Sized
 
 import matplotlib
 import numpy as np
@@ -24,6 +24,18 @@ from course_lib.log import EventLog
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 PINK, SKY = "#CC79A7", "#56B4E9"
 FIVE = (BLUE, ORANGE, GREEN, RED, GREY)
+# chapter 12's arms, the same in all of its figures
+ARMS = {
+    "new items": (GREY, "o-"),
+    "fields dropped": (ORANGE, "s--"),
+    "random mask": (BLUE, "^-"),
+    "dropout": (GREEN, "d-."),
+    "complementary": (RED, "v-"),
+    "correlated mask": ("black", "P--"),
+    "correlated mask, less chance": (PINK, "X:"),
+    "q half-life 3 days": (SKY, "p-"),
+    "counts": ("#8B4513", "h-"),
+}
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -689,35 +701,13 @@ def bars(values: pd.Series, xlabel: str, ylabel: str, title: str) -> Figure:
     return figure
 
 
-def multiples(
-    sheets: dict[str, dict[str, np.ndarray]], x: list, xlabel: str, base: dict[str, float]
-) -> Figure:
-    """Small multiples, two to a row: a panel per sheet, a line per name over a few values of x;
-    `base` is a dotted level.
-    """
-    rows = -(-len(sheets) // 2)
-    figure, axes = panels(2, height=1.3 * len(sheets) + 0.6, rows=rows, of=sheets)
-    for ax in axes[len(sheets) :]:
-        ax.remove()
-    for ax, (title, named) in zip(axes[: len(sheets)], sheets.items(), strict=True):
-        looks = _looks(named.items(), FIVE, ("o-", "s--", "^-.", "d:", "v-"))
-        for name, values, colour, line in looks:
-            ax.plot(range(len(x)), values, line, color=colour, ms=5, label=name)
-        ax.axhline(base[title], color="black", lw=1, ls=(0, (1, 2)))
-        ax.set_xticks(range(len(x)), x)
-        ax.set(title=title, xlabel=xlabel)
-    axes[0].legend(frameon=False, fontsize=8)
-    return figure
-
-
 def gains(sheets: dict[str, dict[str, list]], x: list, xlabel: str, ylabel: str) -> Figure:
     """Paired differences over a parameter: a panel per sheet, a line per name, each `Difference`
-    with its 95 % interval.
+    with its 95 % interval. Names in `ARMS` look as they do there.
     """
     figure, axes = panels(len(sheets), height=4.1, of=sheets)
-    lines = ("o-", "s--", "^-.", "d:", "v-", "P--", "X:")
     for ax, (title, named) in zip(axes, sheets.items(), strict=True):
-        looks = _looks(named.items(), (*FIVE, "black", PINK), lines)
+        looks = _looks(named.items(), *_of_arms(named))
         for number, (name, found, colour, line) in enumerate(looks):
             where = np.arange(len(x)) + (number - (len(named) - 1) / 2) * 0.07
             means, errors = _intervals(found)
@@ -726,6 +716,55 @@ def gains(sheets: dict[str, dict[str, list]], x: list, xlabel: str, ylabel: str)
         ax.set_xticks(range(len(x)), x)
         ax.set(title=title, xlabel=xlabel)
     axes[0].set_ylabel(ylabel)
-    handles = axes[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    _legend_below(figure, axes[0])
     return figure
+
+
+def trade_off(
+    named: dict[str, list[tuple]],
+    constant: np.ndarray,
+    xlabel: str,
+    ylabel: str,
+    near: Collection[str] = (),
+) -> Figure:
+    """What arms gain in one respect over what they gain in another, beside a model to whose scores
+    a constant is added.
+
+    - `named`: of each arm pairs of `Difference`s (x, y), from its smallest weight, which is hollow,
+      to its largest, which is filled. Names in `ARMS` look as they do there.
+    - `constant`: [c, 2] (x, y) of a growing constant. `near`: arms that a second panel enlarges.
+    """
+    figure, axes = panels(1 + bool(near), height=4.8, of=named)
+    path = np.concatenate([np.zeros((1, 2)), constant])
+    for ax in axes:
+        ax.axhline(0, color=GREY, lw=1, zorder=0)
+        ax.axvline(0, color=GREY, lw=1, zorder=0)
+        ax.plot(*path.T, ".--", color="black", lw=1.5, ms=5, label="plain + a constant")
+        for name, found, colour, line in _looks(named.items(), *_of_arms(named)):
+            (x, dx), (y, dy) = (_intervals(part) for part in zip(*found, strict=True))
+            ax.errorbar(x, y, dy, dx, fmt="none", ecolor=colour, alpha=0.35, lw=1.2)
+            ax.plot(x, y, f"{line[0]}-", color=colour, mfc="white", lw=0.8, ms=7)
+            ax.plot(x[-1], y[-1], line[0], color=colour, ms=7, label=name)
+        ax.set(xlabel=xlabel)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+    for axis, part in enumerate("xy" if near else ""):
+        found = [pair[axis] for name in near for pair in named[name]]
+        low, high = min(d.low for d in found), max(d.high for d in found)
+        axes[1].set(**{f"{part}lim": (low - 0.1 * (high - low), high + 0.1 * (high - low))})
+        axes[1].set_title("enlarged")
+    axes[0].set_ylabel(ylabel)
+    _legend_below(figure, axes[0])
+    return figure
+
+
+def _of_arms(names: Iterable[str]) -> list[tuple]:
+    """Colours and lines of these names: those in `ARMS` have their own, others what is left."""
+    names = list(names)
+    left = [look for name, look in ARMS.items() if name not in names]
+    looks = [ARMS[name] if name in ARMS else left.pop(0) for name in names if name in ARMS or left]
+    return list(zip(*looks, strict=True))
+
+
+def _legend_below(figure: Figure, axes) -> None:
+    handles = axes.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)

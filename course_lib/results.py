@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -39,6 +40,16 @@ def against(table: pd.DataFrame, arm: str, other: str, column: str = "R@100") ->
     _check_arms(table, arm, other)
     seeds = table.pivot_table(column, "seed", "arm")
     return paired_difference(seeds[arm], seeds[other])
+
+
+def along(
+    table: pd.DataFrame, parameter: str, arms: Iterable[str], column: str = "R@100"
+) -> dict[str, list[Difference]]:
+    """How much more than plain arms have, at each value of a sweep's parameter from the least on.
+    For `figures.gains`.
+    """
+    parts = [part for _, part in table.groupby(parameter)]
+    return {arm: [against(part, arm, "plain", column) for part in parts] for arm in arms}
 
 
 def against_by_day(table: pd.DataFrame, arm: str, other: str) -> Difference:

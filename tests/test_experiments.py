@@ -29,6 +29,7 @@ from course_lib.baselines import Popularity
 from course_lib.evaluation import TwoTowerNightly, replay, summary
 from course_lib.experiments import EXPERIMENTS, NAMES, architectures, reasons, sweeps
 from course_lib.experiments.gradients import Gradients, compared
+from course_lib.experiments.lifted import Lifted, Lifting
 from course_lib.experiments.replays import Baseline, Nightly, Replays, Run, Served, warm_state
 from course_lib.experiments.sweeps import Learner, Sweep
 from course_lib.experiments.terms import Term
@@ -175,6 +176,33 @@ def test_a_log_of_other_days_is_refused_before_anything_is_run(tiny: EventLog, n
     assert message.startswith(f"the log's days are 2020-01-01 … 2020-01-06, and {name} needs")
     assert "before 2011-" in message and "and some from then to" in message
     assert "there is no experiment 'sweeps'" in refusal(experiments.run, "sweeps", tiny)
+
+
+def test_a_constant_in_passing_is_one_added_to_the_scores(tiny: EventLog):
+    class Added(TwoTowerNightly):
+        def scores(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
+            scores = super().scores(log, day, users)
+            before = log.events.loc[log.events["time"] < day, "item"]
+            tail = log.items.index[: scores.shape[1]].isin(before)  # nothing was bought 21 times
+            return scores + 0.3 * torch.from_numpy(tail)
+
+    nightly = Lifting(tiny, (("tail", 0.0), ("tail", 0.3)), seed=0)
+    plain, state = replay(tiny, nightly, tiny.days[1]), new_state(tiny, experiments.PLAIN)
+    added = replay(tiny, Added(state), tiny.days[1])
+    for constant, expected in {0.0: plain, 0.3: added}.items():
+        assert np.concatenate(nightly.ranks["tail", constant]).tolist() == expected["rank"].tolist()
+    assert plain["rank"].tolist() != added["rank"].tolist()
+
+
+def test_a_larger_constant_finds_more_of_its_slice_and_less_of_the_others():
+    table, experiment = results.load("lifted"), Lifted()
+    for lifted in experiment.lifted:
+        arms = [f"plain + {constant:g} on {lifted}" for constant in experiment.constants]
+        for seed in experiment.seeds:
+            rows = table[table["seed"] == seed].set_index("arm").loc[arms]
+            for part in ("cold", "tail", "mid", "head"):
+                rise = rows[part].diff().dropna()
+                assert (rise >= 0).all() if part == lifted else (rise <= 0).all()
 
 
 def test_a_warm_state_is_made_once_and_goes_with_its_log():
@@ -398,6 +426,18 @@ def test_against_pairs_by_seed():
     assert (
         refusal(results.against, table, "a", "c") == "the table has no arm 'c'; its arms are b, a."
     )
+
+
+def test_along_has_a_difference_for_each_value_in_order():
+    rows = [
+        (x, arm, seed, x + seed + more)
+        for x in (2, 1)
+        for arm, more in (("plain", 0), ("a", 3 * x))
+        for seed in (0, 1)
+    ]
+    table = pd.DataFrame(rows, columns=["x", "arm", "seed", "R@100"])
+    found = results.along(table, "x", ["a"])
+    assert [difference.mean for difference in found["a"]] == [3, 6] and list(found) == ["a"]
 
 
 def test_by_slice_has_every_arm_over_seeds_days_and_slices():

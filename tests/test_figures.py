@@ -95,8 +95,11 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     "over": (lambda n, t: figures.over(np.arange(3), numbers(n), t, t, t), 5),
     "tiles": (lambda n, t: figures.tiles(n, item_fields(n), {t: item_fields(n)}), None),
     "bars": (lambda n, t: figures.bars(pd.Series(1.5, index=n), t, t, t), None),
-    "multiples": (lambda n, t: figures.multiples({t: numbers(n)}, [1, t, 3], t, {t: 1.0}), 5),
-    "gains": (lambda n, t: figures.gains({t: {m: [GAIN] for m in n}}, [t], t, t), 7),
+    "gains": (lambda n, t: figures.gains({t: {m: [GAIN] for m in n}}, [t], t, t), 9),
+    "trade_off": (
+        lambda n, t: figures.trade_off({m: [(GAIN, GAIN)] for m in n}, PLANE[:3], t, t, n[:1]),
+        9,
+    ),
     "before_after": (
         lambda n, t: figures.before_after(PLANE, PLANE[:2], PLANE[:3], n, n[::-1], (t, t)),
         None,
@@ -151,12 +154,11 @@ def test_every_arm_is_drawn_or_all_are_refused(name: str):
 @every
 def test_nothing_to_draw_is_said_in_a_sentence(name: str):
     draw, _ = ARMS[name]
-    if name not in ("before_after", "dials", "lines", "gains", "multiples"):
+    if name not in ("before_after", "dials", "lines", "gains"):
         assert refusal(draw, [], "title").startswith("there is nothing to draw")
     for draw in (
         lambda: figures.lines({}, np.arange(3), "x", "y"),
         lambda: figures.gains({}, [], "x", "y"),
-        lambda: figures.multiples({}, [], "x", {}),
         lambda: figures.dials(dial_rows([4])[:0]),
         lambda: figures.head_effect(np.array([])),
         lambda: figures.curves({"empty": np.array([])}, "x", "y", "title"),
@@ -172,6 +174,27 @@ def test_newcomers_of_no_week(tiny: EventLog):
     )
     heights = [bar.get_height() for bar in figures.newcomers(tiny, "2020-01-01").axes[0].patches]
     assert sum(heights) == 4  # mug, bag, lamp, vase
+
+
+def test_a_known_arm_looks_the_same_whatever_stands_beside_it():
+    for names in (["complementary", "a"], ["a", "new items", "b", "complementary"]):
+        axes = figures.gains({"sheet": {name: [GAIN] for name in names}}, [1], "x", "y").axes[0]
+        drawn = {bars.get_label(): bars.lines[0] for bars in axes.containers}
+        colours = {name: line.get_color() for name, line in drawn.items()}
+        assert (colours["complementary"], drawn["complementary"].get_marker()) == (figures.RED, "v")
+        assert len(set(colours.values())) == len(names)
+
+
+def test_a_trade_off_starts_its_dashes_at_nothing_and_enlarges_what_is_near():
+    far = Difference(5.0, 4.0, 6.0, 5)
+    figure = figures.trade_off(
+        {"near": [(GAIN, GAIN)], "far": [(far, far)]}, np.ones((1, 2)), "x", "y", ["near"]
+    )
+    left, right = figure.axes
+    constant = next(line for line in left.lines if line.get_label() == "plain + a constant")
+    assert constant.get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert right.get_xlim() == pytest.approx((-0.13, 0.23)) == right.get_ylim()
+    assert left.get_xlim()[1] > 6
 
 
 def test_dials_of_one_kind_alone():

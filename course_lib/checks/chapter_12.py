@@ -181,8 +181,8 @@ def check_protocol(protocol: Callable) -> None:
 def check_clear_by_chance(clear_by_chance: Callable, prediction: float) -> str:
     """`clear_by_chance(arms, seeds, draws, rng) -> [draws]`: intervals clear of 0 by chance alone.
 
-    Source: the chapter's section "The whole table"; expected values by SciPy's paired t test, on
-    draws of our own.
+    Source: the chapter's section "The full log, learned once a night"; expected values by SciPy's
+    paired t test, on draws of our own.
     """
 
     def summary(counts):
@@ -214,8 +214,8 @@ def check_clear_by_chance(clear_by_chance: Callable, prediction: float) -> str:
 def check_experiment(experiment: Callable) -> None:
     """`experiment(world, one, other, dial, seeds) -> {value: (Difference, word)}`.
 
-    The word is "one", "other" or "can't tell". Source: the chapter's section "When it pays";
-    expected values by hand, intervals by a printed table of Student's t.
+    The word is "one", "other" or "can't tell". Source: the chapter's section "The first
+    dial"; expected values by hand, intervals by a printed table of Student's t.
     """
     gains = {1: [4, 5, 6, 5, 5], 2: [-3, -5, -4, -4, -4], 3: [3, -1, 2, 1, -2]}  # in hundredths
     made: list[tuple[int, int]] = []

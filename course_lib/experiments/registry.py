@@ -10,6 +10,7 @@ import pandas as pd
 from course_lib.experiments import (
     baselines,
     index_frontier,
+    lifted,
     negatives,
     reasons,
     self_supervision,
@@ -44,6 +45,7 @@ EXPERIMENTS = {
     "updates_tuning": Replays(updates.tuning, TUNING, hourly=True),
     "self_supervision_tuning": Replays(self_supervision.tuning, TUNING, shape=True),
     "self_supervision_test": Replays(self_supervision.test, TEST, shape=True),
+    "lifted": lifted.Lifted(),
     "subsampled_tuning": Replays(subsampled.tuning, TUNING),
     "subsampled_test": Replays(subsampled.test, TEST),
     "sweep_tuning": Sweep(sweeps.SIMULATED_TRIES, EVENTS, (3.0,), (10, 11), sweeps.simulated),
