@@ -36,18 +36,26 @@ class Channel:
             )
 
 
+@dataclass
 class Newest:
-    """The items that were listed last, the newest first: a score is minus the age in days, so that
-    a channel with a floor of −14 nominates those of the last two weeks.
+    """The items that were listed in the last `days`, as `recommender` ranks them; all others score
+    −inf, and are nominated by no channel.
+
+    Not by the date of listing: a log that lists an item some days before its first sale, as
+    `EventLog` does where nothing better is known, would put those first that nobody buys yet.
     """
 
+    recommender: Recommender
+    days: float = 28.0
+
     def scores(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
-        listed = log.items["listed"].iloc[: log.listed(day)]
-        age = torch.tensor(((day - listed) / DAY).to_numpy(dtype=float))
-        return -age.expand(len(users), -1)
+        scores = torch.as_tensor(self.recommender.scores(log, day, users)).clone()
+        listed = log.items["listed"].iloc[: scores.shape[1]]
+        scores[:, torch.tensor((listed <= day - self.days * DAY).to_numpy())] = -inf
+        return scores
 
     def learn(self, log: EventLog, day: pd.Timestamp) -> None:
-        """Nothing: what is listed when is in the log."""
+        self.recommender.learn(log, day)
 
 
 class Merged:

@@ -130,18 +130,23 @@ def test_item_to_item_has_nothing_to_say_to_a_stranger(retail: EventLog):
 
 
 def test_newest_against_pandas(retail: EventLog):
-    day = retail.days[40]
-    (lists,) = Merged({"new": Channel(Newest(), 100, floor=-14.0)}).lists(
-        retail, day, np.array([len(retail.users) - 1])
-    )
-    listed = retail.items["listed"][retail.items["listed"] <= day]
-    recent = listed[listed > day - pd.Timedelta(days=14)]
-    expected = recent.sort_values(ascending=False, kind="stable").index[:100]
-    assert retail.items.index[lists["new"]].tolist() == expected.tolist() and len(expected)
+    """Of the items of two weeks the most bought, as counted by pandas; and it learns for itself."""
+    day, user = retail.days[40], len(retail.users) - 1
+    popular = Popularity(half_life=1e9)
+    newest = Newest(popular, days=14)
+    for earlier in retail.days[:40]:
+        newest.learn(retail, earlier)
+    (lists,) = Merged({"new": Channel(newest, 9)}).lists(retail, day, np.array([user]))
+    events, listed = retail.events[retail.events["time"] < day], retail.items["listed"]
+    recent = listed.index[(listed <= day) & (listed > day - pd.Timedelta(days=14))]
+    sold = events["item"].value_counts().reindex(recent, fill_value=0)
+    expected = sold.sort_values(ascending=False, kind="stable").index[:9]
+    assert retail.items.index[lists["new"]].tolist() == expected.tolist()
+    assert 0 < len(recent) < 100
 
 
 def test_what_makes_no_sense_is_refused():
     for quota in (0, -1, 1.5, True, "ten"):
-        assert repr(quota) in refusal(Channel, Newest(), quota)
+        assert repr(quota) in refusal(Channel, Popularity(), quota)
     assert "at least one" in refusal(Merged, {})
     assert "'new' has no quota" in refusal(merge, {"new": [1]}, {"towers": 3})
