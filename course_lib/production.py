@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -166,8 +167,8 @@ class Day:
             for path in new:
                 shutil.copyfile(path, self.inbox / path.name)
             again = self.trainer.poll(clock)
-            became = {name: f"{first}; then {again.get(name)}" for name, first in became.items()}
-        return became
+            became |= {name: f"{became[name]}; then {text}" for name, text in again.items()}
+        return {name: text.replace(f"{self.inbox}{os.sep}", "") for name, text in became.items()}
 
     def _ask(self, users: Sequence, over: threading.Event) -> list[Answer]:
         """One client: its users in turn, again and again, and once more when the shard is done."""
@@ -231,3 +232,35 @@ def _found(bought: pd.DataFrame, answers: list[Answer]) -> float:
     lists = {answer.user: set(answer.items) for answer in answers if answer.last}
     pairs = zip(bought["user"], bought["item"], strict=True)
     return float(np.mean([item in lists[user] for user, item in pairs])) if len(bought) else np.nan
+
+
+def half_baskets(
+    log: EventLog, state: State, day: pd.Timestamp, generator: np.random.Generator, k: int = 100
+) -> pd.DataFrame:
+    """What a visit's second half finds, for user vectors stored in the morning and for those
+    computed with the first half in the history.
+
+    A user's purchases of the day are halved at random; what is in the first half is nominated by
+    neither. A row for each user with two or more: `day`, `new` (no history), `events` (the second
+    half), and how many of those are among the first k: `stored`, `computed`.
+    """
+    rows, listed, found = log.rows(day, day + DAY), log.listed(day), []
+    nominator = Nominator(log)
+    nominator.publish(state, day)
+    index = nominator.version.index
+    for user in np.unique(log.user_rows[rows]):
+        basket = log.item_rows[rows][log.user_rows[rows] == user]
+        basket = generator.permutation(basket[basket < listed])
+        if len(basket) < 2:
+            continue
+        second, first = np.array_split(basket, 2)
+        id, old = log.users.index[user], log.bought(user, rows.start)
+        vectors = [nominator.user_vector(id)]
+        for item in log.items.index[first]:
+            nominator.buy(id, item)
+        vectors.append(nominator.user_vector(id))
+        had = np.concatenate([old, first])
+        best = [index.search(v.numpy(), k + len(had))[1][0] for v in vectors]
+        hits = [int(np.isin(second, b[~np.isin(b, had)][:k]).sum()) for b in best]
+        found.append((day, len(old) == 0, len(second), *hits))
+    return pd.DataFrame(found, columns=["day", "new", "events", "stored", "computed"])
