@@ -775,8 +775,9 @@ def dashboard(table: pd.DataFrame) -> Figure:
         for place in np.flatnonzero(table["fault"]):
             ax.axvspan(place - 0.45, place + 0.45, color=RED, alpha=0.12, lw=0, zorder=0)
     for place in np.flatnonzero(table["fault"]):
-        text = f" {table['fault'].iloc[place]}"
-        axes[0].text(place, 0, text, rotation=90, fontsize=8, ha="center", va="bottom")
+        look = {"rotation": 90, "fontsize": 8, "ha": "center", "va": "top"}
+        place = (place, 0.96, table["fault"].iloc[place])
+        axes[1].text(*place, transform=axes[1].get_xaxis_transform(), **look)
     axes[2].set_ylim(0, 20 * table["sent"].max() + 1)
     axes[2].legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
     axes[3].legend(frameon=False, fontsize=8)
