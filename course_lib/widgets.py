@@ -291,7 +291,7 @@ def production_dashboard(begin: Callable[[], Day]) -> Panel:
     panel.faults = [ipywidgets.Button(description=fault.capitalize()) for fault in FAULTS]
     panel.again = ipywidgets.Button(description="Start again")
     for button in panel.faults:
-        button.layout.width = "10.5em"
+        button.layout.width = "12em"
     panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
     panel.children = [
         ipywidgets.HBox([panel.hour, panel.again]),
