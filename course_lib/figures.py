@@ -768,7 +768,7 @@ def dashboard(table: pd.DataFrame) -> Figure:
     axes[2].set(title=f"published; the index holds {held:,}", yscale="symlog", xlabel="hour")
     for name, colour, line in (("p50", BLUE, "o-"), ("p99", RED, "s--")):
         axes[3].plot(x, table[name], line, color=colour, ms=5, label=name)
-    axes[3].set(title="latency of an answer (ms)", yscale="log", xlabel="hour")
+    axes[3].set(title="latency of an answer (ms)", ylim=(0, None), xlabel="hour")
     for ax in axes:
         ax.set_xticks(x, table["hour"].str.replace("next day", "next"), fontsize=8)
         ax.set_xlim(-0.6, len(x) - 0.4)
