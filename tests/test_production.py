@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from helpers import contents, refusal, trained
 
 from course_lib.full_update import full_update
-from course_lib.log import EventLog
-from course_lib.production import FAULTS, Day, kill_publisher, sold_before
+from course_lib.log import DAY, EventLog
+from course_lib.production import FAULTS, Day, half_baskets, kill_publisher, sold_before
 from course_lib.state import Settings, State
 from course_lib.versions import Folder
 
@@ -124,3 +125,38 @@ def test_a_publisher_is_really_killed(retail: EventLog, state: State, tmp_path: 
     assert len(day.trainer.log) == learned
     day.step()
     assert day.table["events"].iloc[2] == purchases(retail).iloc[1]
+
+
+def test_half_baskets_against_brute_force(retail: EventLog, state: State):
+    """With the same draws; the vectors from the features by hand, ranked in float64."""
+    found = half_baskets(retail, state, MORNING, np.random.default_rng(3), k=50)
+    generator, rows = np.random.default_rng(3), retail.rows(MORNING, MORNING + DAY)
+    m, expected = retail.listed(MORNING), []
+    items = state.item_vectors(retail, np.arange(m), MORNING).double().numpy()
+    for user in sorted(set(retail.user_rows[rows].tolist())):
+        of_user = retail.user_rows[rows] == user
+        basket = [item for item in retail.item_rows[rows][of_user] if item < m]
+        basket = generator.permutation(basket)
+        if len(basket) < 2:
+            continue
+        n = (len(basket) + 1) // 2
+        second, first = set(basket[:n].tolist()), basket[n:].tolist()
+        old = retail.bought(user, rows.start).tolist()
+        hits = []
+        for latest in (old, old + first):
+            features = state.features.user_features(retail, np.array([user]), rows.start)
+            history = torch.zeros_like(features["history"])
+            newest = latest[::-1][: state.features.history]
+            if newest:
+                history[0, : len(newest)] = state.features.item_indices(retail, np.array(newest))
+            with torch.no_grad():
+                vector = state.model.user_vectors(features | {"history": history})
+            scores = items @ vector.double().numpy()[0]
+            scores[old + first] = -np.inf
+            hits.append(len(second & set(np.argsort(-scores)[:50].tolist())))
+        expected.append((MORNING, not old, len(second), *hits))
+    expected = pd.DataFrame(expected, columns=found.columns)
+    assert (found[["new", "events"]] == expected[["new", "events"]]).all(axis=None)
+    columns = ["stored", "computed"]
+    assert (found[columns] - expected[columns]).abs().to_numpy().sum() <= 1  # a tie at the end
+    assert found["computed"].sum() != found["stored"].sum()
