@@ -768,3 +768,78 @@ def _of_arms(names: Iterable[str]) -> list[tuple]:
 def _legend_below(figure: Figure, axes) -> None:
     handles = axes.get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+
+
+def day_line() -> Figure:
+    """A night and the hours after it on a time line: what moves, what is published, what is thrown
+    away.
+    """
+    figure, (axes,) = panels(height=4.3)
+    axes.set(xlim=(-0.5, 28.5), ylim=(-0.6, 4.7), xlabel="hour of the day")
+    axes.set_xticks([0, 6, 9, 12, 15, 18, 24], ["0", "6", "9", "12", "15", "18", "midnight"])
+    lanes = ("requests", "published", "moves by the hour", "moves by night", "shards")
+    axes.set_yticks(range(len(lanes)), lanes)
+    axes.grid(visible=False)
+    arrow = {"arrowstyle": "->", "color": "#333333"}
+    for start, name in ((0.2, "yesterday's shard"), (24.2, "today's shard")):
+        axes.barh(4, 1.4, 0.34, start, color=GREY, alpha=0.6)
+        axes.text(start + 0.1, 4.32, name, fontsize=8.5)
+        axes.barh(3, 1.4, 0.34, start, color=BLUE)
+        axes.annotate("", (start + 0.7, 3.25), (start + 0.7, 3.8), arrowprops=arrow)
+        axes.annotate("", (start + 1.4, 1.3), (start + 1.4, 2.8), arrowprops=arrow | {"lw": 1.6})
+        axes.plot(start + 1.4, 1, "o", color=BLUE, ms=13)
+    axes.text(2, 3, "a full update: all parameters", fontsize=8.5, va="center")
+    axes.text(
+        2.2, 1.38, "one whole version:\nevery item's vector\nand the user network", fontsize=8.5
+    )
+    hours = np.arange(9, 19)
+    axes.barh([4] * 10, 0.8, 0.34, hours - 0.9, color=GREY, alpha=0.6)
+    axes.text(9, 4.32, "an hour's shard each", fontsize=8.5)
+    rows = np.linspace(0.08, 0.6, 10)  # what the hours have learned
+    axes.bar(hours + 0.5, rows, 1, 1.75, color=ORANGE, align="center")
+    axes.bar(21.5, rows[-1], 5, 1.75, color=ORANGE, align="center")
+    axes.text(9.3, 2.42, "rows of the named IDs, in delta tables", fontsize=8.5)
+    axes.plot(hours + 0.2, [1] * 10, "o", color=ORANGE, ms=5)
+    axes.text(9, 0.62, "the vectors of touched items, in place", fontsize=8.5)
+    axes.plot(24.2, 2.05, "x", color=RED, ms=11, mew=3)
+    axes.text(25.9, 2.05, "discarded", fontsize=8.5, color=RED, va="center")
+    times = np.arange(0, 28.2, 0.35)
+    colours = np.where(times < 1.6, GREY, np.where(times < 25.6, BLUE, GREEN))
+    axes.scatter(times, [0] * len(times), marker="|", c=colours)
+    for x, text in ((8.5, "each answered by the version of its moment"), (25, "the next one")):
+        axes.text(x, -0.45, text, fontsize=8.5)
+    axes.axvline(0, color=GREY, lw=0.8, ls=":")
+    axes.axvline(24, color=GREY, lw=0.8, ls=":")
+    return figure
+
+
+def dashboard(table: pd.DataFrame) -> Figure:
+    """A day in production by the hour, as `production.Day.table` has it: recall, the version's age,
+    what was published, and latency; an hour with a fault is marked.
+    """
+    figure, axes = panels(2, height=5.2, rows=2, of=table)
+    x, recall = np.arange(len(table)), table.columns[1]
+    axes[0].plot(x, table[recall], "o-", color=BLUE, ms=5)
+    axes[0].set(title=f"{recall} of the hour's purchases", ylim=(0, None))
+    axes[1].plot(x, table["age"], "o-", color=BLUE, ms=5)
+    axes[1].set(title="age of the version (hours)", ylim=(0, None))
+    axes[2].bar(x, table["sent"], color=GREY, label="vectors sent")
+    axes[2].bar(x, table["added"], color=ORANGE, hatch="//", label="of them new items")
+    held = int(table["held"].iloc[-1])
+    axes[2].set(title=f"published; the index holds {held:,}", yscale="symlog", xlabel="hour")
+    for name, colour, line in (("p50", BLUE, "o-"), ("p99", RED, "s--")):
+        axes[3].plot(x, table[name], line, color=colour, ms=5, label=name)
+    axes[3].set(title="latency of an answer (ms)", ylim=(0, None), xlabel="hour")
+    for ax in axes:
+        ax.set_xticks(x, table["hour"].str.replace("next day", "next"), fontsize=8)
+        ax.set_xlim(-0.6, len(x) - 0.4)
+        for place in np.flatnonzero(table["fault"]):
+            ax.axvspan(place - 0.45, place + 0.45, color=RED, alpha=0.12, lw=0, zorder=0)
+    for place in np.flatnonzero(table["fault"]):
+        look = {"rotation": 90, "fontsize": 8, "ha": "center", "va": "top"}
+        place = (place, 0.96, table["fault"].iloc[place])
+        axes[1].text(*place, transform=axes[1].get_xaxis_transform(), **look)
+    axes[2].set_ylim(0, 20 * table["sent"].max() + 1)
+    axes[2].legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
+    axes[3].legend(frameon=False, fontsize=8)
+    return figure

@@ -39,7 +39,8 @@ class Nominator(Publisher):
         self.live.setdefault(user, []).append(item)
 
     def nominate(self, user, k: int = 10) -> pd.DataFrame:
-        """The k best items for `user`, best first: `item`, `description`, `score` (cosine).
+        """The k best items for `user`, best first: `item`, `description`, `score` (cosine). Its
+        `attrs` say which `version` answered, and how far that had `learned_until`.
 
         A user that the log does not know is a new user: default ID, no history. Fewer than k rows
         come back only if the user has bought nearly all there is. Raises ValueError for k < 1, an
@@ -47,7 +48,9 @@ class Nominator(Publisher):
         """
         version = self._published()
         scores, rows = self._best(version, user, k)
-        return _table(version.log, rows, score=scores)
+        table = _table(version.log, rows, score=scores)
+        table.attrs = {"version": version.name, "learned_until": version.state.learned_until}
+        return table
 
     def best(self, user, k: int) -> tuple[np.ndarray, np.ndarray]:
         """What `nominate` answers, without a table for people around it: scores [≤ k], falling, and

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import ipywidgets
 import numpy as np
@@ -22,6 +22,7 @@ from course_lib.augment import Augmentation
 from course_lib.evaluation import TwoTowerServed, replay
 from course_lib.log import DAY, EventLog
 from course_lib.nomination import Nominator
+from course_lib.production import FAULTS, Day
 from course_lib.state import State
 
 
@@ -275,6 +276,55 @@ def recall_by_hour(log: EventLog, state: State, day: pd.Timestamp, rate: float |
     result = replay(log, served, day, day + DAY, progress=False, hourly=True, learn_before=False)
     hit = result["rank"] <= 100
     return pd.concat([hit.groupby(result["hour"]).mean(), pd.Series({"all day": hit.mean()})])
+
+
+def production_dashboard(begin: Callable[[], Day]) -> Panel:
+    """Let a day in production pass hour by hour, with a fault on each button; see recall, the
+    version's age, what is published and latency.
+
+    `begin`: makes the day, and makes it anew for "Start again". Parts: `hour`, `faults` (a button
+    each), `again`; `message` (what became of the shards, and what is lost), `picture`; and as a
+    value `day`.
+    """
+    panel = Panel()
+    panel.hour = ipywidgets.Button(description="Next hour", button_style="primary")
+    panel.faults = [ipywidgets.Button(description=fault.capitalize()) for fault in FAULTS]
+    panel.again = ipywidgets.Button(description="Start again")
+    for button in panel.faults:
+        button.layout.width = "12em"
+    panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
+    panel.children = [
+        ipywidgets.HBox([panel.hour, panel.again]),
+        ipywidgets.HBox(panel.faults),
+        panel.message,
+        panel.picture,
+    ]
+
+    def show(became: dict[str, str]) -> None:
+        day = panel.day
+        panel.hour.description = "Midnight" if day.left == 1 else "Next hour"
+        panel.hour.disabled = not day.left
+        for button in panel.faults:
+            button.disabled = day.left < 2
+        row, version = day.table.iloc[-1], day.nominator.version.name
+        lines = [f"{name}: {text}" for name, text in became.items()] or ["no shard has landed"]
+        waiting = "" if day.left else f" Lost of the day's events: <b>{day.lost()}</b>."
+        panel.message.value = (
+            f"<b>{row['hour']}</b>, {version}, {row['answers']} answers. "
+            f"{html.escape('; '.join(lines))}.{waiting}"
+        )
+        panel.picture.value = png(figures.dashboard(day.table))
+
+    def start(_=None) -> None:
+        panel.day = begin()
+        show(panel.day.step())
+
+    panel.hour.on_click(lambda _: show(panel.day.step()))
+    for button, fault in zip(panel.faults, FAULTS, strict=True):
+        button.on_click(lambda _, fault=fault: show(panel.day.step(fault)))
+    panel.again.on_click(start)
+    start()
+    return panel
 
 
 def view_explorer(

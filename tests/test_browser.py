@@ -76,6 +76,21 @@ UPDATE_DIALS = Widget(
 )
 
 
+DASHBOARD = Widget(
+    "production_dashboard",
+    "message picture",
+    [
+        Move("Next hour", None, "message picture", r"\.tfrecord: \d+ events learned"),
+        Move("Kill the publisher", None, "message picture", r"v2, .*events learned"),
+        Move("Lose an hour", None, "message picture", "no shard has landed"),
+        Move("Deliver twice", None, "message picture", "then nothing new"),
+        Move("Damage a shard", None, "message picture", "left alone: .*checksum"),
+        Move("Clock back", None, "message picture", "from the future: waits"),
+        Move("Start again", None, "message picture", "no shard has landed"),
+    ],
+)
+
+
 def view_explorer(item: str, presses: int = 1) -> Widget:
     """`presses` of the arrow key until the draw shows other views."""
     code = re.search(r"\((\w+)\)$", item)[1]
@@ -93,6 +108,7 @@ WIDGETS = {
     "08_random_mask": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
     "09_dropout": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
     "10_complementary": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
+    "13_a_day_in_production": [DASHBOARD],
     "11_correlated_mask": [
         view_explorer("REGENCY CAKESTAND 3 TIER (22423)", presses=2)
     ],  # two seed fields with the same relatives

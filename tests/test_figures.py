@@ -257,10 +257,40 @@ def looks() -> dict[str, list]:
     turn, groups = np.arange(0, 360, 60), np.arange(6) % 3
     return found | {
         "pipeline": look_of(figures.pipeline()),
+        "day_line": look_of(figures.day_line()),
+        "dashboard": look_of(figures.dashboard(day_rows())),
         "head_effect": look_of(figures.head_effect(np.arange(1, 50))),
         "circle": look_of(figures.circle(turn, 30, groups, [1], "title", [(0, 1)])),
         "views_map": look_of(figures.views_map(PLANE, PLANE[:3])),
     }
+
+
+def day_rows() -> pd.DataFrame:
+    """A day as `production.Day.table` has it."""
+    return pd.DataFrame(
+        {
+            "hour": ["08", "09", "10", "next day"],
+            "R@100": [0.3, 0.2, 0.25, 0.1],
+            "age": [14.0, 15.0, 2.0, 9.0],
+            "sent": [0, 90, 0, 3_000],
+            "added": [0, 2, 0, 0],
+            "held": [2_998, 3_000, 3_000, 3_000],
+            "p50": 1.0,
+            "p99": [2.0, 3.0, 5.0, 4.0],
+            "fault": ["", "", "lose an hour", ""],
+        }
+    )
+
+
+def test_faults_are_named_and_marked_in_every_panel():
+    figure = figures.dashboard(day_rows())
+    assert "lose an hour" in " ".join(text.get_text() for text in drawn(figure))
+    for ax in figure.axes:  # the marked hour is the third
+        spans = [
+            p.get_x() + p.get_width() / 2 for p in ax.patches if abs(p.get_width() - 0.9) < 1e-9
+        ]
+        np.testing.assert_allclose(spans, [2.0])
+    assert "there is nothing to draw" in refusal(figures.dashboard, day_rows()[:0])
 
 
 def test_the_library_draws_what_it_drew_when_the_notebooks_were_run():

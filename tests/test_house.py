@@ -24,8 +24,8 @@ ORDER = (  # data flows down; modules in one line do not import each other
     "nomination",
     "stream",
     "redis_stream",
-    "evaluation",
-    "baselines simulate results",
+    "evaluation production",
+    "baselines channels simulate results",
     "tuning",
 )
 ON_TOP = ("figures", "widgets", "checks", "experiments", "service")

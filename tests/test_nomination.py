@@ -333,3 +333,21 @@ def test_an_incremental_state_of_another_full_state_is_refused(tiny: EventLog):
     assert refusal(nominator.update, state, touched).startswith(
         "this state does not build on the full state"
     )
+
+
+def test_an_answer_names_its_version(tiny: EventLog, tiny_state: State):
+    """And how far that had learned, after an hour's update too."""
+    day = tiny.days[-1]
+    nominator, full = Nominator(tiny), trained(tiny, SMALL, tiny.days[:-1])
+    nominator.publish(full, day)
+    assert nominator.nominate("ann", 2).attrs == {
+        "version": "v1",
+        "learned_until": full.learned_until,
+    }
+    hourly, touched = incremental_update(full, tiny, day, day + pd.Timedelta(days=1))
+    nominator.update(hourly, touched)
+    attrs = nominator.nominate("ann", 2).attrs
+    assert attrs == {"version": "v1", "learned_until": hourly.learned_until}
+    assert full.learned_until < day < hourly.learned_until
+    nominator.publish(tiny_state)
+    assert nominator.nominate("ann", 2).attrs["version"] == "v2"

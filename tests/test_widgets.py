@@ -17,6 +17,7 @@ from course_lib.evaluation import TwoTowerServed, recall, replay
 from course_lib.full_update import full_update
 from course_lib.log import DAY, EventLog
 from course_lib.nomination import Nominator
+from course_lib.production import FAULTS, Day, sold_before
 from course_lib.state import State
 
 BASKET = ["22423", "85123A"]
@@ -319,3 +320,32 @@ def test_another_item_or_draw_is_shown_at_once(views: widgets.Panel):
         views.draw.value = draw
         changed.append(not views.fields.equals(fields))
     assert any(changed)
+
+
+# -- a day in production ---------------------------------------------------------------------------
+
+
+def test_a_day_passes_on_buttons(retail: EventLog, tmp_path_factory):
+    """What is said is what the day's table has; faults and midnight; and another day."""
+    morning = retail.days[2]
+    past = sold_before(retail, morning)
+    state = trained(past, SMALL, past.days)
+    panel = widgets.production_dashboard(
+        lambda: Day(retail, state, morning, tmp_path_factory.mktemp("day"))
+    )
+    first, picture = panel.day, panel.picture.value
+    assert "no shard has landed" in panel.message.value and first.left > 3
+    panel.hour.click()
+    row = first.table.iloc[-1]
+    assert f"{row['events']} events learned" in panel.message.value
+    assert f"<b>{row['hour']}</b>, v1, {row['answers']} answers" in panel.message.value
+    assert panel.picture.value != picture
+    panel.faults[FAULTS.index("lose an hour")].click()
+    assert first.table["fault"].tolist() == ["", "", "lose an hour"]
+    while first.left > 1:
+        panel.hour.click()
+    assert panel.hour.description == "Midnight" and all(b.disabled for b in panel.faults)
+    panel.hour.click()
+    assert panel.hour.disabled and "Lost of the day's events: <b>0</b>" in panel.message.value
+    panel.again.click()
+    assert panel.day is not first and len(panel.day.table) == 1 and not panel.hour.disabled

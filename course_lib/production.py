@@ -1,0 +1,266 @@
+"""A day in production: shards land, are learned and published while clients ask; and faults."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from course_lib import tfrecord
+from course_lib.log import DAY, HOUR, EventLog
+from course_lib.nomination import Nominator
+from course_lib.state import State
+from course_lib.stream import StreamTrainer
+
+FAULTS = ("kill the publisher", "lose an hour", "deliver twice", "damage a shard", "clock back")
+
+
+class Answer(NamedTuple):
+    """What a client got: `items`, best first, from `version`, whose state had `learned_until`.
+
+    `last`: it was asked after the hour's shard had been dealt with.
+    """
+
+    user: object
+    items: tuple
+    milliseconds: float
+    version: str
+    learned_until: pd.Timestamp
+    last: bool
+
+
+class Day:
+    """A day of a log, replayed an hour at a time as production lives it.
+
+    As an hour begins, the shard of the hour before lands; it is learned, and what it touched is
+    published. Meanwhile clients, a thread each, ask for the users who buy in this hour. The last
+    step is the one over midnight: a full update, published whole.
+
+    - `log`: all of it. The trainer knows what was sold before `day`, and then the shards that land;
+      an item that is first sold today is new to it. `state`: a full one that has learned that much.
+    - `folder`: an empty one, for shards, versions, and what the trainer keeps.
+    - `clients`: how many threads ask. `k`: for how many items.
+
+    `answers` are those of the last step; `past` is the log of the morning.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        state: State,
+        day: pd.Timestamp,
+        folder: str | Path,
+        clients: int = 3,
+        k: int = 100,
+    ) -> None:
+        self.log, self.day, self.clients, self.k = log, day, clients, k
+        self.folder, self.past = Path(folder), sold_before(log, day)
+        self.inbox, self.keep = self.folder / "inbox", self.folder / "keep"
+        self.inbox.mkdir()
+        self.shards = tfrecord.write_shards(log, self.folder / "outbox", "hour", day, day + DAY)
+        later = log.events["time"].iloc[log.rows(day).start :].dt.floor("h").unique()
+        self.hours = pd.DatetimeIndex(later)[: len(self.shards) + 1]
+        self.late: list[Path] = []  # shards that are to be sent again
+        self.answers: list[Answer] = []
+        self.rows: list[dict] = []
+        self.start(state)
+
+    def start(self, state: State | None = None) -> None:
+        """A process starts, and goes on where the last one stopped; clients ask the old one until
+        it is ready.
+        """
+        nominator = Nominator(self.past, folder=self.folder)
+        self.trainer = StreamTrainer(self.inbox, self.keep, self.past, state, nominator)
+
+    @property
+    def nominator(self) -> Nominator:
+        return self.trainer.nominator
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each step so far: `hour`, `R@k` of what was bought in that hour, `age` (hours
+        from the last event that was learned to the hour), `events` learned, `sent` (vectors),
+        `added` and `held` (items of the index), `answers`, `p50` and `p99` (ms), `fault`.
+        """
+        return pd.DataFrame(self.rows)
+
+    @property
+    def left(self) -> int:
+        """How many steps are to come, the one over midnight included."""
+        return len(self.shards) + 1 - len(self.rows)
+
+    def step(self, fault: str | None = None) -> dict[str, str]:
+        """An hour passes, or midnight, which has no faults; returns what became of each shard.
+
+        What a fault has held up is sent again with the next hour. Raises ValueError once the day is
+        over.
+        """
+        if not self.left:
+            raise ValueError("this day is over; begin another.")
+        place, log = len(self.rows), self.trainer.log
+        midnight = self.left == 1
+        hour = self.hours[place] if place < len(self.hours) else self.day + DAY
+        bought = self.log.events[self.log.rows(hour, hour + HOUR)]
+        clock = self.day + DAY if midnight else hour
+        learned, held = len(log), len(self.nominator.version.index)
+        over, users = threading.Event(), bought["user"].unique().tolist()
+        with ThreadPoolExecutor(self.clients) as pool:
+            shares = [users[turn :: self.clients] for turn in range(self.clients)]
+            asking = [pool.submit(self._ask, share, over) for share in shares]
+            try:
+                new = [self.shards[place - 1]] if place else []
+                became = self._land(new, clock, None if midnight else fault)
+            finally:
+                over.set()
+        self.answers = [answer for client in asking for answer in client.result()]
+        log, version = self.trainer.log, self.nominator.version
+        took = [answer.milliseconds for answer in self.answers]
+        p50, p99 = np.percentile(took, [50, 99]) if took else (np.nan, np.nan)
+        row = {
+            "hour": "next day" if midnight else f"{hour:%H}",
+            f"R@{self.k}": _found(bought, self.answers),
+            "age": (hour - version.state.learned_until) / HOUR,
+            "events": len(log) - learned,
+            "sent": len(version.index) if midnight else len(np.unique(log.item_rows[learned:])),
+            "added": len(version.index) - held,
+            "held": len(version.index),
+            "answers": len(took),
+        }
+        self.rows.append(row | {"p50": p50, "p99": p99, "fault": "" if midnight else fault or ""})
+        return became
+
+    def lost(self) -> int:
+        """How many of the day's events the trainer's log lacks, or has twice."""
+        day = self.log.events[self.log.rows(self.day, self.day + DAY)]
+        has = self.trainer.log.events.iloc[len(self.past) :]
+        pairs, found = (pd.MultiIndex.from_frame(e[["user", "item"]]) for e in (day, has))
+        return int((~pairs.isin(found)).sum() + found.duplicated().sum())
+
+    def _land(self, new: list[Path], clock: pd.Timestamp, fault: str | None) -> dict[str, str]:
+        for path in self.late:
+            shutil.copyfile(path, self.inbox / path.name)
+        self.late = []
+        if fault == "kill the publisher":
+            kill_publisher(self.past, self.keep / "full.pt", self.folder)
+            self.start()
+        elif fault == "lose an hour":
+            self.late, new = new, []
+        elif fault == "clock back":
+            clock -= 3 * HOUR
+        for path in new:
+            shutil.copyfile(path, self.inbox / path.name)
+        if fault == "damage a shard":
+            for path in new:
+                flip_a_bit(self.inbox / path.name)
+            self.late = new
+        became = self.trainer.poll(clock)
+        if fault == "deliver twice":
+            for path in new:
+                shutil.copyfile(path, self.inbox / path.name)
+            again = self.trainer.poll(clock)
+            became |= {name: f"{became[name]}; then {text}" for name, text in again.items()}
+        return {name: text.replace(f"{self.inbox}{os.sep}", "") for name, text in became.items()}
+
+    def _ask(self, users: Sequence, over: threading.Event) -> list[Answer]:
+        """One client: its users in turn, again and again, and once more when the shard is done."""
+        answers, last = [], not users
+        while not last:
+            last = over.is_set()
+            for user in users:
+                started = time.perf_counter()
+                found = self.nominator.nominate(user, self.k)
+                took = 1_000 * (time.perf_counter() - started)
+                by = found.attrs["version"], found.attrs["learned_until"]
+                answers.append(Answer(user, tuple(found["item"]), took, *by, last))
+                over.wait(0.02)
+        return answers
+
+
+def sold_before(log: EventLog, time: pd.Timestamp) -> EventLog:
+    """The log of the events before `time`, and of their users and items alone: what a trainer knows
+    that gets nothing but shards.
+    """
+    events = log.events[: log.rows(end=time).stop]
+    tables = (log.items[log.items.index.isin(events["item"])].reset_index(),
+              log.users[log.users.index.isin(events["user"])].reset_index())  # fmt: skip
+    return EventLog.from_frame(events, *tables)
+
+
+def flip_a_bit(path: Path) -> None:
+    """Turn over one bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def kill_publisher(log: EventLog, state: Path, folder: Path) -> None:
+    """Let another process publish a saved state to a folder of versions, and kill it when all files
+    are written, just before the version is moved to its place.
+    """
+    spawn = get_context("spawn")
+    reached = spawn.Event()
+    process = spawn.Process(target=_publish_until, args=(log, state, folder, reached), daemon=True)
+    process.start()
+    while not reached.wait(0.1):
+        if not process.is_alive():
+            raise RuntimeError(f"the publisher ended by itself, with code {process.exitcode}.")
+    process.kill()
+    process.join()
+
+
+def _publish_until(log: EventLog, state: Path, folder: Path, reached) -> None:
+    def stop(*_) -> None:
+        reached.set()
+        threading.Event().wait()  # for the end
+
+    Path.rename = stop
+    loaded = State.load(state)
+    Nominator(log, folder=folder).publish(loaded, loaded.learned_until)
+
+
+def _found(bought: pd.DataFrame, answers: list[Answer]) -> float:
+    """The share of purchases that the buyers' last answers hold."""
+    lists = {answer.user: set(answer.items) for answer in answers if answer.last}
+    pairs = zip(bought["user"], bought["item"], strict=True)
+    return float(np.mean([item in lists[user] for user, item in pairs])) if len(bought) else np.nan
+
+
+def half_baskets(
+    log: EventLog, state: State, day: pd.Timestamp, generator: np.random.Generator, k: int = 100
+) -> pd.DataFrame:
+    """What a visit's second half finds, for user vectors stored in the morning and for those
+    computed with the first half in the history.
+
+    A user's purchases of the day are halved at random; what is in the first half is nominated by
+    neither. A row for each user with two or more: `day`, `new` (no history), `events` (the second
+    half), and how many of those are among the first k: `stored`, `computed`.
+    """
+    rows, listed, found = log.rows(day, day + DAY), log.listed(day), []
+    nominator = Nominator(log)
+    nominator.publish(state, day)
+    index = nominator.version.index
+    for user in np.unique(log.user_rows[rows]):
+        basket = log.item_rows[rows][log.user_rows[rows] == user]
+        basket = generator.permutation(basket[basket < listed])
+        if len(basket) < 2:
+            continue
+        second, first = np.array_split(basket, 2)
+        id, old = log.users.index[user], log.bought(user, rows.start)
+        vectors = [nominator.user_vector(id)]
+        for item in log.items.index[first]:
+            nominator.buy(id, item)
+        vectors.append(nominator.user_vector(id))
+        had = np.concatenate([old, first])
+        best = [index.search(v.numpy(), k + len(had))[1][0] for v in vectors]
+        hits = [int(np.isin(second, b[~np.isin(b, had)][:k]).sum()) for b in best]
+        found.append((day, len(old) == 0, len(second), *hits))
+    return pd.DataFrame(found, columns=["day", "new", "events", "stored", "computed"])
