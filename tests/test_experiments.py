@@ -70,6 +70,7 @@ BENCHED = {
     "side_by_side",
     "growth",
     "bad_input",
+    "service",
     "ranks",
     "ranks_by_day",
     "ranks_speed",
