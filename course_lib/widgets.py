@@ -311,7 +311,7 @@ def production_dashboard(begin: Callable[[], Day]) -> Panel:
         waiting = "" if day.left else f" Lost of the day's events: <b>{day.lost()}</b>."
         panel.message.value = (
             f"<b>{row['hour']}</b>, {version}, {row['answers']} answers. "
-            f"{html.escape('; '.join(lines))}.{waiting}"
+            f"{html.escape('; '.join(lines).rstrip('.'))}.{waiting}"
         )
         panel.picture.value = png(figures.dashboard(day.table))
 
