@@ -48,6 +48,7 @@ EXPERIMENTS = {
     "lifted": lifted.Lifted(),
     "subsampled_tuning": Replays(subsampled.tuning, TUNING),
     "subsampled_test": Replays(subsampled.test, TEST),
+    "subsampled_in_proportion": Replays(subsampled.in_proportion, TEST),
     "sweep_tuning": Sweep(sweeps.SIMULATED_TRIES, EVENTS, (3.0,), (10, 11), sweeps.simulated),
     "sweep": Sweep(sweeps.SIMULATED, EVENTS, (1.0, 3.0, 10.0, 20.0), SEEDS, sweeps.simulated),
     "sweep_popular": Sweep(sweeps.SIMULATED, EVENTS, (3.0,), SEEDS, sweeps.popular),

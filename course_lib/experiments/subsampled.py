@@ -33,3 +33,12 @@ def test() -> Iterator[Run]:
         for name in NAMES:
             alpha = 1.0 if name == "dropout" else 0.1
             yield from shop(f"{share:.0%}: {name} alpha={alpha}", Term(name, alpha))
+
+
+def in_proportion() -> Iterator[Run]:
+    """Does the term do better if it draws no more items than a night has events?"""
+    for share, events in ((0.1, 90), (0.03, 27)):  # of an average night
+        shop = partial(plain, share=share)
+        yield from shop(f"{share:.0%}: plain")
+        for name, m in product(("random mask", "complementary"), (256, events)):
+            yield from shop(f"{share:.0%}: {name} m={m}", Term(name, m=m))

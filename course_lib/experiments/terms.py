@@ -20,16 +20,17 @@ NAMES = (
 
 
 class Term(NamedTuple):
-    """A term: an augmentation by its name in `NAMES`, α and τ_s."""
+    """A term: an augmentation by its name in `NAMES`, α, τ_s and m."""
 
     name: str
     alpha: float = 0.1
     temperature: float = 0.3
+    m: int = 256
 
     def on(self, log: EventLog, until: str | None = None) -> SelfSupervision:
         """The term, with relations of the items that are listed by `until` (None: of all)."""
         chosen = augmentation(self.name, log, until)
-        return SelfSupervision(chosen, self.alpha, self.temperature)
+        return SelfSupervision(chosen, self.alpha, self.temperature, self.m)
 
 
 def augmentation(name: str, log: EventLog, until: str | None = None) -> Augmentation:
