@@ -45,7 +45,7 @@ TOWERS: Dials = {
 DIALS: dict[type, Dials] = {
     Popularity: {"half_life": (3.0, 14.0, 1.0, 2.0, 5.0, 10.0, 21.0, 30.0, 0.5, 60.0, 120.0)},
     ItemCF: {
-        "popularity": (1.0, 10.0, 30.0, 100.0),
+        "popularity": (1.0, 10.0, 30.0),
         "history_half_life": (30.0, 120.0, 240.0),
         "popularity_half_life": (2.0, 3.0, 14.0),
         "refit": (1, 3),
@@ -57,14 +57,14 @@ DIALS: dict[type, Dials] = {
         "popularity_half_life": (3.0, 14.0),
     },
     UserKNN: {
-        "popularity": (1.0, 3.0, 10.0, 30.0),
+        "popularity": (1.0, 3.0, 10.0),
         "neighbours": (50, 300, 1000),
         "popularity_half_life": (3.0, 14.0),
         "purchase_half_life": (14.0, 60.0),
         "idf": (0.0,),
     },
     ALS: {
-        "popularity": (0.3, 3.0, 10.0, 30.0),
+        "popularity": (0.3, 3.0, 10.0),
         "confidence": (1.0, 3.0, 30.0),
         "ridge": (3.0, 30.0, 100.0),
         "history_half_life": (30.0, 120.0),
