@@ -806,7 +806,7 @@ def day_line() -> Figure:
     times = np.arange(0, 28.2, 0.35)
     colours = np.where(times < 1.6, GREY, np.where(times < 25.6, BLUE, GREEN))
     axes.scatter(times, [0] * len(times), marker="|", c=colours)
-    for x, text in ((8.5, "each answered by the version of its moment"), (25, "the next one")):
+    for x, text in ((8.5, "each answered by the state of its moment"), (25, "the next one")):
         axes.text(x, -0.45, text, fontsize=8.5)
     axes.axvline(0, color=GREY, lw=0.8, ls=":")
     axes.axvline(24, color=GREY, lw=0.8, ls=":")
@@ -814,7 +814,7 @@ def day_line() -> Figure:
 
 
 def dashboard(table: pd.DataFrame) -> Figure:
-    """A day in production by the hour, as `production.Day.table` has it: recall, the version's age,
+    """A day in production by the hour, as `production.Day.table` has it: recall, the state's age,
     what was published, and latency; an hour with a fault is marked.
     """
     figure, axes = panels(2, height=5.2, rows=2, of=table)
@@ -822,12 +822,12 @@ def dashboard(table: pd.DataFrame) -> Figure:
     axes[0].plot(x, table[recall], "o-", color=BLUE, ms=5)
     axes[0].set(title=f"{recall} of the hour's purchases", ylim=(0, None))
     axes[1].plot(x, table["age"], "o-", color=BLUE, ms=5)
-    axes[1].set(title="age of the version (hours)", ylim=(0, None))
+    axes[1].set(title="age of the served state (hours)", ylim=(0, None))
     axes[2].bar(x, table["sent"], color=GREY, label="vectors sent")
     axes[2].bar(x, table["added"], color=ORANGE, hatch="//", label="of them new items")
     held = int(table["held"].iloc[-1])
     axes[2].set(title=f"published; the index holds {held:,}", yscale="symlog", xlabel="hour")
-    for name, colour, line in (("p50", BLUE, "o-"), ("p99", RED, "s--")):
+    for name, colour, line in (("median", BLUE, "o-"), ("slowest", RED, "s--")):
         axes[3].plot(x, table[name], line, color=colour, ms=5, label=name)
     axes[3].set(title="latency of an answer (ms)", ylim=(0, None), xlabel="hour")
     for ax in axes:

@@ -89,7 +89,8 @@ class Day:
     def table(self) -> pd.DataFrame:
         """A row for each step so far: `hour`, `R@k` of what was bought in that hour, `age` (hours
         from the last event that was learned to the hour), `events` learned, `sent` (vectors),
-        `added` and `held` (items of the index), `answers`, `p50` and `p99` (ms), `fault`.
+        `added` and `held` (items of the index), `answers`, the `median` and the `slowest` of them
+        (ms), `fault`.
         """
         return pd.DataFrame(self.rows)
 
@@ -124,7 +125,7 @@ class Day:
         self.answers = [answer for client in asking for answer in client.result()]
         log, version = self.trainer.log, self.nominator.version
         took = [answer.milliseconds for answer in self.answers]
-        p50, p99 = np.percentile(took, [50, 99]) if took else (np.nan, np.nan)
+        median, slowest = np.percentile(took, [50, 100]) if took else (np.nan, np.nan)
         row = {
             "hour": "next day" if midnight else f"{hour:%H}",
             f"R@{self.k}": _found(bought, self.answers),
@@ -135,7 +136,8 @@ class Day:
             "held": len(version.index),
             "answers": len(took),
         }
-        self.rows.append(row | {"p50": p50, "p99": p99, "fault": "" if midnight else fault or ""})
+        row |= {"median": median, "slowest": slowest, "fault": "" if midnight else fault or ""}
+        self.rows.append(row)
         return became
 
     def lost(self) -> int:

@@ -280,7 +280,7 @@ def recall_by_hour(log: EventLog, state: State, day: pd.Timestamp, rate: float |
 
 def production_dashboard(begin: Callable[[], Day]) -> Panel:
     """Let a day in production pass hour by hour, with a fault on each button; see recall, the
-    version's age, what is published and latency.
+    served state's age, what is published and latency.
 
     `begin`: makes the day, and makes it anew for "Start again". Parts: `hour`, `faults` (a button
     each), `again`; `message` (what became of the shards, and what is lost), `picture`; and as a
