@@ -157,6 +157,28 @@ def shuffled_fields(log: EventLog, share: float, seed: int = 0) -> EventLog:
     return _log_of(log, log.events, items)
 
 
+def split_values(log: EventLog, parts: int, seed: int = 0) -> EventLog:
+    """A log in which every value of an item's fields, numbers of a list-valued one too, stands as
+    one of that many values, drawn for each item: what a value says of an item stays the same, and
+    each is met in a part of the events only.
+
+    Raises ValueError for less than one part.
+    """
+    if parts < 1 or parts != int(parts):
+        raise ValueError(f"parts is {parts}; it must be a whole number, 1 or more.")
+    chance, items = np.random.default_rng([seed, 4]), log.items.copy()
+
+    def split(value: object) -> object:
+        if isinstance(value, list | tuple | np.ndarray):
+            return [split(part) for part in value]
+        missing = value is None or value != value
+        return value if missing else f"{value}, part {chance.integers(parts)}"
+
+    for name in items.columns.difference(NOT_A_FIELD):
+        items[name] = [split(value) for value in items[name]]
+    return _log_of(log, log.events, items)
+
+
 def co_purchase_fields(
     log: EventLog,
     fields: int = 4,

@@ -2,11 +2,13 @@
 logs of fewer events.
 """
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 from helpers import refusal
-from scipy.stats import spearmanr
+from scipy.stats import chisquare, spearmanr
 from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score
 
 from course_lib.log import EventLog
@@ -19,6 +21,7 @@ from course_lib.simulate import (
     held_out,
     shuffled_fields,
     simulate,
+    split_values,
     subsampled,
 )
 
@@ -324,6 +327,29 @@ def test_shuffled_items_have_each_others_whole_rows(busy: Simulated, share: floa
 def test_shuffled_fields_refuse_a_share_that_is_none(busy: Simulated):
     message = refusal(shuffled_fields, busy.log, 1.2)
     assert message == "share is 1.2; it must be from 0, no item, to 1, all of them."
+
+
+def test_split_values_say_the_same_and_are_met_less_often(busy: Simulated):
+    log = split_values(busy.log, 3, seed=1)
+    pd.testing.assert_frame_equal(log.events, busy.log.events)
+    for was, became in zip(rows_of(busy.log), rows_of(log), strict=True):
+        assert re.sub(", part [012]|'", "", "; ".join(became)) == "; ".join(was)
+    for name in ("line", "colour"):
+        counts = log.items[name].value_counts().sort_index()
+        assert counts.groupby(counts.index.str.split(",").str[0]).size().max() == 3
+    parts = log.items["colour"].str[-1].value_counts()
+    assert chisquare(parts).pvalue > 0.001
+
+
+def test_split_values_leave_what_is_missing_and_refuse_less_than_one_part():
+    events = pd.DataFrame({"user": [1, 2], "item": ["a", "b"], "time": ["2020-01-01"] * 2})
+    items = pd.DataFrame({"item": ["a", "b"], "kind": ["x", None], "bag": [["u", "v"], []]})
+    log = split_values(EventLog.from_frame(events, items), 1)
+    assert log.items["kind"].iloc[0] == "x, part 0" and log.items["kind"].isna().iloc[1]
+    assert log.items["bag"].tolist() == [["u, part 0", "v, part 0"], []]
+    for parts in (0, 1.5):
+        message = refusal(split_values, log, parts)
+        assert message == f"parts is {parts}; it must be a whole number, 1 or more."
 
 
 def test_clusters_of_what_is_bought_together_tell_the_topic(busy: Simulated):

@@ -31,12 +31,12 @@ DRAWS = 20
 class Gradients:
     """An experiment: train without a term, and ask after some epochs what the term would change.
 
-    `settings`: a small task, and the same with ten times the events, by name. `terms`: that of
-    each. `after`: the epochs.
+    `settings`: a small task, and the same with ten times the events, by name. `term`: that of all.
+    `after`: the epochs.
     """
 
     settings: dict[str, tuple[Task, Task]]
-    terms: dict[str, Term]
+    term: Term
     seeds: Collection[int]
     load: Callable[[], EventLog] = load_online_retail
     after: tuple[int, ...] = (1, 3, 10)
@@ -49,7 +49,7 @@ class Gradients:
         """
         chosen = [seed for seed in self.seeds if seeds is None or seed in seeds]
         jobs = [
-            _Measured(setting, *tasks, self.terms[setting], seed, self.after)
+            _Measured(setting, *tasks, self.term, seed, self.after)
             for (setting, tasks), seed in product(self.settings.items(), chosen)
         ]
         return {name: pd.concat(done(jobs, log, processes), ignore_index=True).assign(**stamp())}

@@ -4,6 +4,7 @@ at a time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -25,6 +26,7 @@ from course_lib.simulate import (
     held_out,
     shuffled_fields,
     simulate,
+    split_values,
 )
 
 
@@ -36,6 +38,12 @@ def shuffled(log: EventLog, share: float, seed: int) -> Simulated:
     return replace(task, log=shuffled_fields(task.log, share, seed))
 
 
+def split(events_per_item: float, log: EventLog, parts: float, seed: int) -> Simulated:
+    """A simulated log, each value of whose fields stands as one of several."""
+    task = simulate(events_per_item=events_per_item, seed=seed)
+    return replace(task, log=split_values(task.log, int(parts), seed))
+
+
 class Informed(NamedTuple):
     """A task on a real log whose items' only fields are made of what half of the users bought, by
     one number.
@@ -43,7 +51,7 @@ class Informed(NamedTuple):
     - `start`: events before it are learned, a share `events` of them; the next 60 days are asked.
     - `even`: 1: of each item's later buyers at most three are asked for, so that every item counts
       nearly alike; 0: all of them. `shuffle`: the share of items whose fields are shuffled.
-    - `by`: which of the three the number is.
+    - `parts`: as how many values each value of a field stands. `by`: which of them the number is.
     """
 
     start: str
@@ -51,10 +59,12 @@ class Informed(NamedTuple):
     events: float = 0.1
     even: float = 1.0
     shuffle: float = 0.0
+    parts: float = 1.0
 
     def __call__(self, log: EventLog, value: float, seed: int) -> HeldOut:
         task = self._replace(**{self.by: value})
         made = shuffled_fields(co_purchase_fields(log, seed=seed), task.shuffle, seed)
+        made = split_values(made, int(task.parts), seed)
         held = held_out(made, pd.Timestamp(self.start), task.events, seed=seed)
         if task.even:
             wanted = held.liked.sample(frac=1, random_state=seed).groupby("item").head(3)
@@ -128,6 +138,11 @@ SIMULATED_ARMS = {
     name: SIMULATED[name]
     for name in ("plain", "new items", "fields dropped", "random mask", "complementary")
 }
+# the events of an item, and those of a value, apart: of each as many values as are given
+SPLIT = {
+    "reason_simulated_values_3": (partial(split, 3.0), (1.0, 4.0, 16.0)),
+    "reason_simulated_values_12": (partial(split, 12.0), (1.0, 4.0)),
+}
 SIMULATED_TERM = SIMULATED["complementary"].term
 
 
@@ -135,18 +150,25 @@ def _simulated(events: float, log: EventLog, seed: int) -> Simulated:
     return simulate(events_per_item=events, seed=seed)
 
 
-def _shop(events: float, log: EventLog, seed: int) -> HeldOut:
-    return held_out(log, pd.Timestamp(TEST[0]), events, seed=seed)
+def _real(start: str, events: float, log: EventLog, seed: int) -> HeldOut:
+    return held_out(log, pd.Timestamp(start), events, seed=seed)
 
 
-def _shop_informed(events: float, log: EventLog, seed: int) -> HeldOut:
-    return SHOP._replace(by="events")(log, events, seed)
+def _informed(task: Informed, events: float, log: EventLog, seed: int) -> HeldOut:
+    return task._replace(by="events")(log, events, seed)
 
 
-# a day, and one with ten times the events
+def _day_and_more(task: Callable, events: float) -> tuple[Callable, Callable]:
+    """A day, and one with ten times the events."""
+    return partial(task, events), partial(task, 10 * events)
+
+
 GRADIENTS = {
-    "simulated": (partial(_simulated, 3.0), partial(_simulated, 30.0)),
-    "shop": (partial(_shop, 0.1), partial(_shop, 1.0)),
-    "shop, informative fields": (partial(_shop_informed, 0.1), partial(_shop_informed, 1.0)),
+    "simulated": _day_and_more(_simulated, 3.0),
+    "shop": _day_and_more(partial(_real, TEST[0]), 0.1),
+    "shop, informative fields": _day_and_more(partial(_informed, SHOP), 0.1),
 }
-GRADIENT_TERMS = dict.fromkeys(GRADIENTS, Term("complementary"))
+FILMS_GRADIENTS = {
+    "films": _day_and_more(partial(_real, movie_tweetings.TEST[0]), 0.1),
+    "films, informative fields": _day_and_more(partial(_informed, FILMS), 0.1),
+}

@@ -21,17 +21,23 @@ from course_lib.experiments import (
 from course_lib.experiments.gradients import Gradients
 from course_lib.experiments.replays import Replays
 from course_lib.experiments.sweeps import Sweep
+from course_lib.experiments.terms import Term
 from course_lib.log import EventLog
 from course_lib.movie_tweetings import TEST as FILMS_TEST
 from course_lib.movie_tweetings import load_movie_tweetings
 from course_lib.online_retail import TEST, TUNING
 from course_lib.results import SEEDS
 
-EVENTS = "events per item"
+EVENTS, PARTS = "events per item", "values for each"
 
 
 def _informed(parameter: str, values: tuple[float, ...], task: reasons.Informed) -> Sweep:
     return Sweep(reasons.INFORMED, parameter, values, SEEDS, task, TEST[0], epochs=5)
+
+
+def _films(parameter: str, values: tuple[float, ...], task: reasons.Informed) -> Sweep:
+    sweep = _informed(parameter, values, task)
+    return replace(sweep, start=FILMS_TEST[0], load=load_movie_tweetings)
 
 
 EXPERIMENTS = {
@@ -77,6 +83,10 @@ EXPERIMENTS = {
     "reason_simulated": Sweep(
         reasons.SIMULATED_ARMS, "share shuffled", (0.0, 0.25, 0.5, 1.0), SEEDS, reasons.shuffled
     ),
+    **{
+        name: Sweep(reasons.SIMULATED_ARMS, PARTS, values, SEEDS, task)
+        for name, (task, values) in reasons.SPLIT.items()
+    },
     "reason_simulated_models": Sweep(
         reasons.by_model(reasons.SIMULATED_TERM), EVENTS, (3.0,), SEEDS, sweeps.simulated
     ),
@@ -93,11 +103,8 @@ EXPERIMENTS = {
     "reason_shop_shuffled": _informed(
         "share shuffled", (0.5, 1.0), reasons.SHOP._replace(by="shuffle")
     ),
-    "reason_films": replace(
-        _informed("every item alike", (0.0, 1.0), reasons.FILMS),
-        start=FILMS_TEST[0],
-        load=load_movie_tweetings,
-    ),
+    "reason_shop_values": _informed(PARTS, (4.0,), reasons.SHOP._replace(by="parts")),
+    "reason_films": _films("every item alike", (0.0, 1.0), reasons.FILMS),
     "reason_shop_models": replace(
         _informed("every item alike", (1.0,), reasons.SHOP),
         arms=reasons.by_model(reasons.INFORMED_TERM, **reasons.SLOW),
@@ -106,7 +113,19 @@ EXPERIMENTS = {
         _informed("every item alike", (1.0,), reasons.SHOP),
         arms=reasons.by_negatives(reasons.INFORMED_TERM, **reasons.SLOW),
     ),
-    "reason_gradients": Gradients(reasons.GRADIENTS, reasons.GRADIENT_TERMS, SEEDS),
+    "reason_films_models": replace(
+        _films("every item alike", (1.0,), reasons.FILMS),
+        arms=reasons.by_model(reasons.INFORMED_TERM, **reasons.SLOW),
+    ),
+    "reason_films_negatives": replace(
+        _films("every item alike", (1.0,), reasons.FILMS),
+        arms=reasons.by_negatives(reasons.INFORMED_TERM, **reasons.SLOW),
+    ),
+    "reason_films_shuffled": _films("share shuffled", (1.0,), reasons.FILMS._replace(by="shuffle")),
+    "reason_gradients": Gradients(reasons.GRADIENTS, Term("complementary"), SEEDS),
+    "reason_films_gradients": Gradients(
+        reasons.FILMS_GRADIENTS, Term("complementary"), SEEDS, load_movie_tweetings
+    ),
     "index_frontier": index_frontier.Frontier(),
 }
 
