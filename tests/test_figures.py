@@ -97,6 +97,7 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     "bars": (lambda n, t: figures.bars(pd.Series(1.5, index=n), t, t, t), None),
     "multiples": (lambda n, t: figures.multiples({t: numbers(n)}, [1, t, 3], t, {t: 1.0}), 5),
     "gains": (lambda n, t: figures.gains({t: {m: [GAIN] for m in n}}, [t], t, t), 7),
+    "capacity": (lambda n, t: figures.capacity(pd.DataFrame({t: 2.0, "b": 3.0}, index=n)), None),
     "before_after": (
         lambda n, t: figures.before_after(PLANE, PLANE[:2], PLANE[:3], n, n[::-1], (t, t)),
         None,
@@ -234,6 +235,7 @@ def looks() -> dict[str, list]:
     turn, groups = np.arange(0, 360, 60), np.arange(6) % 3
     return found | {
         "pipeline": look_of(figures.pipeline()),
+        "copied_and_split": look_of(figures.copied_and_split()),
         "head_effect": look_of(figures.head_effect(np.arange(1, 50))),
         "circle": look_of(figures.circle(turn, 30, groups, [1], "title", [(0, 1)])),
         "views_map": look_of(figures.views_map(PLANE, PLANE[:3])),
