@@ -291,14 +291,13 @@ def capacity_dials(
     names = ("items", "users", "requests", "memory")
     labels = ("items", "daily users", "requests", "GiB each")
     choices = (
-        [f * 10**e for e in range(5, 9) for f in (1, 3)] + [10**9],
-        [f * 10**e for e in range(5, 8) for f in (1, 3)] + [10**8],
+        [(f"{f} · 10{'⁵⁶⁷⁸⁹'[e - 5]}", f * 10**e) for e in range(5, 10) for f in (1, 3)][:-1],
+        [(f"{f} · 10{'⁵⁶⁷⁸'[e - 5]}", f * 10**e) for e in range(5, 9) for f in (1, 3)][:-1],
         [1, 3, 10, 30, 100],
         [64, 128, 256, 512, 1024],
     )
     for name, label, values, value in zip(names, labels, choices, start, strict=True):
-        options = [(f"{v:,}", v) for v in values]
-        slider = ipywidgets.SelectionSlider(options=options, value=value, description=label)
+        slider = ipywidgets.SelectionSlider(options=values, value=value, description=label)
         setattr(panel, name, slider)
     sliders = [getattr(panel, name) for name in names]
     panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
