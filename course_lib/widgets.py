@@ -327,6 +327,46 @@ def production_dashboard(begin: Callable[[], Day]) -> Panel:
     return panel
 
 
+def capacity_dials(
+    plan: Callable[[float, float, float, float], pd.DataFrame], start: tuple[float, ...]
+) -> Panel:
+    """Choose items, daily users, requests a user and GiB a machine; see what each index kind needs.
+
+    - `plan`: gives a table for `figures.capacity` for these four, with a column "machines".
+      `start`: the four to begin with.
+
+    Parts: `items`, `users`, `requests`, `memory`; `message`, `picture`; and as a value `table`.
+    """
+    panel = Panel()
+    names = ("items", "users", "requests", "memory")
+    labels = ("items", "daily users", "requests", "GiB each")
+    choices = (
+        [(f"{f} · 10{'⁵⁶⁷⁸⁹'[e - 5]}", f * 10**e) for e in range(5, 10) for f in (1, 3)][:-1],
+        [(f"{f} · 10{'⁵⁶⁷⁸'[e - 5]}", f * 10**e) for e in range(5, 9) for f in (1, 3)][:-1],
+        [1, 3, 10, 30, 100],
+        [64, 128, 256, 512, 1024],
+    )
+    for name, label, values, value in zip(names, labels, choices, start, strict=True):
+        slider = ipywidgets.SelectionSlider(options=values, value=value, description=label)
+        setattr(panel, name, slider)
+    sliders = [getattr(panel, name) for name in names]
+    panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
+    rows = [ipywidgets.HBox(sliders[:2]), ipywidgets.HBox(sliders[2:])]
+    panel.children = [*rows, panel.message, panel.picture]
+
+    def show(_=None) -> None:
+        panel.table = plan(*(slider.value for slider in sliders))
+        least = panel.table["machines"].idxmin()
+        machines = f"{panel.table.loc[least, 'machines']:,.0f}"
+        panel.message.value = f"fewest machines: <b>{html.escape(least)}</b>, {machines}"
+        panel.picture.value = png(figures.capacity(panel.table))
+
+    for slider in sliders:
+        slider.observe(show, "value")
+    show()
+    return panel
+
+
 def view_explorer(
     augment: Augmentation, state: State, log: EventLog, items: Sequence, time: pd.Timestamp
 ) -> Panel:

@@ -65,6 +65,16 @@ INDEX_DIALS = Widget(
         Move("efSearch", "End", "message picture", r"recall (0\.99|1\.00)"),
     ],
 )
+CAPACITY_DIALS = Widget(
+    "capacity_dials",
+    "message picture",
+    [
+        Move("items", "Home", "message picture", r"fewest machines: .*, \d+"),
+        Move("daily users", "Home", "picture", r"fewest machines: .*, 2$"),
+        Move("requests", "End", "", r"fewest machines: "),
+        Move("GiB each", "Home", "", r"fewest machines: "),
+    ],
+)
 NOT_FRESH = r"day: (0\.\d{4}), fresh and without: (?!\1)0\.\d{4}"
 UPDATE_DIALS = Widget(
     "update_dials",
@@ -109,6 +119,7 @@ WIDGETS = {
     "09_dropout": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
     "10_complementary": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
     "13_a_day_in_production": [DASHBOARD],
+    "14_beyond_one_machine": [CAPACITY_DIALS],
     "11_correlated_mask": [
         view_explorer("REGENCY CAKESTAND 3 TIER (22423)", presses=2)
     ],  # two seed fields with the same relatives

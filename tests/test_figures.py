@@ -100,6 +100,7 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
         lambda n, t: figures.trade_off({m: [(GAIN, GAIN)] for m in n}, PLANE[:3], t, t, n[:1]),
         9,
     ),
+    "capacity": (lambda n, t: figures.capacity(pd.DataFrame({t: 2.0, "b": 3.0}, index=n)), None),
     "before_after": (
         lambda n, t: figures.before_after(PLANE, PLANE[:2], PLANE[:3], n, n[::-1], (t, t)),
         None,
@@ -259,6 +260,7 @@ def looks() -> dict[str, list]:
         "pipeline": look_of(figures.pipeline()),
         "day_line": look_of(figures.day_line()),
         "dashboard": look_of(figures.dashboard(day_rows())),
+        "copied_and_split": look_of(figures.copied_and_split()),
         "head_effect": look_of(figures.head_effect(np.arange(1, 50))),
         "circle": look_of(figures.circle(turn, 30, groups, [1], "title", [(0, 1)])),
         "views_map": look_of(figures.views_map(PLANE, PLANE[:3])),

@@ -342,9 +342,10 @@ def test_split_values_say_the_same_and_are_met_less_often(busy: Simulated):
 
 
 def test_split_values_leave_what_is_missing_and_refuse_less_than_one_part():
-    events = pd.DataFrame({"user": [1, 2], "item": ["a", "b"], "time": ["2020-01-01"] * 2})
+    events = pd.DataFrame({"user": [1, 2], "item": ["a", "b"], "time": [START] * 2})
     items = pd.DataFrame({"item": ["a", "b"], "kind": ["x", None], "bag": [["u", "v"], []]})
-    log = split_values(EventLog.from_frame(events, items), 1)
+    users = pd.DataFrame({"user": [1, 2]})
+    log = split_values(EventLog.from_frame(events, items, users), 1)
     assert log.items["kind"].iloc[0] == "x, part 0" and log.items["kind"].isna().iloc[1]
     assert log.items["bag"].tolist() == [["u, part 0", "v, part 0"], []]
     for parts in (0, 1.5):

@@ -349,3 +349,22 @@ def test_a_day_passes_on_buttons(retail: EventLog, tmp_path_factory):
     assert panel.hour.disabled and "Lost of the day's events: <b>0</b>" in panel.message.value
     panel.again.click()
     assert panel.day is not first and len(panel.day.table) == 1 and not panel.hour.disabled
+
+
+# -- capacity --------------------------------------------------------------------------------------
+
+
+def test_what_is_chosen_is_planned_and_shown():
+    asked = []
+
+    def plan(*chosen: float) -> pd.DataFrame:
+        asked.append(chosen)
+        machines = [chosen[0] / 1e6, 500.0]
+        return pd.DataFrame({"machines": machines, "GiB": 1.0}, index=["flat", "<pq>"])
+
+    panel = widgets.capacity_dials(plan, (10**9, 10**8, 10, 256))
+    picture = panel.picture.value
+    assert asked == [(10**9, 10**8, 10, 256)] and "<b>&lt;pq&gt;</b>, 500" in panel.message.value
+    panel.items.value, panel.memory.value = 10**5, 64
+    assert asked[-1] == (10**5, 10**8, 10, 64) and panel.table.loc["flat", "machines"] == 0.1
+    assert "<b>flat</b>, 0" in panel.message.value and panel.picture.value != picture
