@@ -17,6 +17,7 @@ import pandas as pd
 from IPython.display import display
 from matplotlib.dates import MonthLocator
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -675,16 +676,56 @@ def differences_by(sheets: dict[str, dict[str, object]], xlabel: str) -> Figure:
     return figure
 
 
+def differences_grouped(sheets: dict[str, dict[str, dict[str, object]]], xlabel: str) -> Figure:
+    """`differences_by` with up to three `Difference`s on each row, told apart by their markers:
+    sheets[panel][row][name], of the same names in every row.
+    """
+    rows = next(iter(sheets.values()), {})
+    names = list(next(iter(rows.values()), ()))
+    columns = min(len(sheets), 3)
+    height = -(-len(sheets) // 3) * (0.17 * (len(names) + 1) * len(rows) + 0.75) + 0.6
+    options = {"rows": -(-len(sheets) // 3), "of": names, "sharey": True}
+    figure, axes = panels(columns, height, **options)
+    labels, _, marks = zip(*_looks(((name, [0]) for name in names), "oD^"), strict=True)
+    for ax in axes[len(sheets) :]:
+        ax.remove()
+    for ax, (title, found) in zip(axes, sheets.items(), strict=False):
+        for row, differences in enumerate(found.values()):
+            for place, name in enumerate(names):
+                y = row + (place - (len(names) - 1) / 2) * 0.24
+                _interval(ax, y, differences[name], marks[place], hollow=marks[place])
+        ax.axvline(0, color=GREY, lw=1)
+        ax.set_yticks(range(len(found)), found)
+        ax.set_title(title, fontsize=10)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+    axes[0].set_ylim(len(rows) - 0.5, -0.5)
+    figure.supxlabel(xlabel, fontsize=10)
+    keys = [_key(name, mark, "black", "black") for name, mark in zip(labels, marks, strict=True)]
+    keys += [_key("more", "_", BLUE), _key("less", "_", RED)]
+    keys.append(_key("hollow: the interval holds 0", "o", GREY, "white"))
+    figure.legend(handles=keys, loc="outside upper center", ncols=len(keys), frameon=False)
+    return figure
+
+
+def _key(label: str, mark: str, colour: str, face: str | None = None) -> Line2D:
+    return Line2D([], [], ls="", marker=mark, color=colour, mfc=face or colour, mew=2, label=label)
+
+
 def _rows(axes, found: dict[str, object]) -> None:
     """A `Difference` on each row, from above; grey and hollow if its interval holds 0."""
     for row, difference in enumerate(found.values()):
-        clear = difference.low > 0 or difference.high < 0
-        colour = GREY if not clear else BLUE if difference.mean > 0 else RED
-        axes.plot([difference.low, difference.high], [row, row], color=colour, lw=2)
-        marker, face = ("o", colour) if clear else ("s", "white")
-        axes.plot(difference.mean, row, marker, color=colour, mfc=face)
+        _interval(axes, row, difference)
     axes.axvline(0, color=GREY, lw=1)
     axes.set_yticks(range(len(found)), found)
+
+
+def _interval(axes, y: float, difference: object, mark: str = "o", hollow: str = "s") -> None:
+    """A `Difference` at a height; grey, with its `hollow` marker, if its interval holds 0."""
+    clear = difference.low > 0 or difference.high < 0
+    colour = GREY if not clear else BLUE if difference.mean > 0 else RED
+    axes.plot([difference.low, difference.high], [y, y], color=colour, lw=2)
+    marker, face = (mark, colour) if clear else (hollow, "white")
+    axes.plot(difference.mean, y, marker, color=colour, mfc=face)
 
 
 def over(
