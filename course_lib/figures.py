@@ -159,35 +159,33 @@ def pipeline() -> Figure:
 
 
 def copied_and_split() -> Figure:
-    """What every machine has whole, and what is divided among machines: a row for each part."""
-    figure, (axes,) = panels(height=3.9)
+    """What every process has whole, and what is divided among processes: a row for each part."""
+    figure, (axes,) = panels(height=4.3)
     axes.axis("off")
-    axes.set(xlim=(0, 100), ylim=(-0.9, 5.6))
+    axes.set(xlim=(0, 100), ylim=(-0.9, 6.6))
     rows = [
-        ("towers", "all parameters", "all parameters", "DDP: gradients are averaged"),
-        ("events of a step", "first half", "second half", "negatives are gathered"),
-        ("embedding tables", "some tables", "the others", "TorchRec: look-ups travel"),
-        ("item vectors", "some items", "the others", "Milvus: answers are merged"),
-        ("hour shards", "one stream", None, "Redis: an offset for each shard"),
+        ("towers", "all parameters", "all parameters", "mean of the gradients", "DDP"),
+        ("events of a batch", "first half", "second half", "item vectors are sent", "share"),
+        ("small tables", "all rows", "all rows", "mean of the gradients", "GatheredAdagrad"),
+        ("large tables", "some of them", "the others", "rows go where they are used", "TorchRec"),
+        ("item vectors", "some items", "the others", "answers are merged", "Milvus"),
+        ("hours of the stream", "one stream, one trainer", None, "an offset an hour", "Redis"),
     ]
-    for x, title in (
-        (0, "part"),
-        (22, "machine 1"),
-        (44, "machine 2"),
-        (67, "who keeps it together"),
-    ):
-        axes.text(x, 5.2, title, fontsize=9, weight="bold")
-    for place, (part, first, second, how) in enumerate(rows):
-        y = 4 - place
-        axes.text(0, y + 0.35, part, fontsize=9, va="center")
-        axes.text(67, y + 0.35, how, fontsize=9, va="center")
+    columns = {0: "what", 20: "process 1", 37: "process 2", 57: "what joins them", 84: "by"}
+    for x, title in columns.items():
+        axes.text(x, 6.2, title, fontsize=9, weight="bold")
+    for place, (part, first, second, how, tool) in enumerate(rows):
+        y = 5 - place
+        for x, text in ((0, part), (57, how), (84, tool)):
+            axes.text(x, y + 0.35, text, fontsize=9, va="center")
         colour = BLUE if first == second else ORANGE if second else GREY
-        boxes = [(22, 19, first), (44, 19, second)] if second else [(22, 41, first)]
+        boxes = [(20, 15, first), (37, 15, second)] if second else [(20, 32, first)]
         for x, width, text in boxes:
             look = {"facecolor": colour, "edgecolor": colour, "alpha": 0.25}
             axes.add_patch(Rectangle((x, y), width, 0.7, **look))
             axes.text(x + width / 2, y + 0.35, text, fontsize=9, ha="center", va="center")
-    for x, colour, text in ((22, BLUE, "a copy each"), (40, ORANGE, "split"), (53, GREY, "shared")):
+    keys = ((20, BLUE, "a copy each"), (37, ORANGE, "divided"), (50, GREY, "one place"))
+    for x, colour, text in keys:
         axes.add_patch(Rectangle((x, -0.75), 2, 0.4, facecolor=colour, alpha=0.4))
         axes.text(x + 3, -0.55, text, fontsize=9, va="center")
     return figure
@@ -195,16 +193,18 @@ def copied_and_split() -> Figure:
 
 def capacity(table: pd.DataFrame) -> Figure:
     """A panel for each column of the table, a row for each index kind, on logarithmic axes, with
-    the number beside each mark.
+    the number beside each mark, to two digits: estimates have no more.
     """
     figure, axes = panels(len(table.columns), height=0.36 * len(table) + 1.3, of=table, sharey=True)
     for ax, (name, values), colour in zip(axes, table.items(), FIVE, strict=False):
         ax.plot(values, range(len(values)), "o", color=colour)
         for row, value in enumerate(values):
-            text = f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+            text = f"{float(f'{value:.2g}'):,.{0 if value >= 1 else 2}f}"
             ax.annotate(text, (value, row), (7, 0), textcoords="offset points", va="center")
+        span = values.max() / values.min()
         ax.set(xscale="log", title=name)
-        ax.set_xlim(values.min() / 3, values.max() * 60)
+        ax.set_xlim(values.min() / max(span, 10) ** 0.1, values.max() * max(span, 10) ** 0.5)
+        ax.xaxis.set_major_locator(LogLocator(numticks=5))
         ax.xaxis.set_minor_formatter(NullFormatter())
     axes[0].set_yticks(range(len(table)), table.index)
     axes[0].set_ylim(len(table) - 0.5, -0.5)
