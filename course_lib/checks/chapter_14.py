@@ -136,7 +136,7 @@ def check_rank_gradient(rank_gradient: Callable) -> None:
             given = rank, own_users, list(parts), weight_now
             what = f"Ranks with {sizes} events, the gradient of rank {rank}"
             case(rank_gradient, given, right, what, wrong)
-            found.append(torch.as_tensor(np.asarray(run(rank_gradient, *given))))
+            found.append(torch.as_tensor(run(rank_gradient, *given)).detach())
         compare(torch.stack(found).mean(0), whole, f"Ranks with {sizes} events, the mean")
 
 
@@ -233,7 +233,7 @@ def check_follow(follow: Callable) -> None:
     given = half.values, hours[1:], "Hours 2 and 3, after another process has learned hour 1"
     for life in (99, *range(7)):
         for values, shards, what in (given, ({}, twice, "Three hours, some of them twice")):
-            what += f", killed after {life} writes" if life < 99 else ""
+            what += f", killed after {life} write{'s' * (life != 1)}" if life < 99 else ""
             case(lives(follow), (Store(values, life), shards), right, what, lived)
     run(follow, whole, hours)
     if whole.writes < len(hours):
