@@ -315,18 +315,22 @@ def on_two_ranks(mean_rows: Callable, cases: Sequence) -> None:
         named.sort(key=lambda one: one[0])
         rows = sorted({row for row, _ in named})
         sums = [np.sum([value for row, value in named if row == one], axis=0) for one in rows]
-        had = [[sum(one in part[0] for part in parts)] for one in rows]
+        named_by = [[sum(one in part[0] for part in parts)] for one in rows]
         sums, right = np.array(sums), [rows, np.array(sums) / 2]
         hints = {
             "Is it the sum? The mean divides by the number of ranks.": [rows, sums],
-            "A rank that does not name a row counts, with a gradient of 0.": [rows, sums / had],
+            "A rank that does not name a row counts, with a gradient of 0.": [
+                rows,
+                sums / named_by,
+            ],
             "No rank has named row 0; is it the padding?": [[0, *rows], [0 * sums[0], *right[1]]],
             "A row that is named twice has one gradient, the sum of both.": [
                 [row for row, _ in named],
                 np.array([value for _, value in named]) / 2,
             ],
         }
-        what = f"Rank 0 with rows {parts[0][0]}, rank 1 with {parts[1][0]}: what rank "
+        had = [f"rows {part[0]}" if len(part[0]) < 9 else f"{len(part[0])} rows" for part in parts]
+        what = f"Rank 0 with {had[0]}, rank 1 with {had[1]}: what rank "
         for rank, answers in enumerate(said):
             known = {sentence: lambda other=other: other for sentence, other in hints.items()}
             guard.case(lambda: answers[number], (), right, f"{what}{rank} says", known)  # noqa: B023
