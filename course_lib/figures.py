@@ -158,6 +158,41 @@ def pipeline() -> Figure:
     return figure
 
 
+def towers(rows: dict[str, dict[str, np.ndarray]], vectors: dict[str, np.ndarray]) -> Figure:
+    """Both towers field by field: each looked-up row as a strip of its numbers, the sum of a
+    tower's rows, and the unit vector that its network makes of the sum.
+
+    - `rows`: of each tower, [d] by what was looked up. `vectors`: of each tower, [d], length 1.
+    """
+    most = max(map(len, rows.values()), default=0)
+    figure, axes = panels(len(rows), height=0.27 * most + 2.6, of=rows)
+    for ax, (title, looked_up) in zip(axes, rows.items(), strict=True):
+        d, top = len(vectors[title]), most - len(looked_up)
+        strips = [(top + place, *named) for place, named in enumerate(looked_up.items())]
+        strips += [(most + 0.9, "sum", sum(looked_up.values()))]
+        strips += [(most + 4.4, "unit vector", vectors[title])]
+        for y, name, values in strips:
+            values = np.asarray(values)
+            limit, where = np.abs(values).max() or 1, (0, d, y + 0.36, y - 0.36)
+            look = {"cmap": "cividis", "aspect": "auto", "vmin": -limit, "vmax": limit}
+            ax.imshow(values[None], extent=where, **look)
+            ax.text(-0.03 * d, y, name, ha="right", va="center", fontsize=8.5)
+            ax.text(1.03 * d, y, f"{np.linalg.norm(values):.1f}", va="center", fontsize=8.5)
+        box = {"boxstyle": "round", "facecolor": "white", "edgecolor": GREY}
+        text = f"shortcut + network: [{d}] → [{d}],\nthen ÷ length"
+        ax.text(d / 2, most + 2.6, text, ha="center", va="center", fontsize=8.5, bbox=box)
+        for start in (-0.55, 1.3, 3.35):
+            end = (d / 2, most + start + 0.65)
+            ax.annotate("", end, (d / 2, most + start), arrowprops={"arrowstyle": "->"})
+        ax.text(d / 2, top - 1, title, ha="center", fontsize=10, weight="bold")
+        ax.text(1.03 * d, top - 1, "length", fontsize=8.5)
+        ax.set(xlim=(-0.75 * d, 1.25 * d), ylim=(most + 4.9, -1.5))
+        ax.axis("off")
+    one, other = (np.asarray(vector, dtype=float) for vector in vectors.values())
+    figure.supxlabel(f"score = cosine of the two unit vectors = {one @ other:.3f}", fontsize=10)
+    return figure
+
+
 def copied_and_split() -> Figure:
     """What every process has whole, and what is divided among processes: a row for each part."""
     figure, (axes,) = panels(height=4.3)
@@ -303,20 +338,6 @@ def heat(
     axes.set_yticks(range(len(table)), table.index)
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.grid(False)
-    return figure
-
-
-def arms(table: pd.DataFrame, column: str, title: str) -> Figure:
-    """One dot per seed and arm, the arm's mean as a bar; `table` has `arm` and `column`."""
-    names = list(dict.fromkeys(table["arm"]))[::-1]
-    figure, (axes,) = panels(height=0.36 * len(names) + 1.1, of=names)
-    for row, name in enumerate(names):
-        values = table.loc[table["arm"] == name, column]
-        axes.barh(row, values.mean(), color=BLUE, alpha=0.25)
-        axes.plot(values, np.full(len(values), row), "o", color=BLUE, ms=5)
-    axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel=column, title=title)
-    axes.set_xlim(left=0)
     return figure
 
 
@@ -606,18 +627,6 @@ def _outlines(axes, values: dict[str, np.ndarray], low: float, room: float = 1, 
     for row, (name, part, colour, dashes) in enumerate(looks):
         filled = {"alpha": 0.45} if row == 0 else {"histtype": "step", "lw": 2, "ls": dashes}
         axes.hist(part, edges, color=colour, label=f"{name} ({len(part):,})", **filled)
-
-
-def places(orders: dict[str, np.ndarray]) -> Figure:
-    """Place in the day over place out of the buffer, a panel for each order; `orders` [n]: which
-    event comes first, second, …
-    """
-    figure, axes = panels(len(orders), height=3.1, of=orders, sharex=True, sharey=True)
-    for ax, (title, order) in zip(axes, orders.items(), strict=True):
-        ax.plot(np.arange(len(order)), order, ".", color=BLUE, ms=2, alpha=0.6)
-        ax.set(xlabel="place out of the buffer", title=title, aspect="equal")
-    axes[0].set_ylabel("place in the day (order of time)")
-    return figure
 
 
 def moves(
