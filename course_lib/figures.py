@@ -657,6 +657,47 @@ def moves(
     return figure
 
 
+def delta_rows(base: np.ndarray, ids: np.ndarray, own: np.ndarray) -> Figure:
+    """A delta table as boxes, a row for each ID: what is shared, what it owns, what is read.
+
+    - `base`: [r, d], of which row 0 is the default. `ids`: [t], rising, some of them beyond the
+      base's end; `own`: [t, d].
+    """
+    of = dict(zip(np.asarray(ids).tolist(), np.asarray(own), strict=True))
+    rows = sorted({*range(len(base)), *of})
+    figure, (axes,) = panels(height=0.4 * len(rows) + 1.1, of=base)
+    axes.axis("off")
+    axes.set(xlim=(-8, 100), ylim=(len(rows) + 0.3, -1.2))
+    titles = (
+        "shared table\n(only read)",
+        "delta table\n(its own rows)",
+        "what is read\nthrough it",
+    )
+    for x, title in zip((0, 38, 76), titles, strict=True):
+        axes.text(x + 11, -0.55, title, ha="center", va="center", fontsize=9, weight="bold")
+    for y, row in enumerate(rows):
+        axes.text(-2, y + 0.4, f"ID {row}", ha="right", va="center", fontsize=9)
+        shared = base[row] if row < len(base) else None
+        read = of.get(row, shared)
+        for x, values, colour in (
+            (0, shared, BLUE),
+            (38, of.get(row), ORANGE),
+            (76, read, ORANGE if row in of else BLUE),
+        ):
+            if values is not None:
+                axes.add_patch(Rectangle((x, y), 22, 0.8, facecolor=colour, alpha=0.3))
+                text = "   ".join(f"{value:+.2f}" for value in values)
+                axes.text(x + 11, y + 0.4, text, ha="center", va="center", fontsize=9)
+        arrow = {"arrowstyle": "->", "color": "#333333", "lw": 1}
+        if row in of:
+            copied = y + 0.4 if row < len(base) else 0.4
+            axes.annotate("", (37.5, y + 0.4), (22.5, copied), arrowprops=arrow | {"ls": "--"})
+        start = 60.5 if row in of else 22.5
+        axes.annotate("", (75.5, y + 0.4), (start, y + 0.4), arrowprops=arrow)
+    axes.text(30, len(rows) - 0.02, "starts as a copy", ha="center", fontsize=8, style="italic")
+    return figure
+
+
 def differences(found: dict[str, object], xlabel: str, title: str) -> Figure:
     """Mean paired differences with their 95 % intervals, one row each; `found` has a `Difference`
     by name.
@@ -747,6 +788,26 @@ def over(
         axes.plot(x, line, look, color=colour, ms=5, label=name)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.legend(frameon=False)
+    return figure
+
+
+def matches(sheets: dict[str, np.ndarray]) -> Figure:
+    """Cosines [m, m] of m items' first views with all second views, a panel for each name: those of
+    the same item against those of different items, each as shares of its own.
+    """
+    figure, axes = panels(len(sheets), height=3.1, of=sheets, sharex=True, sharey=True)
+    edges = np.linspace(-1, 1, 41)
+    for ax, (title, cosines) in zip(axes, sheets.items(), strict=True):
+        cosines, same = np.asarray(cosines), np.eye(len(cosines), dtype=bool)
+        parts = (("different items", ~same, GREY), ("views of the same item", same, BLUE))
+        for name, of, colour in parts:
+            part = cosines[of]
+            look = {"alpha": 0.5} if colour == GREY else {"histtype": "step", "lw": 2}
+            weights = np.full(len(part), 100 / len(part))
+            ax.hist(part, edges, color=colour, label=name, weights=weights, **look)
+        ax.set(title=title, xlabel="cosine of a first view and a second view")
+    axes[0].set_ylabel("share of the pairs (%)")
+    axes[0].legend(frameon=False, fontsize=8, loc="upper left")
     return figure
 
 

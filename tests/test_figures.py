@@ -86,6 +86,7 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     "stacked": (lambda n, t: figures.stacked(bar_table(n).T, t, t), 4),
     "histograms": (lambda n, t: figures.histograms(numbers(n), t, t, t), 3),
     "moves": (lambda n, t: figures.moves(PLANE, PLANE[:3], PLANE[3:6], numbers(n)), 3),
+    "matches": (lambda n, t: figures.matches({m: np.eye(3) / 2 for m in n}), None),
     "differences": (lambda n, t: figures.differences(dict.fromkeys(n, GAIN), t, t), None),
     "differences_by": (
         lambda n, t: figures.differences_by(dict.fromkeys((t, "b"), dict.fromkeys(n, GAIN)), t),
@@ -222,6 +223,21 @@ def test_dials_of_one_kind_alone():
         assert [len(left.lines), len(right.lines)] == ([1, 0] if kind == "ivf" else [0, 1])
 
 
+def test_a_delta_table_shows_its_own_rows_and_else_the_base():
+    base, own = np.array([[0.0], [1.0], [2.0]]), np.array([[7.0], [8.0]])
+    texts = figures.delta_rows(base, np.array([1, 4]), own).axes[0].texts
+    read = [text.get_text() for text in texts if text.get_position()[0] == 87]
+    assert read[1:] == ["+0.00", "+7.00", "+2.00", "+8.00"]  # below the column's title
+
+
+def test_matches_keep_views_of_the_same_item_apart_from_those_of_others():
+    (axes,) = figures.matches({"half": np.eye(3) / 2 + 0.02}).axes
+    bars = [bar for bar in axes.patches[:40] if bar.get_height()]
+    assert [(bar.get_x(), bar.get_height()) for bar in bars] == [pytest.approx((0, 100), abs=1e-9)]
+    outline = axes.patches[40].get_xy()
+    assert set(outline[outline[:, 1] > 0][:, 0].round(2)) == {0.5, 0.55}
+
+
 def test_tiles_say_kept_masked_and_default():
     """Two items with a field and a bag of up to two: a tile for each value, or one for none."""
     whole = {"label": np.array([3, 0]), "words": np.array([[1, 2], [4, 0]])}
@@ -282,6 +298,7 @@ def looks() -> dict[str, list]:
         "head_effect": look_of(figures.head_effect(np.arange(1, 50))),
         "circle": look_of(figures.circle(turn, 30, groups, [1], "title", [(0, 1)])),
         "views_map": look_of(figures.views_map(PLANE, PLANE[:3])),
+        "delta_rows": look_of(figures.delta_rows(PLANE[:3], np.array([1, 4]), PLANE[3:5])),
     }
 
 
