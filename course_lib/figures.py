@@ -342,19 +342,6 @@ def slice_bars(
     return figure
 
 
-def paths(values: dict[str, np.ndarray], left: str, right: str, xlabel: str) -> Figure:
-    """Two quantities, [n + 1, 2] for each name, side by side, over the number of purchases from 0
-    to n.
-    """
-    figure, axes = panels(2, height=2.8, of=values)
-    for ax, column, title in zip(axes, (0, 1), (left, right), strict=True):
-        for name, steps, colour, line in _looks(values.items(), (BLUE, ORANGE), ("o-", "s--")):
-            ax.plot(np.arange(len(steps)), steps[:, column], line, color=colour, label=name)
-        ax.set(xlabel=xlabel, title=title)
-    axes[0].legend(frameon=False)
-    return figure
-
-
 def lines(
     sheets: dict[str, dict[str, np.ndarray]], x: np.ndarray, xlabel: str, ylabel: str
 ) -> Figure:
@@ -389,7 +376,7 @@ def circles(degrees: np.ndarray, query: float, groups: np.ndarray, steps: list[d
     around = np.linspace(0, 2 * np.pi, 200)
     tip = np.array([np.cos(np.radians(query)), np.sin(np.radians(query))])
     for ax, step in zip(axes, steps, strict=True):
-        above, links = list(step.get("above", [])), set(step.get("links", []))
+        above, links = list(step.get("above", [])), sorted(step.get("links", []))
         if not links:
             ax.plot(*np.array([np.cos(around), np.sin(around)]), color=GREY, lw=0.5, zorder=0)
         for item in [*range(len(degrees)), *(len(degrees) + item for item in above)]:
@@ -448,6 +435,7 @@ def dials(table: pd.DataFrame, chosen: int | None = None) -> Figure:
             title=f"{kind.upper()}: the numbers are {name}",
         )
         ax.set_xticks([2, 5, 10, 20, 50], [2, 5, 10, 20, 50])
+        ax.margins(x=0.1)
         ax.minorticks_off()
     if chosen is not None:
         row = table.loc[chosen]
@@ -541,24 +529,6 @@ def _intervals(found: list) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.array([[d.mean - d.low, d.high - d.mean] for d in found]).T
 
 
-def stacked(table: pd.DataFrame, xlabel: str, title: str) -> Figure:
-    """One horizontal bar per row, made of the columns, with the total written at its end."""
-    figure, (axes,) = panels(height=0.5 * len(table) + 1.4, of=table)
-    left = np.zeros(len(table))
-    looks = _looks(table.items(), (BLUE, ORANGE, GREEN, GREY), ("", "//", "..", "xx"))
-    for name, values, colour, hatch in looks:
-        look = {"color": colour, "hatch": hatch, "edgecolor": "white"}
-        axes.barh(range(len(table)), values, left=left, label=name, **look)
-        left += values.to_numpy(dtype=float)
-    axes.set_yticks(range(len(table)), table.index)
-    for row, total in enumerate(left):
-        axes.text(total, row, f" {total:,.0f}", va="center")
-    axes.set(xlabel=xlabel, title=title, xlim=(0, left.max() * 1.12))
-    axes.invert_yaxis()
-    axes.legend(frameon=False, loc="lower right")
-    return figure
-
-
 def vector_map(items: np.ndarray, path: np.ndarray, nominated: np.ndarray) -> Figure:
     """All item vectors [m, 2] in a plane, the nominated ones among them [k, 2], and the path of the
     user's vector [n + 1, 2].
@@ -604,7 +574,8 @@ def _draw_map(axes, items: np.ndarray, path: np.ndarray, nominated: np.ndarray) 
     axes.plot(*path[0], "s", color=BLUE, mfc="white", ms=8, label="user, at first")
     axes.plot(*path[-1], "D", color=BLUE, ms=8, label="user, now")
     axes.set(title="All items (grey), in two of 64 dimensions", xticklabels=[], yticklabels=[])
-    axes.legend(frameon=False, fontsize=8, loc="best")
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": 3}
+    axes.legend(frameon=False, fontsize=8, columnspacing=1, **below)
 
 
 def histograms(values: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str) -> Figure:
