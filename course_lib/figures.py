@@ -18,6 +18,7 @@ from IPython.display import display
 from matplotlib.dates import MonthLocator
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
@@ -364,43 +365,48 @@ def circles(degrees: np.ndarray, query: float, groups: np.ndarray, steps: list[d
 
     - `degrees`: [m] where the items point; `query`: where the query points.
     - `groups`: [m] 0, 1 or 2: each has a colour and a marker.
-    - `steps`: each a `title` and `seen`, the items that the search has compared: the others are
-      pale. It may have `found`, those with a ring around them; `links`, pairs (from, to) drawn
-      thin, with an arrow where they lead one way; `walk`, such pairs drawn strong; and `above`,
-      items that stand on an inner circle too, where item i is numbered m + i.
+    - `steps`: each a `title`; `seen`, the items that were compared, the others being pale; and
+      `found`, those with a ring. A step in a graph has `links` too, a list of items for each item
+      in it, and the items along its `walk`; and it may have such a graph `above` it, whose walk
+      came first.
     """
     figure, axes = panels(len(steps), height=3.4, of=steps)
-    turns = np.radians(degrees)
+    turns, around = np.radians(degrees), np.linspace(0, 2 * np.pi, 200)
     outer = np.stack([np.cos(turns), np.sin(turns)], axis=1)  # [m, 2]
-    places = np.concatenate([outer, 0.6 * outer])
-    around = np.linspace(0, 2 * np.pi, 200)
-    tip = np.array([np.cos(np.radians(query)), np.sin(np.radians(query))])
+    tip = np.cos(np.radians(query)), np.sin(np.radians(query))
     for ax, step in zip(axes, steps, strict=True):
-        above, links = list(step.get("above", [])), sorted(step.get("links", []))
-        if not links:
-            ax.plot(*np.array([np.cos(around), np.sin(around)]), color=GREY, lw=0.5, zorder=0)
-        for item in [*range(len(degrees)), *(len(degrees) + item for item in above)]:
-            group = groups[item % len(degrees)]
-            look = {"color": (BLUE, ORANGE, GREEN)[group], "marker": "os^"[group], "ms": 8}
-            ax.plot(*places[item], alpha=1 if item in step["seen"] else 0.25, **look)
-        ax.plot(*places[step.get("found", [])].T, "o", mfc="none", mec=RED, ms=15, mew=1.8)
-        for start, end in links:
-            if (end, start) in links:
-                ax.plot(*places[[start, end]].T, color=GREY, lw=0.8, zorder=0)
-        one_way = [pair for pair in links if pair[::-1] not in links]
-        for pairs, look in (
-            (one_way, {"color": GREY, "lw": 0.8, "zorder": 0}),
-            (step.get("walk", []), {"color": "black", "lw": 2}),
-        ):
-            for start, end in pairs:
-                line = {"arrowstyle": "->", "shrinkA": 5, "shrinkB": 5, **look}
-                ax.annotate("", places[end], places[start], arrowprops=line)
-        ax.annotate("", tip, 0 * tip, arrowprops={"arrowstyle": "-|>", "color": RED, "lw": 1.5})
+        layers = [(outer, step)]
+        if "above" in step:
+            layers.append((0.6 * outer, step["above"]))
+        walked = []
+        for places, layer in layers:
+            graph = layer.get("links", {})
+            links = {(item, near) for item in graph for near in graph[item]}
+            if not graph:
+                ax.plot(np.cos(around), np.sin(around), color=GREY, lw=0.5, zorder=0)
+            for start, end in sorted(links):
+                if (end, start) in links:
+                    ax.plot(*places[[start, end]].T, color=GREY, lw=0.8, zorder=0)
+                else:
+                    _arrow(ax, places[start], places[end], GREY, 0.8)
+            for item in graph or range(len(degrees)):
+                look = {"color": FIVE[groups[item]], "marker": "os^"[groups[item]], "ms": 8}
+                ax.plot(*places[item], alpha=1 if item in layer["seen"] else 0.25, **look)
+            walked = [*places[layer.get("walk", [])], *walked]
+        for start, end in zip(walked, walked[1:], strict=False):
+            _arrow(ax, start, end, "black", 2)
+        ax.plot(*outer[step["found"]].T, "o", mfc="none", mec=RED, ms=15, mew=1.8)
+        _arrow(ax, (0, 0), tip, RED, 1.5, head="-|>", gap=0)
         for number, place in enumerate(1.2 * outer):
             ax.text(*place, number, ha="center", va="center", fontsize=9)
         ax.set(aspect="equal", title=step["title"], xlim=(-1.35, 1.35), ylim=(-1.35, 1.35))
         ax.axis("off")
     return figure
+
+
+def _arrow(axes, start, end, colour: str, width: float, head: str = "->", gap: int = 5) -> None:
+    line = {"arrowstyle": head, "color": colour, "lw": width, "shrinkA": gap, "shrinkB": gap}
+    axes.annotate("", end, start, arrowprops=line, zorder=0 if width < 1 else 3)
 
 
 def dials(table: pd.DataFrame, chosen: int | None = None) -> Figure:
@@ -427,6 +433,7 @@ def dials(table: pd.DataFrame, chosen: int | None = None) -> Figure:
             shift = {"right": (-6, 3), "center": (2, -14), "left": (7, -6)}[side]
             for value, *place in zip(part["value"], x, y, strict=True):
                 look = {"textcoords": "offset points", "fontsize": 8, "color": colour}
+                look["path_effects"] = [withStroke(linewidth=2, foreground="white")]
                 ax.annotate(f"{value:.0f}", place, xytext=shift, ha=side, **look)
         _stretch_to_one(ax, "y", table["recall"].min())
         ax.set(

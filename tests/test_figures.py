@@ -105,13 +105,13 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     ),
 }
 every = pytest.mark.parametrize("name", ARMS)
-STEP = {
+STEP = {  # from item 3 of the layer above to item 0, and on to item 1
     "title": "title",
-    "seen": {0, 1, 9},
+    "seen": {0, 1},
     "found": [1],
-    "links": [(0, 1), (1, 0), (9, 0)],
-    "walk": [(0, 1)],
-    "above": [3],
+    "links": {0: [1], 1: [0, 2], 2: [], 3: [], 4: [], 5: []},
+    "walk": [0, 1],
+    "above": {"links": {3: [0], 0: [3]}, "walk": [3], "seen": {3}},
 }
 
 
@@ -226,18 +226,21 @@ def test_recall_near_1_has_room_and_stays_where_it_is():
 
 
 def test_a_step_shows_what_was_seen_what_was_found_and_where_it_walked():
-    """Six items, 60 degrees apart; item 3 stands on the inner circle, too."""
-    (axes,) = figures.circles(np.arange(0, 360, 60), 30, np.arange(6) % 3, [STEP]).axes
-    outer = [line for line in axes.lines if line.get_marker() in tuple("os^")]
-    items, rings = outer[:-1], outer[-1]
-    assert [line.get_alpha() for line in items] == [1, 1, 0.25, 0.25, 0.25, 0.25, 1]
+    """Six items, 60 degrees apart; two of them stand in the layer above, too."""
+    plain = {"title": "title", "seen": [4], "found": [4]}
+    axes, other = figures.circles(np.arange(0, 360, 60), 30, np.arange(6) % 3, [STEP, plain]).axes
+    assert [line.get_alpha() for line in other.lines[1:-1]] == [0.25] * 4 + [1, 0.25]
+    *items, rings = (line for line in axes.lines if line.get_marker() in tuple("os^"))
+    assert [line.get_alpha() for line in items] == [1, 1, *[0.25] * 4, 1, 0.25]
     np.testing.assert_allclose(items[6].get_xydata(), [[-0.6, 0]], atol=1e-9)
-    np.testing.assert_allclose(rings.get_xydata(), [[0.5, 3**0.5 / 2]])
+    second = 0.5, 3**0.5 / 2
+    np.testing.assert_allclose(rings.get_xydata(), [second])
     arrows = [(text.xyann, text.xy) for text in axes.texts if isinstance(text, Annotation)]
-    one_way, walked, query = arrows
-    np.testing.assert_allclose(one_way, [[-0.6, 0], [1, 0]], atol=1e-9)
-    np.testing.assert_allclose(walked, [[1, 0], [0.5, 3**0.5 / 2]])
-    np.testing.assert_allclose(query, [[0, 0], [3**0.5 / 2, 0.5]])
+    one_way, down, walked, query = arrows
+    np.testing.assert_allclose(one_way, [second, (-0.5, 3**0.5 / 2)], atol=1e-9)
+    np.testing.assert_allclose(down, [(-0.6, 0), (1, 0)], atol=1e-9)
+    np.testing.assert_allclose(walked, [(1, 0), second], atol=1e-9)
+    np.testing.assert_allclose(query, [(0, 0), second[::-1]], atol=1e-9)
 
 
 def test_tiles_say_kept_masked_and_default():
