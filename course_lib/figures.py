@@ -19,6 +19,7 @@ from matplotlib.dates import MonthLocator
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
@@ -364,19 +365,6 @@ def slice_bars(
     return figure
 
 
-def paths(values: dict[str, np.ndarray], left: str, right: str, xlabel: str) -> Figure:
-    """Two quantities, [n + 1, 2] for each name, side by side, over the number of purchases from 0
-    to n.
-    """
-    figure, axes = panels(2, height=2.8, of=values)
-    for ax, column, title in zip(axes, (0, 1), (left, right), strict=True):
-        for name, steps, colour, line in _looks(values.items(), (BLUE, ORANGE), ("o-", "s--")):
-            ax.plot(np.arange(len(steps)), steps[:, column], line, color=colour, label=name)
-        ax.set(xlabel=xlabel, title=title)
-    axes[0].legend(frameon=False)
-    return figure
-
-
 def lines(
     sheets: dict[str, dict[str, np.ndarray]], x: np.ndarray, xlabel: str, ylabel: str
 ) -> Figure:
@@ -394,40 +382,53 @@ def lines(
     return figure
 
 
-def circle(
-    degrees: np.ndarray,
-    query: float,
-    groups: np.ndarray,
-    found: list[int],
-    title: str,
-    arrows: list = (),
-) -> Figure:
-    """Unit vectors of two entries on their circle.
+def circles(degrees: np.ndarray, query: float, groups: np.ndarray, steps: list[dict]) -> Figure:
+    """Unit vectors of two entries on their circle, a panel for each step of a search.
 
-    - `degrees`: [m] where they point; `query`: where the query points.
-    - `groups`: [m] 0, 1 or 2: each has a colour and a marker; `found`: those with a ring around
-      them.
-    - `arrows`: pairs (from, to) of a walk.
+    - `degrees`: [m] where the items point; `query`: where the query points.
+    - `groups`: [m] 0, 1 or 2: each has a colour and a marker.
+    - `steps`: each a `title`; `seen`, the items that were compared, the others being pale; and
+      `found`, those with a ring. A step in a graph has `links` too, a list of items for each item
+      in it, and the items along its `walk`; and it may have such a graph `above` it, whose walk
+      came first.
     """
-    figure, (axes,) = panels(height=3.9, width=4.6)
-    where = np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)  # [m, 2]
-    turn = np.linspace(0, 2 * np.pi, 200)
-    axes.plot(np.cos(turn), np.sin(turn), color=GREY, lw=0.7, zorder=0)
-    for group, colour, marker in zip(range(3), (BLUE, ORANGE, GREEN), "os^", strict=True):
-        axes.plot(*where[groups == group].T, marker, color=colour, ms=7)
-    axes.plot(*where[found].T, "o", mfc="none", mec=RED, ms=14, mew=1.6)
+    figure, axes = panels(len(steps), height=3.4, of=steps)
+    turns, around = np.radians(degrees), np.linspace(0, 2 * np.pi, 200)
+    outer = np.stack([np.cos(turns), np.sin(turns)], axis=1)  # [m, 2]
     tip = np.cos(np.radians(query)), np.sin(np.radians(query))
-    axes.annotate("", tip, (0, 0), arrowprops={"arrowstyle": "-|>", "color": RED, "lw": 2})
-    axes.text(tip[0] * 0.55, tip[1] * 0.55, "query ", color=RED, ha="right")
-    for number, (x, y) in enumerate(where):
-        axes.text(1.17 * x, 1.17 * y, number, ha="center", va="center", fontsize=9)
-    for start, end in arrows:
-        bow = {"arrowstyle": "->", "connectionstyle": "arc3,rad=0.25", "shrinkA": 6, "shrinkB": 6}
-        bow |= {"color": "#333333", "lw": 1.5}
-        axes.annotate("", where[end], where[start], arrowprops=bow)
-    axes.set(aspect="equal", title=title, xlim=(-1.3, 1.3), ylim=(-1.3, 1.3))
-    axes.axis("off")
+    for ax, step in zip(axes, steps, strict=True):
+        layers = [(outer, step)]
+        if "above" in step:
+            layers.append((0.6 * outer, step["above"]))
+        walked = []
+        for places, layer in layers:
+            graph = layer.get("links", {})
+            links = {(item, near) for item in graph for near in graph[item]}
+            if not graph:
+                ax.plot(np.cos(around), np.sin(around), color=GREY, lw=0.5, zorder=0)
+            for start, end in sorted(links):
+                if (end, start) in links:
+                    ax.plot(*places[[start, end]].T, color=GREY, lw=0.8, zorder=0)
+                else:
+                    _arrow(ax, places[start], places[end], GREY, 0.8)
+            for item in graph or range(len(degrees)):
+                look = {"color": FIVE[groups[item]], "marker": "os^"[groups[item]], "ms": 8}
+                ax.plot(*places[item], alpha=1 if item in layer["seen"] else 0.25, **look)
+            walked = [*places[layer.get("walk", [])], *walked]
+        for start, end in zip(walked, walked[1:], strict=False):
+            _arrow(ax, start, end, "black", 2)
+        ax.plot(*outer[step["found"]].T, "o", mfc="none", mec=RED, ms=15, mew=1.8)
+        _arrow(ax, (0, 0), tip, RED, 1.5, head="-|>", gap=0)
+        for number, place in enumerate(1.2 * outer):
+            ax.text(*place, number, ha="center", va="center", fontsize=9)
+        ax.set(aspect="equal", title=step["title"], xlim=(-1.35, 1.35), ylim=(-1.35, 1.35))
+        ax.axis("off")
     return figure
+
+
+def _arrow(axes, start, end, colour: str, width: float, head: str = "->", gap: int = 5) -> None:
+    line = {"arrowstyle": head, "color": colour, "lw": width, "shrinkA": gap, "shrinkB": gap}
+    axes.annotate("", end, start, arrowprops=line, zorder=0 if width < 1 else 3)
 
 
 def dials(table: pd.DataFrame, chosen: int | None = None) -> Figure:
@@ -438,28 +439,32 @@ def dials(table: pd.DataFrame, chosen: int | None = None) -> Figure:
       (share of the vectors).
     - `chosen`: a row of it, to be ringed.
     """
-    figure, axes = panels(2, height=3.4, of=table, sharey=True, sharex=True)
+    figure, axes = panels(2, height=4.2, of=table, sharey=True, sharex=True)
     parts = table.groupby(["index", "M"], dropna=False)
     parts = sorted(parts, key=lambda part: part[0][0] == "hnsw")
-    looks = list(_looks(parts, (BLUE, ORANGE, GREEN, GREY), ("o-", "s--", "^-.", "d:")))
+    colours, sides = (BLUE, ORANGE, GREEN, "black"), ("right", "right", "center", "left")
+    looks = list(_looks(parts, colours, ("o-", "s--", "^-.", "d:"), sides))
     for ax, kind, name in zip(axes, ("ivf", "hnsw"), ("nprobe", "efSearch"), strict=True):
-        mine = [look for look in looks if look[1]["index"].iloc[0] == kind]
-        for _, part, colour, line in mine:
+        for _, part, colour, line, side in looks:
+            if part["index"].iloc[0] != kind:
+                continue
             M = part["M"].iloc[0]
             label = None if np.isnan(M) else f"M = {M:.0f}"
             x, y = 100 * part["compared"], part["recall"]
             ax.plot(x, y, line, color=colour, ms=5, label=label)
-        for _, row in (mine[-1][1] if mine else table[:0]).iterrows():  # of the last line
-            place = (100 * row["compared"], row["recall"])
-            ax.annotate(
-                f"{row['value']}", place, xytext=(3, -11), textcoords="offset points", fontsize=8
-            )
+            shift = {"right": (-6, 3), "center": (2, -14), "left": (7, -6)}[side]
+            for value, *place in zip(part["value"], x, y, strict=True):
+                look = {"textcoords": "offset points", "fontsize": 8, "color": colour}
+                look["path_effects"] = [withStroke(linewidth=2, foreground="white")]
+                ax.annotate(f"{value:.0f}", place, xytext=shift, ha=side, **look)
+        _stretch_to_one(ax, "y", table["recall"].min())
         ax.set(
             xscale="log",
             xlabel="vectors compared (% of all, log scale)",
-            title=f"{kind.upper()}: numbers are {name}",
+            title=f"{kind.upper()}: the numbers are {name}",
         )
         ax.set_xticks([2, 5, 10, 20, 50], [2, 5, 10, 20, 50])
+        ax.margins(x=0.1)
         ax.minorticks_off()
     if chosen is not None:
         row = table.loc[chosen]
@@ -467,27 +472,36 @@ def dials(table: pd.DataFrame, chosen: int | None = None) -> Figure:
         ax.plot(100 * row["compared"], row["recall"], "o", mfc="none", mec=RED, ms=16, mew=2)
     axes[0].set_ylabel("recall")
     if axes[1].lines:
-        axes[1].legend(frameon=False)
+        axes[1].legend(frameon=False, loc="lower right")
     return figure
+
+
+def _stretch_to_one(axes, name: str, least: float) -> None:
+    """Recall on axis "x" or "y", which gives the last hundredths before 1 room."""
+    scale = (lambda recall: -np.log(1.01 - recall), lambda y: 1.01 - np.exp(-y))
+    ticks = [0.2, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1]
+    getattr(axes, f"set_{name}scale")("function", functions=scale)
+    getattr(axes, f"set_{name}ticks")(ticks, [f"{tick:g}" for tick in ticks])
+    getattr(axes, f"set_{name}lim")(least - 0.05, 1.002)
 
 
 def frontier(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
     """CPU milliseconds per query over recall, a line per index and a dot per setting; a panel for
     each `vectors` in `titles`.
     """
-    figure, axes = panels(len(titles), height=4.2, of=table, sharey=True)
-    colours = (GREY, BLUE, ORANGE, GREEN, RED, "black", PINK, SKY)
-    looks = list(_looks(table.groupby("index", sort=False), colours, "*os^Dvph"))
+    figure, axes = panels(len(titles), height=4.6, of=table, sharey=True)
+    colours = (GREY, BLUE, ORANGE, GREEN, RED, "black", PINK, SKY, "#8B4513")
+    looks = list(_looks(table.groupby("index", sort=False), colours, "*os^Dvphd"))
     for ax, (data, title) in zip(axes, titles.items(), strict=True):
         for name, part, colour, marker in looks:
             part = part[part["vectors"] == data]
             size, face = (12, colour) if marker == "*" else (6, "none")
             look = {"marker": marker, "color": colour, "mfc": face, "ms": size}
-            if len(part):
-                ax.plot(part["recall"], part["ms"], label=name, **look)
-        ax.set(yscale="log", xlabel="recall@100", title=title)
+            ax.plot(part["recall"], part["ms"], label=name, **look)
+        _stretch_to_one(ax, "x", table.loc[table["vectors"] == data, "recall"].min())
+        ax.set(yscale="log", xlabel="recall@100 (stretched towards 1)", title=title)
     axes[0].set_ylabel("CPU ms per query, one thread")
-    axes[0].legend(frameon=False, fontsize=8)
+    _legend_below(figure, axes[0])
     return figure
 
 
@@ -544,24 +558,6 @@ def _intervals(found: list) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.array([[d.mean - d.low, d.high - d.mean] for d in found]).T
 
 
-def stacked(table: pd.DataFrame, xlabel: str, title: str) -> Figure:
-    """One horizontal bar per row, made of the columns, with the total written at its end."""
-    figure, (axes,) = panels(height=0.5 * len(table) + 1.4, of=table)
-    left = np.zeros(len(table))
-    looks = _looks(table.items(), (BLUE, ORANGE, GREEN, GREY), ("", "//", "..", "xx"))
-    for name, values, colour, hatch in looks:
-        look = {"color": colour, "hatch": hatch, "edgecolor": "white"}
-        axes.barh(range(len(table)), values, left=left, label=name, **look)
-        left += values.to_numpy(dtype=float)
-    axes.set_yticks(range(len(table)), table.index)
-    for row, total in enumerate(left):
-        axes.text(total, row, f" {total:,.0f}", va="center")
-    axes.set(xlabel=xlabel, title=title, xlim=(0, left.max() * 1.12))
-    axes.invert_yaxis()
-    axes.legend(frameon=False, loc="lower right")
-    return figure
-
-
 def vector_map(items: np.ndarray, path: np.ndarray, nominated: np.ndarray) -> Figure:
     """All item vectors [m, 2] in a plane, the nominated ones among them [k, 2], and the path of the
     user's vector [n + 1, 2].
@@ -607,7 +603,8 @@ def _draw_map(axes, items: np.ndarray, path: np.ndarray, nominated: np.ndarray) 
     axes.plot(*path[0], "s", color=BLUE, mfc="white", ms=8, label="user, at first")
     axes.plot(*path[-1], "D", color=BLUE, ms=8, label="user, now")
     axes.set(title="All items (grey), in two of 64 dimensions", xticklabels=[], yticklabels=[])
-    axes.legend(frameon=False, fontsize=8, loc="best")
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": 3}
+    axes.legend(frameon=False, fontsize=8, columnspacing=1, **below)
 
 
 def histograms(values: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str) -> Figure:

@@ -117,7 +117,7 @@ def view_explorer(item: str, presses: int = 1) -> Widget:
 
 
 WIDGETS = {
-    "03_online_nomination": [EXPLORER, INDEX_DIALS],
+    "03_online_nomination": [INDEX_DIALS, EXPLORER],
     "06_full_versus_incremental": [UPDATE_DIALS],
     "08_random_mask": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
     "09_dropout": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],

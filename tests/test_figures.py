@@ -11,7 +11,7 @@ import pytest
 from helpers import refusal
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 
 from course_lib import figures
 from course_lib.evaluation import Difference
@@ -77,13 +77,11 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     "curves": (lambda n, t: figures.curves(numbers(n), t, t, t), 5),
     "heat": (lambda n, t: figures.heat(bar_table(n), t, t, t), None),
     "slice_bars": (lambda n, t: figures.slice_bars(bar_table(n), t, t, t), 5),
-    "paths": (lambda n, t: figures.paths({m: PLANE[:3] for m in n}, t, t, t), 2),
     "lines": (lambda n, t: figures.lines({t: numbers(n)}, np.arange(1, 4), t, t), 4),
     "dials": (lambda n, t: figures.dials(dial_rows([2 + i for i, _ in enumerate(n)])), 3),
-    "frontier": (lambda n, t: figures.frontier(frontier_rows(n), {"a": t, "b": t}), 8),
+    "frontier": (lambda n, t: figures.frontier(frontier_rows(n), {"a": t, "b": t}), 9),
     "cost": (lambda n, t: figures.cost({t: cost_table(n)}), None),
     "losses_by_age": (lambda n, t: figures.losses_by_age({m: [GAIN] * 2 for m in n}, [1, 2], t), 2),
-    "stacked": (lambda n, t: figures.stacked(bar_table(n).T, t, t), 4),
     "histograms": (lambda n, t: figures.histograms(numbers(n), t, t, t), 3),
     "moves": (lambda n, t: figures.moves(PLANE, PLANE[:3], PLANE[3:6], numbers(n)), 3),
     "matches": (lambda n, t: figures.matches({m: np.eye(3) / 2 for m in n}), None),
@@ -111,6 +109,14 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     ),
 }
 every = pytest.mark.parametrize("name", ARMS)
+STEP = {  # from item 3 of the layer above to item 0, and on to item 1
+    "title": "title",
+    "seen": {0, 1},
+    "found": [1],
+    "links": {0: [1], 1: [0, 2], 2: [], 3: [], 4: [], 5: []},
+    "walk": [0, 1],
+    "above": {"links": {3: [0], 0: [3]}, "walk": [3], "seen": {3}},
+}
 
 
 def drawn(figure: Figure) -> list[Text]:
@@ -238,6 +244,38 @@ def test_matches_keep_views_of_the_same_item_apart_from_those_of_others():
     assert set(outline[outline[:, 1] > 0][:, 0].round(2)) == {0.5, 0.55}
 
 
+def test_every_dot_of_the_dials_says_its_value():
+    table = dial_rows([4, 8])
+    for ax, kind in zip(figures.dials(table).axes, ("ivf", "hnsw"), strict=True):
+        values = table.loc[table["index"] == kind, "value"]
+        assert sorted(text.get_text() for text in ax.texts) == sorted(map(str, values))
+
+
+def test_recall_near_1_has_room_and_stays_where_it_is():
+    (right,) = figures.frontier(frontier_rows(["a"]), {"a": "title"}).axes
+    assert right.lines[0].get_xdata().tolist() == [0.5, 1.0]
+    places = right.transData.transform([[recall, 1] for recall in (0.5, 0.9, 0.98, 1)])[:, 0]
+    assert np.diff(places)[2] > np.diff(places)[0] / 2 > 0
+
+
+def test_a_step_shows_what_was_seen_what_was_found_and_where_it_walked():
+    """Six items, 60 degrees apart; two of them stand in the layer above, too."""
+    plain = {"title": "title", "seen": [4], "found": [4]}
+    axes, other = figures.circles(np.arange(0, 360, 60), 30, np.arange(6) % 3, [STEP, plain]).axes
+    assert [line.get_alpha() for line in other.lines[1:-1]] == [0.25] * 4 + [1, 0.25]
+    *items, rings = (line for line in axes.lines if line.get_marker() in tuple("os^"))
+    assert [line.get_alpha() for line in items] == [1, 1, *[0.25] * 4, 1, 0.25]
+    np.testing.assert_allclose(items[6].get_xydata(), [[-0.6, 0]], atol=1e-9)
+    second = 0.5, 3**0.5 / 2
+    np.testing.assert_allclose(rings.get_xydata(), [second])
+    arrows = [(text.xyann, text.xy) for text in axes.texts if isinstance(text, Annotation)]
+    one_way, down, walked, query = arrows
+    np.testing.assert_allclose(one_way, [second, (-0.5, 3**0.5 / 2)], atol=1e-9)
+    np.testing.assert_allclose(down, [(-0.6, 0), (1, 0)], atol=1e-9)
+    np.testing.assert_allclose(walked, [(1, 0), second], atol=1e-9)
+    np.testing.assert_allclose(query, [(0, 0), second[::-1]], atol=1e-9)
+
+
 def test_tiles_say_kept_masked_and_default():
     """Two items with a field and a bag of up to two: a tile for each value, or one for none."""
     whole = {"label": np.array([3, 0]), "words": np.array([[1, 2], [4, 0]])}
@@ -296,7 +334,7 @@ def looks() -> dict[str, list]:
         "dashboard": look_of(figures.dashboard(day_rows())),
         "copied_and_split": look_of(figures.copied_and_split()),
         "head_effect": look_of(figures.head_effect(np.arange(1, 50))),
-        "circle": look_of(figures.circle(turn, 30, groups, [1], "title", [(0, 1)])),
+        "circles": look_of(figures.circles(turn, 30, groups, [STEP])),
         "views_map": look_of(figures.views_map(PLANE, PLANE[:3])),
         "delta_rows": look_of(figures.delta_rows(PLANE[:3], np.array([1, 4]), PLANE[3:5])),
     }

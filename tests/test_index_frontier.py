@@ -31,7 +31,8 @@ def test_synthetic_vectors_have_the_shape_they_say_and_queries_share_it():
 
 
 @pytest.mark.parametrize(
-    ("name", "parameter"), [("flat", ""), ("ivf", "nprobe"), ("hnsw", "ef_search")]
+    ("name", "parameter"),
+    [("flat", ""), ("ivf", "nprobe"), ("hnsw", "ef_search"), ("ivfpq re-ranked", "nprobe")],
 )
 def test_a_frontier_rises_to_the_exact_answer(name: str, parameter: str):
     vectors, queries = synthetic_vectors(2_000), synthetic_vectors(50, seed=1)
