@@ -150,6 +150,13 @@ def test_cells_are_short(notebook: Notebook):
     assert max(map(lines, whole)) <= 30
 
 
+@pytest.mark.parametrize("path", CHAPTERS + BESIDE, ids=lambda path: path.stem)
+def test_a_chapter_can_be_read_in_one_go(path: Path):
+    """At most 2,500 words and 45 cells of code."""
+    chapter = opened(path)
+    assert len(chapter.text.split()) <= 2_500 and len(chapter.code) <= 45
+
+
 @pytest.mark.parametrize("number", ["08", "09", "10", "11"])
 def test_an_augmentations_chapter_is_short(number: str):
     """At most 1,500 words and 25 cells of code; and its results are in chapter 12, not here."""
