@@ -1,5 +1,6 @@
 """Traces of solutions, hidden tests and worked solutions in what is handed to students."""
 
+import ast
 import bz2
 import gzip
 import html
@@ -54,6 +55,39 @@ def secrets(
             line for line in code if len(bare(line)) >= ENOUGH and bare(line) not in known
         ]
     return hidden
+
+
+def references(modules: Iterable[Path], published: Iterable[str]) -> dict[Path, list[str]]:
+    """The lines of what each module of checks compares with, as far as they are not published.
+
+    These are the functions called …_by_hand, those in `mistakes(…)`, and all that they call there.
+    """
+    known, secret = bare("\n".join(published)), {}
+    for path in modules:
+        text = path.read_text("utf-8")
+        nodes = list(ast.walk(ast.parse(text)))
+        functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+        calls = [node for node in nodes if isinstance(node, ast.Call)]
+        wrong = [arg for call in calls if named(call.func) == "mistakes" for arg in call.args]
+        reached = [arg for arg in wrong if not isinstance(arg, (ast.Constant, ast.JoinedStr))]
+        reached += [function for function in functions if function.name.endswith("_by_hand")]
+        for node in reached:  # which grows on the way
+            inner = list(ast.walk(node))
+            names = {each.id for each in inner if isinstance(each, ast.Name)}
+            names -= {each.arg for each in inner if isinstance(each, ast.arg)}
+            reached += [f for f in functions if f.name in names and f not in reached]
+        lines = {
+            line for node in reached for line in ast.get_source_segment(text, node).split("\n")
+        }
+        code = sorted(re.sub(r"(^|  )# .*", "", line).strip().rstrip(",") for line in lines)
+        secret[path] = [
+            line for line in code if len(bare(line)) >= ENOUGH and bare(line) not in known
+        ]
+    return secret
+
+
+def named(node: ast.AST) -> str:
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def found(folder: Path, lines: Iterable[str]) -> list[tuple[str, str]]:
