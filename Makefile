@@ -1,7 +1,7 @@
 # make lab     JupyterLab, open at the first notebook    make lab LAB_ARGS="--port=9999"    with arguments of its own
 # make service FOLDER=shop    nominations over HTTP, on 127.0.0.1
 # make clean   remove the environment and all caches
-# BEGIN TEACHERS
+#- BEGIN TEACHERS
 # make test    every test, notebooks included
 # make book    the course as a website, in build/book
 # make exercises    the exercises as students get them, in notebooks/exercises/release
@@ -11,7 +11,7 @@
 # make outputs NOTEBOOKS="notebooks/02_two_towers.ipynb"    run notebooks and keep what comes out
 # make bench   the towers beside public libraries, for hours; makes an environment for each of these in build/peers
 # make lock    solve requirements.lock anew from pyproject.toml (needs uv)
-# END TEACHERS
+#- END TEACHERS
 #
 # Another Python than python3: make lab PYTHON=python3.12 (after make clean, if there is an environment already).
 
@@ -38,7 +38,7 @@ export CHECK_PYTHON
 .PHONY: help lab service clean
 
 help:
-	@sed -n '1,/^$$/{/ TEACHERS$$/d;s/^# \{0,1\}//p;}' Makefile
+	@sed -n '1,/^$$/{s/^# //p;s/^#$$//p;}' Makefile
 
 # What a learner needs, in the lock's versions, and no tool of a teacher.
 # What the lock has for Linux alone is TorchRec and what it needs, without fbgemm-gpu, which would bring CUDA.
@@ -58,7 +58,7 @@ $(READY): requirements.lock
 		echo "hnswlib could not be compiled (see .venv/hnswlib.log), and all but HnswlibIndex works without it: for that, install a C++ compiler, then run 'make clean lab'."
 	@touch $@
 
-# jupyter/ has the settings for learners: no news, nothing of nbgrader, 127.0.0.1 alone, one address in the terminal.
+# jupyter/ has the settings for learners: no news, no tools of teachers, 127.0.0.1 alone, one address in the terminal.
 lab: export JUPYTER_CONFIG_PATH := $(CURDIR)/jupyter$(if $(JUPYTER_CONFIG_PATH),:$(JUPYTER_CONFIG_PATH))
 lab: $(READY)
 	@set --; \

@@ -39,22 +39,28 @@ def secrets(
     TESTS or WORKED SOLUTION.
     """
     hidden: dict[tuple[Path, str], list[str]] = {}
-    public = list(published)
+    exercises = list(exercises)
     for path in exercises:
         for cell in nbformat.read(path, as_version=4).cells:
             if "worked-solution" in cell.metadata.get("tags", []):
                 hidden.setdefault((path, "WORKED SOLUTION"), []).extend(cell.source.split("\n"))
                 continue
-            public.append(MARKED.sub("", cell.source))
             for kind, body in MARKED.findall(cell.source):
                 hidden.setdefault((path, kind), []).extend(body.split("\n"))
-    known = bare("\n".join(public))
+    known = bare("\n".join([*published, *stubs(exercises)]))
     for key, lines in hidden.items():
         code = [re.sub(r"(^|  )# .*", "", line).strip().rstrip(",") for line in lines]
         hidden[key] = [
             line for line in code if len(bare(line)) >= ENOUGH and bare(line) not in known
         ]
     return hidden
+
+
+def stubs(exercises: Iterable[Path]) -> list[str]:
+    """What students get of each notebook's cells."""
+    cells = [cell for path in exercises for cell in nbformat.read(path, as_version=4).cells]
+    given = [cell for cell in cells if "worked-solution" not in cell.metadata.get("tags", [])]
+    return [MARKED.sub("", cell.source) for cell in given]
 
 
 def references(modules: Iterable[Path], published: Iterable[str]) -> dict[Path, list[str]]:

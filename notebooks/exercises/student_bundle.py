@@ -9,6 +9,7 @@ import ast
 import contextlib
 import importlib
 import json
+import linecache
 import re
 import shutil
 import subprocess
@@ -63,8 +64,9 @@ def make(folder: Path) -> None:
         text = TEACHERS.sub("", (ROOT / name).read_text("utf-8"))
         (folder / name).write_text(text, "utf-8")
     released = release(folder / "notebooks" / "exercises" / "release")
-    for path in released:
-        replace_checks(folder, path)
+    for module in sorted((folder / "course_lib" / "checks").glob("chapter_*.py")):
+        (notebook,) = [path for path in released if path.stem[:2] == module.stem[-2:]]
+        replace_checks(module, notebook)
 
 
 def release(folder: Path) -> list[Path]:
@@ -82,10 +84,9 @@ def release(folder: Path) -> list[Path]:
     return sorted(folder.glob("*/*.ipynb"))
 
 
-def replace_checks(folder: Path, notebook: Path) -> None:
+def replace_checks(module: Path, notebook: Path) -> None:
     """Write a chapter's checks without their references, and the records that they read."""
-    name = f"chapter_{notebook.stem[:2]}"
-    module = folder / "course_lib" / "checks" / f"{name}.py"
+    name = module.stem
     code = "\n".join(code_of(notebook))
     used = set(re.findall(rf"\b{name}\.(\w+)", code))
     for names in re.findall(rf"from course_lib\.checks\.{name} import (.*)", code):
@@ -124,7 +125,8 @@ def records_of(name: str, source: Path) -> Iterator[dict]:
         for call in re.findall(rf"^{name}\.check_.*", code, re.M):
             space = {"__name__": "answers"}
             exec(compile(ast.Module(imports, []), "imports", "exec"), space)
-            exec(answer, space)
+            linecache.cache[call] = len(answer), None, answer.splitlines(True), call
+            exec(compile(answer, call, "exec"), space)  # a check may ask for its text
             yield record(checks, space, call)
 
 
@@ -349,10 +351,14 @@ def drop_columns(node: ast.For, read: set[str]) -> None:
 
 
 if __name__ == "__main__":
-    bundle = Path(*sys.argv[1:]) if sys.argv[1:] else ROOT / "build" / "student"
+    usual = ROOT / "build" / "student"
+    bundle = Path(sys.argv[1]) if sys.argv[1:] else usual
+    if bundle != usual and bundle.exists():
+        sys.exit(f"{bundle} is there already; name a new folder.")
     part = bundle.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     make(part)
-    shutil.rmtree(bundle, ignore_errors=True)
+    if bundle == usual:
+        shutil.rmtree(usual, ignore_errors=True)
     part.rename(bundle)
     print(f"The course without solutions, hidden tests and references: {bundle}")
