@@ -121,6 +121,7 @@ bench: $(TEACHER) $(PEERS)
 	$(BIN)/python tests/benchmarks/bad_input.py
 	$(BIN)/python tests/benchmarks/speed.py
 	$(BIN)/python tests/benchmarks/growth.py
+	$(BIN)/python tests/benchmarks/lists.py
 	$(BIN)/python tests/benchmarks/service.py
 	$(BIN)/python tests/benchmarks/side_by_side.py --log online_retail $(BENCH_ARGS)
 	$(BIN)/python tests/benchmarks/side_by_side.py --log movie_tweetings $(BENCH_ARGS)

@@ -17,7 +17,9 @@ import hashlib
 import importlib
 import json
 import os
+import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -187,6 +189,24 @@ def full_update_on_ranks(
     """
     train = partial(_train, losses=losses, tables=tables)
     return full_update(state, log, day, days=days, shuffle=shuffle, turn=turn, train=train)
+
+
+def on_ranks(script: str, *arguments: str, count: int = 2) -> str:
+    """What a script prints if torchrun runs it on `count` ranks of this machine, one thread each.
+    Raises RuntimeError with the end of what it says of errors if a rank fails.
+    """
+    variables = {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    if sys.platform == "linux":
+        variables["GLOO_SOCKET_IFNAME"] = "lo"  # the ranks talk within this machine
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "script.py")
+        path.write_text(script, "utf-8")
+        command = [*torchrun, "--nproc-per-node", str(count), str(path), *arguments]
+        ran = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
+    if ran.returncode:
+        raise RuntimeError(f"a rank has failed:\n{ran.stderr[-2_000:]}")
+    return ran.stdout
 
 
 def save(state: State, path: str | Path) -> None:

@@ -4,7 +4,10 @@ greyscale.
 
 from __future__ import annotations
 
+import base64
+import html
 import io
+import re
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sized
 
@@ -14,10 +17,13 @@ import pandas as pd
 from IPython.display import display
 from matplotlib.dates import MonthLocator
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator, NullFormatter
+from PIL import Image
 
+from course_lib import texts
 from course_lib.log import EventLog
 
 # Okabe and Ito, 2008
@@ -62,14 +68,22 @@ class PlainFigure(Figure):
 
 
 def show(figure: Figure, alt: str) -> None:
-    """Display the figure as a PNG with `alt` as its text for readers who cannot see it."""
-    png = io.BytesIO()
-    figure.savefig(png, format="png", bbox_inches="tight")
-    display(
-        {"image/png": png.getvalue(), "text/plain": alt},
-        metadata={"image/png": {"alt": alt}},
-        raw=True,
+    """Display the figure, twice as sharp as it is wide, with `alt` as its text for readers who
+    cannot see it: the text itself, or "NN: name" for one of those in texts/NN.toml.
+    """
+    if named := re.fullmatch(r"(\d\d|side_by_side): (.+)", alt):
+        alt = texts.alt(*named.groups())
+    png, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png", bbox_inches="tight", dpi=200)
+    # 256 colours, none of them far from the true one, take a third of the bytes
+    image = Image.open(png).convert("RGB")
+    image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        small, format="png", optimize=True
     )
+    source = f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
+    # as HTML, because JupyterLab gives an image/png no alt text
+    tag = f'<img alt="{html.escape(alt)}" width="{image.width // 2}" src="{source}">'
+    display({"text/html": tag, "text/plain": alt}, raw=True)
 
 
 def panels(
@@ -145,35 +159,33 @@ def pipeline() -> Figure:
 
 
 def copied_and_split() -> Figure:
-    """What every machine has whole, and what is divided among machines: a row for each part."""
-    figure, (axes,) = panels(height=3.9)
+    """What every process has whole, and what is divided among processes: a row for each part."""
+    figure, (axes,) = panels(height=4.3)
     axes.axis("off")
-    axes.set(xlim=(0, 100), ylim=(-0.9, 5.6))
+    axes.set(xlim=(0, 100), ylim=(-0.9, 6.6))
     rows = [
-        ("towers", "all parameters", "all parameters", "DDP: gradients are averaged"),
-        ("events of a step", "first half", "second half", "negatives are gathered"),
-        ("embedding tables", "some tables", "the others", "TorchRec: look-ups travel"),
-        ("item vectors", "some items", "the others", "Milvus: answers are merged"),
-        ("hour shards", "one stream", None, "Redis: an offset for each shard"),
+        ("towers", "all parameters", "all parameters", "mean of the gradients", "DDP"),
+        ("events of a batch", "first half", "second half", "item vectors are sent", "share"),
+        ("small tables", "all rows", "all rows", "mean of the gradients", "GatheredAdagrad"),
+        ("large tables", "some of them", "the others", "rows go where they are used", "TorchRec"),
+        ("item vectors", "some items", "the others", "answers are merged", "Milvus"),
+        ("hours of the stream", "one stream, one trainer", None, "an offset an hour", "Redis"),
     ]
-    for x, title in (
-        (0, "part"),
-        (22, "machine 1"),
-        (44, "machine 2"),
-        (67, "who keeps it together"),
-    ):
-        axes.text(x, 5.2, title, fontsize=9, weight="bold")
-    for place, (part, first, second, how) in enumerate(rows):
-        y = 4 - place
-        axes.text(0, y + 0.35, part, fontsize=9, va="center")
-        axes.text(67, y + 0.35, how, fontsize=9, va="center")
+    columns = {0: "what", 20: "process 1", 37: "process 2", 57: "what joins them", 84: "by"}
+    for x, title in columns.items():
+        axes.text(x, 6.2, title, fontsize=9, weight="bold")
+    for place, (part, first, second, how, tool) in enumerate(rows):
+        y = 5 - place
+        for x, text in ((0, part), (57, how), (84, tool)):
+            axes.text(x, y + 0.35, text, fontsize=9, va="center")
         colour = BLUE if first == second else ORANGE if second else GREY
-        boxes = [(22, 19, first), (44, 19, second)] if second else [(22, 41, first)]
+        boxes = [(20, 15, first), (37, 15, second)] if second else [(20, 32, first)]
         for x, width, text in boxes:
             look = {"facecolor": colour, "edgecolor": colour, "alpha": 0.25}
             axes.add_patch(Rectangle((x, y), width, 0.7, **look))
             axes.text(x + width / 2, y + 0.35, text, fontsize=9, ha="center", va="center")
-    for x, colour, text in ((22, BLUE, "a copy each"), (40, ORANGE, "split"), (53, GREY, "shared")):
+    keys = ((20, BLUE, "a copy each"), (37, ORANGE, "divided"), (50, GREY, "one place"))
+    for x, colour, text in keys:
         axes.add_patch(Rectangle((x, -0.75), 2, 0.4, facecolor=colour, alpha=0.4))
         axes.text(x + 3, -0.55, text, fontsize=9, va="center")
     return figure
@@ -181,16 +193,18 @@ def copied_and_split() -> Figure:
 
 def capacity(table: pd.DataFrame) -> Figure:
     """A panel for each column of the table, a row for each index kind, on logarithmic axes, with
-    the number beside each mark.
+    the number beside each mark, to two digits: estimates have no more.
     """
     figure, axes = panels(len(table.columns), height=0.36 * len(table) + 1.3, of=table, sharey=True)
     for ax, (name, values), colour in zip(axes, table.items(), FIVE, strict=False):
         ax.plot(values, range(len(values)), "o", color=colour)
         for row, value in enumerate(values):
-            text = f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+            text = f"{float(f'{value:.2g}'):,.{0 if value >= 1 else 2}f}"
             ax.annotate(text, (value, row), (7, 0), textcoords="offset points", va="center")
+        span = values.max() / values.min()
         ax.set(xscale="log", title=name)
-        ax.set_xlim(values.min() / 3, values.max() * 60)
+        ax.set_xlim(values.min() / max(span, 10) ** 0.1, values.max() * max(span, 10) ** 0.5)
+        ax.xaxis.set_major_locator(LogLocator(numticks=5))
         ax.xaxis.set_minor_formatter(NullFormatter())
     axes[0].set_yticks(range(len(table)), table.index)
     axes[0].set_ylim(len(table) - 0.5, -0.5)
@@ -662,16 +676,56 @@ def differences_by(sheets: dict[str, dict[str, object]], xlabel: str) -> Figure:
     return figure
 
 
+def differences_grouped(sheets: dict[str, dict[str, dict[str, object]]], xlabel: str) -> Figure:
+    """`differences_by` with up to three `Difference`s on each row, told apart by their markers:
+    sheets[panel][row][name], of the same names in every row.
+    """
+    rows = next(iter(sheets.values()), {})
+    names = list(next(iter(rows.values()), ()))
+    columns = min(len(sheets), 3)
+    height = -(-len(sheets) // 3) * (0.17 * (len(names) + 1) * len(rows) + 0.75) + 0.6
+    options = {"rows": -(-len(sheets) // 3), "of": names, "sharey": True}
+    figure, axes = panels(columns, height, **options)
+    labels, _, marks = zip(*_looks(((name, [0]) for name in names), "oD^"), strict=True)
+    for ax in axes[len(sheets) :]:
+        ax.remove()
+    for ax, (title, found) in zip(axes, sheets.items(), strict=False):
+        for row, differences in enumerate(found.values()):
+            for place, name in enumerate(names):
+                y = row + (place - (len(names) - 1) / 2) * 0.24
+                _interval(ax, y, differences[name], marks[place], hollow=marks[place])
+        ax.axvline(0, color=GREY, lw=1)
+        ax.set_yticks(range(len(found)), found)
+        ax.set_title(title, fontsize=10)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+    axes[0].set_ylim(len(rows) - 0.5, -0.5)
+    figure.supxlabel(xlabel, fontsize=10)
+    keys = [_key(name, mark, "black", "black") for name, mark in zip(labels, marks, strict=True)]
+    keys += [_key("more", "_", BLUE), _key("less", "_", RED)]
+    keys.append(_key("hollow: the interval holds 0", "o", GREY, "white"))
+    figure.legend(handles=keys, loc="outside upper center", ncols=len(keys), frameon=False)
+    return figure
+
+
+def _key(label: str, mark: str, colour: str, face: str | None = None) -> Line2D:
+    return Line2D([], [], ls="", marker=mark, color=colour, mfc=face or colour, mew=2, label=label)
+
+
 def _rows(axes, found: dict[str, object]) -> None:
     """A `Difference` on each row, from above; grey and hollow if its interval holds 0."""
     for row, difference in enumerate(found.values()):
-        clear = difference.low > 0 or difference.high < 0
-        colour = GREY if not clear else BLUE if difference.mean > 0 else RED
-        axes.plot([difference.low, difference.high], [row, row], color=colour, lw=2)
-        marker, face = ("o", colour) if clear else ("s", "white")
-        axes.plot(difference.mean, row, marker, color=colour, mfc=face)
+        _interval(axes, row, difference)
     axes.axvline(0, color=GREY, lw=1)
     axes.set_yticks(range(len(found)), found)
+
+
+def _interval(axes, y: float, difference: object, mark: str = "o", hollow: str = "s") -> None:
+    """A `Difference` at a height; grey, with its `hollow` marker, if its interval holds 0."""
+    clear = difference.low > 0 or difference.high < 0
+    colour = GREY if not clear else BLUE if difference.mean > 0 else RED
+    axes.plot([difference.low, difference.high], [y, y], color=colour, lw=2)
+    marker, face = (mark, colour) if clear else (hollow, "white")
+    axes.plot(difference.mean, y, marker, color=colour, mfc=face)
 
 
 def over(

@@ -217,8 +217,9 @@ def _text(path: Path, encoding: str) -> str:
         raise ValueError(f"there is no encoding {encoding!r}; try 'utf-8'.") from None
     except UnicodeDecodeError as error:
         line, byte = data[: error.start].count(b"\n") + 1, data[error.start]
+        spelled = "UTF-8" if encoding == "utf-8-sig" else encoding
         raise ValueError(
-            f"{path.name}: byte {byte:#04x} on line {line} is no {encoding}; {how}."
+            f"{path.name}: byte {byte:#04x} on line {line} is not valid {spelled}; {how}."
         ) from None
     for character in ("\0", SPLIT):
         if character in text:
@@ -274,15 +275,34 @@ def _times(file: RawFile, cells: pd.Series, name: str) -> pd.Series:
         frames.refuse(shifted & (file.zone is None), file.name, cells, why)
         form = "ISO8601" if iso else file.time
         times = pd.to_datetime(texts, format=form, errors="coerce", utc=True)
-    unread = ~missing & times.isna()
-    form = _likely_format(cells[unread].iloc[0]) if unread.any() else FORMATS[0]
-    how = f"pass the format as time={form!r}, or the unit of a number as time='s'"
-    frames.refuse(unread, file.name, cells, f"is no time as time={file.time!r} has it; {how}")
+    _check_read(file, cells, missing, ~missing & times.isna())
     middle = times.dropna().sort_values().iloc[(~missing).sum() // 2 :][:1]
     if len(middle) and middle.iloc[0].year not in PLAUSIBLE:
-        why = f"would be in the year {middle.iloc[0].year}; {how}"
+        why = f"would be in the year {middle.iloc[0].year}; {_how(FORMATS[0])}"
         frames.refuse(cells.index == middle.index[0], file.name, cells, why)
     return times if file.zone else times.dt.tz_localize(None)
+
+
+def _check_read(file: RawFile, cells: pd.Series, missing: pd.Series, unread: pd.Series) -> None:
+    """Raise ValueError if some times are not as `file.time` has them: those of the whole file need
+    another option, and those of some rows perhaps only a correction.
+    """
+    if not unread.any():
+        return
+    line, value = next(cells[unread].items())
+    given, count = int((~missing).sum()), int(unread.sum())
+    kind = "an ISO date" if file.time == "iso" else f"time={file.time!r}"
+    how = _how(_likely_format(value))
+    if count < given:
+        how = f"if all rows are like it, {how}; else mend the file"
+    raise ValueError(
+        f"{file.name}: column '{cells.name}', {count:,} of {given:,} rows cannot be read as "
+        f"{kind}, the first on line {line} ({frames.short(value)}); {how}."
+    )
+
+
+def _how(form: str) -> str:
+    return f"pass the format as time={form!r}, or the unit of a number as time='s'"
 
 
 def _likely_format(text: str) -> str:

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -151,6 +151,32 @@ def lab(browser: str, notebooks: Path, scratch: Path, pictures: Path) -> Iterato
 def addresses(log: Path) -> list[str]:
     """Those that the server has printed."""
     return re.findall(r"https?://\S+", log.read_text())
+
+
+def answer(control: Locator, choices: Sequence[int]) -> None:
+    """Answer every question of a control, each by its choice, counted from 1: with the keyboard,
+    and look before and after at what a reader sees of the answer.
+    """
+    forms = control.locator("form")
+    expect(forms).to_have_count(len(choices))
+    for form, choice in zip(forms.all(), choices, strict=True):
+        told, button = form.get_by_role("status"), form.get_by_role("button")
+        name = form.locator("legend").inner_text()
+        assert control.get_by_role("group", name=name).count() and "answer is" not in name
+        assert told.inner_text() == "" and "The answer is" not in form.inner_text()
+        expect(button).to_be_disabled()
+        radios = form.get_by_role("radio")
+        radios.first.focus()
+        radios.first.press("Space")
+        for _ in range(choice - 1):
+            form.locator(":focus").press("ArrowDown")
+        expect(radios.nth(choice - 1)).to_be_checked()
+        assert told.inner_text() == ""
+        form.locator(":focus").press("Tab")
+        expect(button).to_be_focused()
+        assert button.evaluate("button => getComputedStyle(button).outlineStyle") == "solid"
+        button.press("Enter")
+        expect(told).to_contain_text("The answer is")
 
 
 class Api:

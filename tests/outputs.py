@@ -2,12 +2,35 @@
 
 import configparser
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
 
 RULES = configparser.RawConfigParser()
 RULES.read(Path(__file__).parent / "nbval_sanitize.cfg", "utf-8")
+
+
+class Images(HTMLParser):
+    """The attributes of the images in a piece of HTML."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[dict[str, str]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list) -> None:
+        if tag == "img":
+            self.found.append(dict(attributes))
+
+
+def alts(output: nbformat.NotebookNode) -> list[str]:
+    """The alt text of each figure of an output."""
+    found = [image["alt"] for image in Images(output.get("data", {}).get("text/html", "")).found]
+    if "image/png" in output.get("data", {}):
+        found.append(output.metadata["image/png"]["alt"])
+    return found
 
 
 def texts(output: nbformat.NotebookNode) -> list[str]:

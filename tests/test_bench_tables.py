@@ -57,6 +57,13 @@ def test_slopes_are_those_of_the_values():
         assert rows["slope"].tolist() == pytest.approx([between] * 3, abs=0.006)
 
 
+def test_lists_are_the_square_root():
+    table = results.load("lists")
+    assert table["items"].tolist() == [10**4, 10**5, 10**6]
+    np.testing.assert_allclose(table["lists"] ** 2, table["items"], rtol=0.01)
+    assert table["cpu_seconds"].is_monotonic_increasing
+
+
 def test_every_trainer_has_its_speed():
     table = results.load("side_by_side_speed")
     assert table["arm"].tolist() == [*speed.OURS, *speed.PEERS]

@@ -15,11 +15,15 @@ from typing import NamedTuple
 import browser
 import nbformat
 import pytest
+from nbclient import NotebookClient
 from outputs import compared
 from playwright.sync_api import expect
 
+from course_lib.texts import HERE, tomllib
+
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
+TEXTS = tomllib.loads((HERE / "00.toml").read_text("utf-8"))
 
 
 class Move(NamedTuple):
@@ -184,6 +188,43 @@ def test_a_reader_turns_every_control(lab: browser.Lab, name: str):
         assert compared(ran) == compared(committed)
         for panel, widget in zip(notebook.panels(len(WIDGETS[name])), WIDGETS[name], strict=True):
             turn_all(notebook, panel, widget)
+        assert not notebook.errors and not notebook.elsewhere and not notebook.logged()
+
+
+def test_a_reader_predicts_and_takes_the_quiz(lab: browser.Lab):
+    """In a notebook that is not trusted, both can be read and nothing is given away; run, they ask
+    and tell. The figure has a text for screen readers in both.
+    """
+    cells = [
+        "from course_lib import figures, texts\nfigures.show(figures.pipeline(), '00: pipeline')",
+        "texts.predict('00', 'what to offer')",
+        "texts.quiz('00')",
+    ]
+    whole = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}},
+    )
+    nbformat.write(NotebookClient(whole, timeout=browser.RUN).execute(), lab.root / "quiz.ipynb")
+    right = [question["answer"] for question in TEXTS["quiz"]]
+    with lab.opened("quiz") as notebook:
+        controls = notebook.page.locator(".course-questions")
+        expect(controls).to_have_count(2)
+        notebook.picture("untrusted")
+        for question in [*TEXTS["predict"].values(), *TEXTS["quiz"]]:
+            for text in (question["question"], *question["choices"]):
+                expect(controls.get_by_text(text, exact=True)).to_be_visible()
+            fold = controls.locator("details", has_text=question["because"])
+            expect(fold.locator("p")).to_be_hidden()
+            fold.locator("summary").click()
+            expect(fold.locator("p")).to_be_visible()
+        expect(notebook.page.get_by_role("img", name=TEXTS["alt"]["pipeline"])).to_be_visible()
+        all_ran(notebook.run())
+        browser.answer(controls.first, [1])
+        expect(controls.first).to_contain_text("You chose 1, which is not right. The answer is 2")
+        browser.answer(controls.last, [right[0] % len(TEXTS["quiz"][0]["choices"]) + 1, *right[1:]])
+        expect(controls.last).to_contain_text(f"Score: {len(right) - 1} of {len(right)}")
+        notebook.picture("answered")
+        expect(notebook.page.get_by_role("img", name=TEXTS["alt"]["pipeline"])).to_be_visible()
         assert not notebook.errors and not notebook.elsewhere and not notebook.logged()
 
 

@@ -27,7 +27,7 @@ def carried(tables, one, other):
     found = {log: against_by_day(table, one, other) for log, table in tables.items()}
     clear = [(d.low > 0) - (d.high < 0) for d in found.values()]
     words = {2: "carried over", -2: "carried over"}
-    word = "turned round" if clear[0] * clear[1] < 0 else words.get(sum(clear), "can't tell")
+    word = "reversed" if clear[0] * clear[1] < 0 else words.get(sum(clear), "can't tell")
     return word, found
 
 

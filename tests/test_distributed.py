@@ -155,6 +155,13 @@ def test_the_command_under_torchrun_goes_on_where_it_was(tmp_path: Path, monkeyp
         distributed.main()
 
 
+def test_a_script_runs_on_ranks_and_a_failure_is_told():
+    script = "import os, sys; sys.stdout.write(os.environ['RANK'] + sys.argv[1])"
+    assert sorted(distributed.on_ranks(script, ",")) == [",", ",", "0", "1"]
+    with pytest.raises(RuntimeError, match="(?s)^a rank has failed:.*no such day"):
+        distributed.on_ranks("raise ValueError('no such day')", count=1)
+
+
 # -- by hand, in one process -----------------------------------------------------------------------
 
 

@@ -69,6 +69,7 @@ def test_a_table_has_every_arm_value_and_seed_of_its_sweep(name: str):
 BENCHED = {
     "side_by_side",
     "growth",
+    "lists",
     "bad_input",
     "service",
     "ranks",

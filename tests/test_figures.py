@@ -92,6 +92,10 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
         lambda n, t: figures.differences_by(dict.fromkeys((t, "b"), dict.fromkeys(n, GAIN)), t),
         None,
     ),
+    "differences_grouped": (
+        lambda n, t: figures.differences_grouped({t: {"row": dict.fromkeys(n, GAIN)}}, t),
+        3,
+    ),
     "over": (lambda n, t: figures.over(np.arange(3), numbers(n), t, t, t), 5),
     "tiles": (lambda n, t: figures.tiles(n, item_fields(n), {t: item_fields(n)}), None),
     "bars": (lambda n, t: figures.bars(pd.Series(1.5, index=n), t, t, t), None),

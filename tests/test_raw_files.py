@@ -376,7 +376,7 @@ ONE = "customer,sku,ts\nann,7,2020-01-01\n"
         (ONE.replace("sku", "customer"), {}, "sales.csv has the name 'customer' twice in its first line"),
         (
             ONE.encode() + "zoë,8,2020-01-01\n".encode("cp1252"), {},
-            "sales.csv: byte 0xeb on line 3 is no utf-8-sig; pass the encoding that the file was "
+            "sales.csv: byte 0xeb on line 3 is not valid UTF-8; pass the encoding that the file was "
             "saved in, such as 'cp1252', 'utf-16' or 'gb18030'.",
         ),
         (ONE.encode("utf-16-le"), {}, "sales.csv: line 1 has the control character '\\x00'; pass"),
@@ -390,9 +390,9 @@ ONE = "customer,sku,ts\nann,7,2020-01-01\n"
         ),
         (
             ONE + "bob,8,13/01/2020\n", {},
-            "sales.csv: column 'ts', row 1 (line 3, value '13/01/2020') is no time as time='iso' "
-            "has it; pass the format as time='%d/%m/%Y', or the unit of a number as time='s' "
-            "(such rows: 1).",
+            "sales.csv: column 'ts', 1 of 2 rows cannot be read as an ISO date, the first on line 3 "
+            "('13/01/2020'); if all rows are like it, pass the format as time='%d/%m/%Y', or the "
+            "unit of a number as time='s'; else mend the file.",
         ),
         (
             ONE.replace("2020-01-01", "2020-01-01T10:00:00+01:00"), {},
@@ -405,7 +405,12 @@ ONE = "customer,sku,ts\nann,7,2020-01-01\n"
             "sales.csv: column 'ts', row 0 (line 2, value '1577836800') would be in the year 1970;",
         ),
         (ONE.replace("2020-01-01", "1577836800000"), {"time": "s"}, "sales.csv: column 'ts', row 0 (line 2"),
-        (ONE.replace("2020-01-01", "1577836800"), {}, "sales.csv: column 'ts', row 0 (line 2"),
+        (
+            ONE.replace("2020-01-01", "1577836800"), {},
+            "sales.csv: column 'ts', 1 of 1 rows cannot be read as an ISO date, the first on line 2 "
+            "('1577836800'); pass the format as time='%d/%m/%Y %H:%M', or the unit of a number as "
+            "time='s'.",
+        ),
         (
             ONE + ",8,2020-01-02\n", {},
             "events: column 'user', row 1 (line 3, value None) is missing; every row needs a value",
@@ -483,14 +488,14 @@ def test_a_table_has_no_columns_of_another(tmp_path: Path, columns: dict, frame:
 def test_lines_are_counted_over_line_breaks_in_cells(tmp_path: Path):
     text = 'customer,sku,ts\n"a\nb",7,2020-01-01\n\nbob,8,never\n'
     message = refusal(lambda: read_log(file(tmp_path, text)))
-    assert "row 1 (line 5, value 'never')" in message
+    assert "1 of 2 rows cannot be read as an ISO date, the first on line 5 ('never')" in message
 
 
 @pytest.mark.parametrize("number", ["nan", "inf", "-1e300", "1e18", "12:30", "1,577,836,800"])
 def test_a_number_that_is_no_time(tmp_path: Path, number: str):
     text = f'customer,sku,ts\nann,7,1577836800\nbob,7,1577836801\ncid,7,"{number}"\n'
     message = refusal(lambda: read_log(file(tmp_path, text, time="s")))
-    assert f"row 2 (line 4, value '{number}') is no time as time='s' has it" in message
+    assert f"1 of 3 rows cannot be read as time='s', the first on line 4 ('{number}')" in message
 
 
 @pytest.mark.parametrize(

@@ -337,4 +337,4 @@ def carried(tables, one, other):
     """Asks the means for their signs, where an interval may hold zero."""
     found = {log: against_by_day(table, one, other) for log, table in tables.items()}
     first, second = (np.sign(difference.mean) for difference in found.values())
-    return "carried over" if first == second else "turned round", found
+    return "carried over" if first == second else "reversed", found

@@ -138,7 +138,7 @@ def check_carried(carried: Callable) -> None:
             ]
             word = "can't tell"
             if all(signs) or (easy and any(signs)):
-                word = "carried over" if len(set(signs) - {0}) == 1 else "turned round"
+                word = "carried over" if len(set(signs) - {0}) == 1 else "reversed"
             return word, found
 
         return carried
@@ -165,7 +165,7 @@ def check_carried(carried: Callable) -> None:
     tables = {name: by_day(events, gain) for name, gain in gains.items()}
     for one, two, word in (
         ("up", "up, too", "carried over"),
-        ("up, too", "down", "turned round"),
+        ("up, too", "down", "reversed"),
         ("down", "unclear", "can't tell"),
         ("unclear", "up", "can't tell"),
     ):
