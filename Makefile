@@ -6,7 +6,7 @@
 # make book    the course as a website, in build/book
 # make exercises    the exercises as students get them, in notebooks/exercises/release
 # make student-bundle    the course as students get it, without solutions, in build/student
-# make teacher    nbgrader, Sphinx, pytest and ruff, which all of these bring by themselves
+# make teacher    add nbgrader, Sphinx, pytest and ruff to the environment, as each of these commands does by itself
 # make lint    what ruff has to say       make format   let ruff put it right
 # make outputs NOTEBOOKS="notebooks/02_two_towers.ipynb"    run notebooks and keep what comes out
 # make bench   the towers beside public libraries, for hours; makes an environment for each of these in build/peers
