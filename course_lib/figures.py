@@ -158,6 +158,41 @@ def pipeline() -> Figure:
     return figure
 
 
+def towers(rows: dict[str, dict[str, np.ndarray]], vectors: dict[str, np.ndarray]) -> Figure:
+    """Both towers field by field: each looked-up row as a strip of its numbers, the sum of a
+    tower's rows, and the unit vector that its network makes of the sum.
+
+    - `rows`: of each tower, [d] by what was looked up. `vectors`: of each tower, [d], length 1.
+    """
+    most = max(map(len, rows.values()), default=0)
+    figure, axes = panels(len(rows), height=0.27 * most + 2.6, of=rows)
+    for ax, (title, looked_up) in zip(axes, rows.items(), strict=True):
+        d, top = len(vectors[title]), most - len(looked_up)
+        strips = [(top + place, *named) for place, named in enumerate(looked_up.items())]
+        strips += [(most + 0.9, "sum", sum(looked_up.values()))]
+        strips += [(most + 4.4, "unit vector", vectors[title])]
+        for y, name, values in strips:
+            values = np.asarray(values)
+            limit, where = np.abs(values).max() or 1, (0, d, y + 0.36, y - 0.36)
+            look = {"cmap": "cividis", "aspect": "auto", "vmin": -limit, "vmax": limit}
+            ax.imshow(values[None], extent=where, **look)
+            ax.text(-0.03 * d, y, name, ha="right", va="center", fontsize=8.5)
+            ax.text(1.03 * d, y, f"{np.linalg.norm(values):.1f}", va="center", fontsize=8.5)
+        box = {"boxstyle": "round", "facecolor": "white", "edgecolor": GREY}
+        text = f"shortcut + network: [{d}] → [{d}],\nthen ÷ length"
+        ax.text(d / 2, most + 2.6, text, ha="center", va="center", fontsize=8.5, bbox=box)
+        for start in (-0.55, 1.3, 3.35):
+            end = (d / 2, most + start + 0.65)
+            ax.annotate("", end, (d / 2, most + start), arrowprops={"arrowstyle": "->"})
+        ax.text(d / 2, top - 1, title, ha="center", fontsize=10, weight="bold")
+        ax.text(1.03 * d, top - 1, "length", fontsize=8.5)
+        ax.set(xlim=(-0.75 * d, 1.25 * d), ylim=(most + 4.9, -1.5))
+        ax.axis("off")
+    one, other = (np.asarray(vector, dtype=float) for vector in vectors.values())
+    figure.supxlabel(f"score = cosine of the two unit vectors = {one @ other:.3f}", fontsize=10)
+    return figure
+
+
 def copied_and_split() -> Figure:
     """What every process has whole, and what is divided among processes: a row for each part."""
     figure, (axes,) = panels(height=4.3)
@@ -303,20 +338,6 @@ def heat(
     axes.set_yticks(range(len(table)), table.index)
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.grid(False)
-    return figure
-
-
-def arms(table: pd.DataFrame, column: str, title: str) -> Figure:
-    """One dot per seed and arm, the arm's mean as a bar; `table` has `arm` and `column`."""
-    names = list(dict.fromkeys(table["arm"]))[::-1]
-    figure, (axes,) = panels(height=0.36 * len(names) + 1.1, of=names)
-    for row, name in enumerate(names):
-        values = table.loc[table["arm"] == name, column]
-        axes.barh(row, values.mean(), color=BLUE, alpha=0.25)
-        axes.plot(values, np.full(len(values), row), "o", color=BLUE, ms=5)
-    axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel=column, title=title)
-    axes.set_xlim(left=0)
     return figure
 
 
@@ -608,18 +629,6 @@ def _outlines(axes, values: dict[str, np.ndarray], low: float, room: float = 1, 
         axes.hist(part, edges, color=colour, label=f"{name} ({len(part):,})", **filled)
 
 
-def places(orders: dict[str, np.ndarray]) -> Figure:
-    """Place in the day over place out of the buffer, a panel for each order; `orders` [n]: which
-    event comes first, second, …
-    """
-    figure, axes = panels(len(orders), height=3.1, of=orders, sharex=True, sharey=True)
-    for ax, (title, order) in zip(axes, orders.items(), strict=True):
-        ax.plot(np.arange(len(order)), order, ".", color=BLUE, ms=2, alpha=0.6)
-        ax.set(xlabel="place out of the buffer", title=title, aspect="equal")
-    axes[0].set_ylabel("place in the day (order of time)")
-    return figure
-
-
 def moves(
     plane: np.ndarray, start: np.ndarray, end: np.ndarray, angles: dict[str, np.ndarray]
 ) -> Figure:
@@ -645,6 +654,47 @@ def moves(
         title="By how much",
     )
     right.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def delta_rows(base: np.ndarray, ids: np.ndarray, own: np.ndarray) -> Figure:
+    """A delta table as boxes, a row for each ID: what is shared, what it owns, what is read.
+
+    - `base`: [r, d], of which row 0 is the default. `ids`: [t], rising, some of them beyond the
+      base's end; `own`: [t, d].
+    """
+    of = dict(zip(np.asarray(ids).tolist(), np.asarray(own), strict=True))
+    rows = sorted({*range(len(base)), *of})
+    figure, (axes,) = panels(height=0.4 * len(rows) + 1.1, of=base)
+    axes.axis("off")
+    axes.set(xlim=(-8, 100), ylim=(len(rows) + 0.3, -1.2))
+    titles = (
+        "shared table\n(only read)",
+        "delta table\n(its own rows)",
+        "what is read\nthrough it",
+    )
+    for x, title in zip((0, 38, 76), titles, strict=True):
+        axes.text(x + 11, -0.55, title, ha="center", va="center", fontsize=9, weight="bold")
+    for y, row in enumerate(rows):
+        axes.text(-2, y + 0.4, f"ID {row}", ha="right", va="center", fontsize=9)
+        shared = base[row] if row < len(base) else None
+        read = of.get(row, shared)
+        for x, values, colour in (
+            (0, shared, BLUE),
+            (38, of.get(row), ORANGE),
+            (76, read, ORANGE if row in of else BLUE),
+        ):
+            if values is not None:
+                axes.add_patch(Rectangle((x, y), 22, 0.8, facecolor=colour, alpha=0.3))
+                text = "   ".join(f"{value:+.2f}" for value in values)
+                axes.text(x + 11, y + 0.4, text, ha="center", va="center", fontsize=9)
+        arrow = {"arrowstyle": "->", "color": "#333333", "lw": 1}
+        if row in of:
+            copied = y + 0.4 if row < len(base) else 0.4
+            axes.annotate("", (37.5, y + 0.4), (22.5, copied), arrowprops=arrow | {"ls": "--"})
+        start = 60.5 if row in of else 22.5
+        axes.annotate("", (75.5, y + 0.4), (start, y + 0.4), arrowprops=arrow)
+    axes.text(30, len(rows) - 0.02, "starts as a copy", ha="center", fontsize=8, style="italic")
     return figure
 
 
@@ -738,6 +788,26 @@ def over(
         axes.plot(x, line, look, color=colour, ms=5, label=name)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.legend(frameon=False)
+    return figure
+
+
+def matches(sheets: dict[str, np.ndarray]) -> Figure:
+    """Cosines [m, m] of m items' first views with all second views, a panel for each name: those of
+    the same item against those of different items, each as shares of its own.
+    """
+    figure, axes = panels(len(sheets), height=3.1, of=sheets, sharex=True, sharey=True)
+    edges = np.linspace(-1, 1, 41)
+    for ax, (title, cosines) in zip(axes, sheets.items(), strict=True):
+        cosines, same = np.asarray(cosines), np.eye(len(cosines), dtype=bool)
+        parts = (("different items", ~same, GREY), ("views of the same item", same, BLUE))
+        for name, of, colour in parts:
+            part = cosines[of]
+            look = {"alpha": 0.5} if colour == GREY else {"histtype": "step", "lw": 2}
+            weights = np.full(len(part), 100 / len(part))
+            ax.hist(part, edges, color=colour, label=name, weights=weights, **look)
+        ax.set(title=title, xlabel="cosine of a first view and a second view")
+    axes[0].set_ylabel("share of the pairs (%)")
+    axes[0].legend(frameon=False, fontsize=8, loc="upper left")
     return figure
 
 

@@ -491,6 +491,38 @@ def test_a_reader_predicts_and_takes_the_quiz(page):
     browser.expect(quiz).to_contain_text(f"Score: {len(texts['quiz'])} of {len(texts['quiz'])}")
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_control_can_be_read_in_a_bright_and_in_a_dark_room(page, scheme: str):
+    """Text and ground are far enough apart for WCAG's level AA, and the browser draws its radio
+    buttons for that ground.
+    """
+    page.emulate_media(color_scheme=scheme)
+    page.goto("/notebooks/00_start_here.html")
+    legend = page.locator("article .course-questions legend").first
+    text, *grounds = legend.evaluate(
+        """element => {
+            const found = [getComputedStyle(element).color];
+            for (let part = element; part; part = part.parentElement)
+                found.push(getComputedStyle(part).backgroundColor);
+            return found;
+        }"""
+    )
+    ground = next(colour for colour in grounds if not colour.endswith(" 0)"))
+    lighter, darker = sorted(map(luminance, (text, ground)), reverse=True)
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+    assert (luminance(ground) > 0.5) == (scheme == "light")
+    assert legend.evaluate("element => getComputedStyle(element).colorScheme") == scheme
+
+
+def luminance(colour: str) -> float:
+    """WCAG's relative luminance of `rgb(r, g, b)`."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
 def test_nothing_was_asked_of_another_host(page):
     page.goto("/notebooks/03_online_nomination.html", wait_until="networkidle")
     assert page.asked and not [

@@ -29,10 +29,6 @@ def test_a_claim_ticks_or_fails(capsys: pytest.CaptureFixture):
         checks.claim("NaN is no evidence", np.nan > 0)
 
 
-def naive(users, items, log_q, ids, temperature):
-    return users @ items.T / temperature - log_q
-
-
 def wrong_sign(users, items, log_q, ids, temperature):
     return in_batch_logits(users, items, -log_q, ids, temperature)
 
@@ -43,11 +39,6 @@ def no_correction(users, items, log_q, ids, temperature):
 
 def late_temperature(users, items, log_q, ids, temperature):
     return in_batch_logits(users, items, log_q / temperature, ids, temperature)
-
-
-def masks_everything(users, items, log_q, ids, temperature):
-    own = torch.eye(len(ids), dtype=torch.bool)
-    return naive(users, items, log_q, ids, temperature).masked_fill(~own, -torch.inf)
 
 
 def history(*rows):
@@ -149,11 +140,6 @@ ANSWERS = {
         (late_temperature, "after the division by τ"),
     ],
     "temperature_first": [(in_batch_logits, None), (late_temperature, "was divided by τ too")],
-    "accidental_hits": [
-        (in_batch_logits, None),
-        (naive, "Mask the copies"),
-        (masks_everything, "and nothing else"),
-    ],
     "history": [
         (history([4, 5], [3, 0], [0, 0]), None),
         (history([4, 5], [3, 4], [0, 0]), "^1 of 3 events"),

@@ -42,6 +42,8 @@ CHAPTERS = [
     "10_complementary",
     "11_correlated_mask",
     "12_which_augmentation",
+    "13_a_day_in_production",
+    "14_beyond_one_machine",
     "15_your_own_log",
 ]
 FOUND = sorted(path.name for path in (COURSE / "source").glob("*") if path.is_dir())

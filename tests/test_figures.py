@@ -21,6 +21,11 @@ LOOKS = Path(__file__).parent / "fixtures" / "figures.json"
 RNG = np.random.default_rng(0)
 PLANE = RNG.normal(size=(40, 2))
 GAIN = Difference(0.1, -0.1, 0.2, 5)
+ONE, OTHER = np.array([0.6, 0.8]), np.array([1.0, 0.0])
+TOWERS = {
+    "item": {"ID 7": np.array([3.0, 4.0]), "colour RED": np.array([-3.0, 1.0])},
+    "user": {"history 1": np.array([2.0, 0.0])},
+}
 HARD = [
     "GIFT $_$ CARD",
     "CARD $5 OR $10",
@@ -67,15 +72,10 @@ def item_fields(names: list[str]) -> dict[str, np.ndarray]:
     return {"item": np.arange(1, len(names) + 1), "words": bag}
 
 
-def arm_rows(names: list[str]) -> pd.DataFrame:
-    return pd.DataFrame({"arm": np.repeat(names, 2), "R@100": np.arange(2.0 * len(names))})
-
-
 # name → the figure of arms by these names, all other text being t; None: as many as there are
 ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     "curves": (lambda n, t: figures.curves(numbers(n), t, t, t), 5),
     "heat": (lambda n, t: figures.heat(bar_table(n), t, t, t), None),
-    "arms": (lambda n, t: figures.arms(arm_rows(n), "R@100", t), None),
     "slice_bars": (lambda n, t: figures.slice_bars(bar_table(n), t, t, t), 5),
     "paths": (lambda n, t: figures.paths({m: PLANE[:3] for m in n}, t, t, t), 2),
     "lines": (lambda n, t: figures.lines({t: numbers(n)}, np.arange(1, 4), t, t), 4),
@@ -85,8 +85,8 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     "losses_by_age": (lambda n, t: figures.losses_by_age({m: [GAIN] * 2 for m in n}, [1, 2], t), 2),
     "stacked": (lambda n, t: figures.stacked(bar_table(n).T, t, t), 4),
     "histograms": (lambda n, t: figures.histograms(numbers(n), t, t, t), 3),
-    "places": (lambda n, t: figures.places({m: np.arange(3) for m in n}), None),
     "moves": (lambda n, t: figures.moves(PLANE, PLANE[:3], PLANE[3:6], numbers(n)), 3),
+    "matches": (lambda n, t: figures.matches({m: np.eye(3) / 2 for m in n}), None),
     "differences": (lambda n, t: figures.differences(dict.fromkeys(n, GAIN), t, t), None),
     "differences_by": (
         lambda n, t: figures.differences_by(dict.fromkeys((t, "b"), dict.fromkeys(n, GAIN)), t),
@@ -202,11 +202,40 @@ def test_a_trade_off_starts_its_dashes_at_nothing_and_enlarges_what_is_near():
     assert left.get_xlim()[1] > 6
 
 
+def test_towers_add_up_what_they_look_up_and_meet_in_the_cosine():
+    figure = figures.towers(TOWERS, {"item": ONE, "user": OTHER})
+    item, user = figure.axes
+    strips = [np.asarray(image.get_array()).ravel().tolist() for image in item.images]
+    assert strips == [[3, 4], [-3, 1], [0, 5], [0.6, 0.8]]
+    assert np.asarray(user.images[1].get_array()).ravel().tolist() == [2, 0]
+    words = [text.get_text() for text in drawn(figure)]
+    # in the order of the strips: |(3, 4)|, |(−3, 1)| = √10, |(0, 5)|, 1; and the user's
+    lengths = [word for word in words if word.replace(".", "").isdigit()]
+    assert lengths == ["5.0", "3.2", "5.0", "1.0", "2.0", "2.0", "1.0"]
+    assert any(word.endswith("= 0.600") for word in words)
+    assert "there is nothing to draw" in refusal(figures.towers, {}, {})
+
+
 def test_dials_of_one_kind_alone():
     for kind in ("ivf", "hnsw"):
         table = dial_rows([4])
         left, right = figures.dials(table[table["index"] == kind]).axes
         assert [len(left.lines), len(right.lines)] == ([1, 0] if kind == "ivf" else [0, 1])
+
+
+def test_a_delta_table_shows_its_own_rows_and_else_the_base():
+    base, own = np.array([[0.0], [1.0], [2.0]]), np.array([[7.0], [8.0]])
+    texts = figures.delta_rows(base, np.array([1, 4]), own).axes[0].texts
+    read = [text.get_text() for text in texts if text.get_position()[0] == 87]
+    assert read[1:] == ["+0.00", "+7.00", "+2.00", "+8.00"]  # below the column's title
+
+
+def test_matches_keep_views_of_the_same_item_apart_from_those_of_others():
+    (axes,) = figures.matches({"half": np.eye(3) / 2 + 0.02}).axes
+    bars = [bar for bar in axes.patches[:40] if bar.get_height()]
+    assert [(bar.get_x(), bar.get_height()) for bar in bars] == [pytest.approx((0, 100), abs=1e-9)]
+    outline = axes.patches[40].get_xy()
+    assert set(outline[outline[:, 1] > 0][:, 0].round(2)) == {0.5, 0.55}
 
 
 def test_tiles_say_kept_masked_and_default():
@@ -262,12 +291,14 @@ def looks() -> dict[str, list]:
     turn, groups = np.arange(0, 360, 60), np.arange(6) % 3
     return found | {
         "pipeline": look_of(figures.pipeline()),
+        "towers": look_of(figures.towers(TOWERS, {"item": ONE, "user": OTHER})),
         "day_line": look_of(figures.day_line()),
         "dashboard": look_of(figures.dashboard(day_rows())),
         "copied_and_split": look_of(figures.copied_and_split()),
         "head_effect": look_of(figures.head_effect(np.arange(1, 50))),
         "circle": look_of(figures.circle(turn, 30, groups, [1], "title", [(0, 1)])),
         "views_map": look_of(figures.views_map(PLANE, PLANE[:3])),
+        "delta_rows": look_of(figures.delta_rows(PLANE[:3], np.array([1, 4]), PLANE[3:5])),
     }
 
 

@@ -317,6 +317,63 @@ def clear_by_chance(arms, seeds, draws, rng):
     return (np.abs(differences.mean(2)) > half).sum(1)
 
 
+def merge_channels(lists, quotas):
+    """Sets the channels' parts one behind the other, and leaves empty places empty."""
+    merged = []
+    for name, items in lists.items():
+        merged += [item for item in items if item not in merged][: quotas[name]]
+    return merged
+
+
+def steps(day, learned, landed, now):
+    """Takes what comes before the last learned hour for learned, so that late hours are lost."""
+    found, last = [], max(learned, default=pd.Timestamp.min)
+    for hour in sorted(set(landed)):
+        if last < hour <= now:
+            while day < hour.normalize():
+                found, day = [*found, ("night", day)], day + DAY
+            found.append(("learn", hour))
+    while day < now.normalize():
+        found, day = [*found, ("night", day)], day + DAY
+    return found
+
+
+def put_online(folder, version, files):
+    """Mends the order and the second attempt, and still writes the pointer where readers look."""
+    place = folder / version
+    place.mkdir(exist_ok=True)
+    for name, data in files.items():
+        (place / name).write_bytes(data)
+    (folder / "current").write_text(version)
+
+
+def my_share(n, steps, rank, world, seed):
+    """Gives each rank an order of its own, so that events are learned twice or never."""
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed + rank))
+    return list(order.tensor_split(steps * world)[rank::world])
+
+
+def rank_gradient(rank, users, items, weight):
+    """Begins with column 0 on every rank, as if all users had bought rank 0's items."""
+    every, own = torch.cat(list(items)), torch.arange(len(users))
+    slope = (users @ weight @ every.T).softmax(1)
+    slope[own, own] -= 1
+    return users.T @ slope @ every * len(items) / len(every)
+
+
+def follow(store, shards):
+    """Commits the counts and then the offset, so that a kill between them doubles an hour."""
+    counts, last = store.read("counts", {}), store.read("last", 0)
+    for offset, items in shards:
+        if offset > last:
+            for item in items:
+                counts[item] = counts.get(item, 0) + 1
+            last = offset
+            store.write("counts", counts)
+            store.write("last", last)
+    return counts
+
+
 def first_events(events):
     """Keeps the first row of each pair in the file, and sorts what is left."""
     once = events.drop_duplicates(["user", "item"])

@@ -6,7 +6,6 @@
 
 # ruff: noqa: F401
 from course_lib.checks.bugs import (
-    check_accidental_hits,
     check_complement,
     check_discard,
     check_frozen,

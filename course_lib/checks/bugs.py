@@ -53,18 +53,6 @@ def check_temperature_first(logits: Logits) -> None:
         )
 
 
-def check_accidental_hits(logits: Logits) -> None:
-    """An item that is in the batch twice must not be a negative of its own buyers."""
-    users, items = torch.eye(3), torch.eye(3)[[0, 1, 0]]
-    weight = logits(users, items, torch.zeros(3), torch.tensor([7, 8, 7]), 0.1).softmax(1)
-    if float(weight[0, 2]) > 0 or float(weight[2, 0]) > 0 or float(weight[1, 0]) == 0:
-        raise AssertionError(
-            "Pairs 0 and 2 bought the same item, and pair 0 gives the other copy a weight of "
-            f"{float(weight[0, 2]):.2f}; it should be 0, and other items' more. Mask the copies, "
-            "and nothing else."
-        )
-
-
 def check_history(batch: Examples) -> None:
     """First purchases only: no item is in the history that its own event is predicted from."""
     inside = (batch.users["history"] == batch.ids[:, None]).any(1) & (batch.ids > 0)

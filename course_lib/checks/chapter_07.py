@@ -69,8 +69,8 @@ def losses_by_hand(first: np.ndarray, second: np.ndarray, temperature: float) ->
 def check_item_losses(item_losses: Callable) -> None:
     """`item_losses(first [m, d], second [m, d], temperature) -> [m]`, of vectors of any length.
 
-    Source: `losses.self_supervised`, item by item; the vectors are those of the chapter's three
-    items, before the last step.
+    Source: `losses.self_supervised`, item by item; the vectors are those of the chapter's first
+    three items, before the last step.
     """
 
     def cosines(first, second, tau=1):
@@ -121,7 +121,7 @@ def check_item_losses(item_losses: Callable) -> None:
 
     first = torch.tensor([[1.0, 1], [-2, 0.5], [1, -1.5]])
     given = first, torch.tensor([[2.0, -0.5], [-1, 1], [1, -1]])
-    what = "The losses of the chapter's three items at τ_s = 0.5"
+    what = "The losses of the chapter's first three items at τ_s = 0.5"
     case(item_losses, (*given, 0.5), losses_by_hand(*given, 0.5), what, wrong)
     cold = Near(losses_by_hand(*given, 0.002), 1e-3)
     case(item_losses, (*given, 0.002), cold, "The same at τ_s = 0.002", wrong, of=finite)

@@ -44,13 +44,11 @@ def quiz(chapter: str) -> None:
     questions = _read(chapter).get("quiz")
     if not questions or not isinstance(questions, list):
         raise ValueError(f"{chapter}.toml has no quiz; write its questions there, as [[quiz]].")
-    _show(
-        "Quiz",
-        [
-            _checked(question, f"{chapter}.toml: question {number} of [[quiz]]")
-            for number, question in enumerate(questions, 1)
-        ],
-    )
+    checked = [
+        _checked(question, f"{chapter}.toml: question {number} of [[quiz]]")
+        for number, question in enumerate(questions, 1)
+    ]
+    _show(None, checked)  # its heading is the page's
 
 
 def _read(chapter: str) -> dict:
@@ -89,19 +87,19 @@ def _checked(question: dict, where: str) -> dict:
     return question
 
 
-def _show(heading: str, questions: list[dict]) -> None:
+def _show(heading: str | None, questions: list[dict]) -> None:
     script, style = ((HERE / f"questions.{kind}").read_text("utf-8") for kind in ("js", "css"))
-    forms = "\n".join(map(_form, questions))
+    above = [f"<p><strong>{heading}</strong></p>"] if heading else []
+    forms = "\n".join([*above, *map(_form, questions)])
     page = f"""<div class="course-questions">
 <style>
 {style}</style>
-<p><strong>{heading}</strong></p>
 {forms}
 <p role="status" class="score"></p>
 <script>
 {script}</script>
 </div>"""
-    plain = "\n\n".join([heading, *map(_plain, questions)])
+    plain = "\n\n".join([*filter(None, [heading]), *map(_plain, questions)])
     display({"text/html": page, "text/plain": plain}, raw=True)
 
 

@@ -206,12 +206,12 @@ def without_references(source: str, used: set[str]) -> str:
     `used`: what the students' notebook uses of it, besides the checks.
     """
     tree = ast.parse(source)
-    library = {
+    library = {  # its functions
         alias.asname or alias.name
         for node in tree.body
         if isinstance(node, ast.ImportFrom) and "course_lib.checks" not in node.module
         for alias in node.names
-        if node.module.startswith("course_lib.")
+        if node.module.startswith("course_lib.") and alias.name.islower()
     }
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
@@ -257,12 +257,20 @@ def pairs(target: ast.AST, value: ast.AST) -> list[tuple[ast.AST, ast.AST]]:
 def values_of(function: ast.FunctionDef) -> dict[str, set[str]]:
     """Of each local name, the names in all that is assigned to it."""
     found: dict[str, set[str]] = {}
-    for node in ast.walk(function):
+    for node in own_statements(function.body):
         if isinstance(node, ast.Assign):
             for target, value in pairs(node.targets[0], node.value):
                 for name in names_in(target):
                     found.setdefault(name, set()).update(loads(ast.Expr(value)))
     return found
+
+
+def own_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a function, and none of those within it."""
+    for node in body:
+        yield node
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield from own_statements(getattr(node, "body", []))
 
 
 def names_in(target: ast.AST) -> list[str]:
