@@ -1,13 +1,17 @@
 # make lab     JupyterLab, open at the first notebook    make lab LAB_ARGS="--port=9999"    with arguments of its own
-# make test    every test, notebooks included
 # make service FOLDER=shop    nominations over HTTP, on 127.0.0.1
+# make clean   remove the environment and all caches
+#- BEGIN TEACHERS
+# make test    every test, notebooks included
 # make book    the course as a website, in build/book
 # make exercises    the exercises as students get them, in notebooks/exercises/release
+# make student-bundle    the course as students get it, without solutions, in build/student
+# make teacher    add nbgrader, Sphinx, pytest and ruff to the environment, as each of these commands does by itself
 # make lint    what ruff has to say       make format   let ruff put it right
 # make outputs NOTEBOOKS="notebooks/02_two_towers.ipynb"    run notebooks and keep what comes out
 # make bench   the towers beside public libraries, for hours; makes an environment for each of these in build/peers
 # make lock    solve requirements.lock anew from pyproject.toml (needs uv)
-# make clean   remove the environment and all caches
+#- END TEACHERS
 #
 # Another Python than python3: make lab PYTHON=python3.12 (after make clean, if there is an environment already).
 
@@ -19,6 +23,9 @@ FIRST := notebooks/00_start_here.ipynb
 # PyTorch and Faiss bring an OpenMP runtime each; without this their idle threads spin against each other.
 export OMP_WAIT_POLICY := PASSIVE
 
+# The lock as bounds: only what is asked for is installed.
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c .venv/wheels.txt
+
 define CHECK_PYTHON
 import platform, sys
 if sys.version_info < (3, 10):
@@ -28,11 +35,12 @@ if sys.platform == "darwin" and platform.machine() == "x86_64":
 endef
 export CHECK_PYTHON
 
-.PHONY: help lab service test book exercises lint format outputs bench lock clean
+.PHONY: help lab service clean
 
 help:
-	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+	@sed -n '1,/^$$/{s/^# //p;s/^#$$//p;}' Makefile
 
+# What a learner needs, in the lock's versions, and no tool of a teacher.
 # What the lock has for Linux alone is TorchRec and what it needs, without fbgemm-gpu, which would bring CUDA.
 # The last line marks the environment as whole: an interrupted installation starts over.
 $(READY): requirements.lock
@@ -43,15 +51,14 @@ $(READY): requirements.lock
 	grep "sys_platform == 'linux'$$" requirements.lock > .venv/torchrec.txt
 	@echo "Compiling hnswlib beside the installation of the rest, which takes a minute or more ..."
 	@$(BIN)/python -m pip wheel --disable-pip-version-check --no-deps -w .venv/compiled "$$(grep '^hnswlib==' requirements.lock)" > .venv/hnswlib.log 2>&1 & \
-	$(BIN)/python -m pip install --disable-pip-version-check -r .venv/wheels.txt || exit 1; \
+	{ $(PIP) setuptools && $(PIP) --no-build-isolation -e ".[service,redis]"; } || exit 1; \
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --only-binary :all: -r .venv/torchrec.txt > .venv/torchrec.log 2>&1 || \
 		echo "TorchRec could not be installed (see .venv/torchrec.log), and all but ShardedTables works without it."; \
 	wait $$! && $(BIN)/python -m pip install --disable-pip-version-check --no-deps .venv/compiled/*.whl || \
 		echo "hnswlib could not be compiled (see .venv/hnswlib.log), and all but HnswlibIndex works without it: for that, install a C++ compiler, then run 'make clean lab'."
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-# jupyter/ has the settings for learners: no news, nothing of nbgrader, 127.0.0.1 alone, one address in the terminal.
+# jupyter/ has the settings for learners: no news, no tools of teachers, 127.0.0.1 alone, one address in the terminal.
 lab: export JUPYTER_CONFIG_PATH := $(CURDIR)/jupyter$(if $(JUPYTER_CONFIG_PATH),:$(JUPYTER_CONFIG_PATH))
 lab: $(READY)
 	@set --; \
@@ -62,26 +69,43 @@ lab: $(READY)
 service: $(READY)
 	$(BIN)/python -m course_lib.service $(FOLDER) $(SERVICE_ARGS)
 
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache build *.egg-info
+	find . -name .git -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
+
+# BEGIN TEACHERS
+TEACHER := .venv/.teacher
+.PHONY: teacher test book exercises student-bundle lint format outputs bench lock
+
+teacher: $(TEACHER)
+
+$(TEACHER): $(READY)
+	$(PIP) --no-build-isolation -e ".[test,classroom,book]"
+	@touch $@
+
 test: lint
 	$(BIN)/python -m pytest --nbval -n 3 --dist loadscope --no-loadscope-reorder tests notebooks
 
-book: $(READY)
+book: $(TEACHER)
 	rm -rf build/book
 	$(BIN)/python -m sphinx -q -E -W --keep-going -c book -d build/book-cache . build/book
 	@echo "Open build/book/index.html"
 
-exercises: $(READY)
+exercises: $(TEACHER)
 	cd notebooks/exercises && ../../$(BIN)/nbgrader generate_assignment '*'
 
-lint: $(READY)
+student-bundle: $(TEACHER)
+	$(BIN)/python notebooks/exercises/student_bundle.py
+
+lint: $(TEACHER)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(READY)
+format: $(TEACHER)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-outputs: $(READY)
+outputs: $(TEACHER)
 	$(BIN)/python tests/refresh_outputs.py $(NOTEBOOKS)
 
 # Each library in an environment of its own; one that can't be installed has a row that says so.
@@ -93,7 +117,7 @@ build/peers/%/.ready: tests/benchmarks/peers/%.txt
 		build/peers/$*/bin/python -m pip install --disable-pip-version-check -r $<; } > build/peers/$*.log 2>&1 && touch $@ || \
 		{ echo "$* could not be installed, see build/peers/$*.log"; rm -rf build/peers/$*; }
 
-bench: $(READY) $(PEERS)
+bench: $(TEACHER) $(PEERS)
 	$(BIN)/python tests/benchmarks/bad_input.py
 	$(BIN)/python tests/benchmarks/speed.py
 	$(BIN)/python tests/benchmarks/growth.py
@@ -112,7 +136,4 @@ lock:
 	   echo '# Made by "make lock" from pyproject.toml. Do not edit.'; \
 	   grep -Ev '^(#|nvidia-|cuda-|triton==|fbgemm-gpu==)' requirements.lock; } > requirements.tmp
 	@mv requirements.tmp requirements.lock
-
-clean:
-	rm -rf .venv .pytest_cache .ruff_cache build *.egg-info
-	find . -name .git -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
+# END TEACHERS

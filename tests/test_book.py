@@ -250,13 +250,15 @@ def test_search_knows_the_words_of_the_notebooks(book: Book, word: str):
     assert found
 
 
-def test_no_solution_and_no_hidden_test_is_published(book: Book):
+def test_no_solution_no_hidden_test_and_no_reference_is_published(book: Book):
     texts = [cell.source for path in CHAPTERS for cell in nbformat.read(path, as_version=4).cells]
     texts += [(ROOT / f"{page}.md").read_text("utf-8") for page in ("README", *PAGES)]
     secrets = traces.secrets(EXERCISES, texts)
     assert len(secrets) == 3 * len(EXERCISES) and all(
         len(lines) >= 10 for lines in secrets.values()
     )
+    modules = sorted(ROOT.glob("course_lib/checks/chapter_*.py"))
+    secrets |= traces.references(modules, texts + traces.stubs(EXERCISES))
     assert traces.found(book.folder, sum(secrets.values(), [])) == []
 
 

@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,11 @@ MODULES = {  # where what is imported has another name
 }
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
+LEARNERS, TEACHERS = (
+    yaml.safe_load((ROOT / name).read_text("utf-8"))
+    for name in ("environment.yml", "environment-teachers.yml")
+)
+ENVIRONMENT = LEARNERS | {"dependencies": LEARNERS["dependencies"] + TEACHERS["dependencies"]}
 LOCK = [
     line
     for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines()
@@ -87,7 +92,36 @@ def test_environment_has_the_bounds_of_the_project():
     assert set(specs) - CONDA_ONLY == set(shared)
     for name, bounds in shared.items():
         assert SpecifierSet(specs[name].version) == bounds, name
-    assert ENVIRONMENT["channels"] == ["conda-forge", "nodefaults"]
+    assert LEARNERS["channels"] == TEACHERS["channels"] == ["conda-forge", "nodefaults"]
+    assert LEARNERS["name"] == TEACHERS["name"]
+
+
+def named(lines: list[str]) -> set[str]:
+    return {canonicalize_name(r.name) for r in map(Requirement, lines) if is_wanted(r)}
+
+
+def test_learners_get_no_tool_of_a_teacher():
+    """Neither by conda nor by pip, whatever their packages bring along; one command adds them."""
+    tools = named(EXTRAS["test"] + EXTRAS["classroom"] + EXTRAS["book"])
+    conda = {spec.name.normalized for spec in map(MatchSpec, LEARNERS["dependencies"])}
+    assert not conda & {CONDA_NAMES.get(tool, tool) for tool in tools}
+
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    installs = re.findall(r'\$\(PIP\) --no-build-isolation -e "\.\[(.*)\]"', makefile)
+    learners, teachers = ([*map(EXTRAS.get, extras.split(","))] for extras in installs)
+    assert sum(teachers, []) == EXTRAS["test"] + EXTRAS["classroom"] + EXTRAS["book"]
+    there, new = set(), named(PROJECT["project"]["dependencies"] + sum(learners, []))
+    while new:
+        there |= new
+        brought = [metadata.requires(name) or [] for name in new]
+        new = named(sum(brought, [])) - there
+    assert {"torch", "jupyterlab", "nbconvert", "tornado"} <= there
+    # nbconvert runs notebooks, and so do tests; Jupyter declares its events in YAML, and reads TOML
+    assert there & tools <= {"nbclient", "pyyaml", "tomli"}
+
+
+def is_wanted(requirement: Requirement) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
 
 
 def test_direct_dependencies_are_bounded_on_both_sides():
@@ -174,7 +208,11 @@ def test_no_package_of_cuda_is_asked_for():
 
 
 @pytest.mark.parametrize(
-    "file", ["pyproject.toml", "environment.yml", "requirements.lock", "Makefile", ".ci/run"]
+    "file",
+    [
+        *("pyproject.toml", "requirements.lock", "Makefile", ".ci/run"),
+        *("environment.yml", "environment-teachers.yml"),
+    ],
 )
 def test_no_address_of_a_registry(file):
     """Where packages come from is the machine's business: a mirror must work as well."""

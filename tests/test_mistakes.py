@@ -66,7 +66,7 @@ def test_a_right_answer_passes_and_each_mistake_is_named(chapter, exercise, monk
 
     def case(function, given, expected, what, mistakes=None, **options):
         known.update(mistakes or {})
-        guard.case(function, given, expected, what, mistakes, **options)
+        return guard.case(function, given, expected, what, mistakes, **options)
 
     monkeypatch.setattr(CHECKS[chapter], "case", case, raising=False)
     check(solution(chapter, exercise), *more)

@@ -95,3 +95,45 @@ def test_a_planted_solution_is_found(exercise: Path, tmp_path: Path, write: Call
 
 def test_a_line_that_anybody_may_read_is_no_secret(exercise: Path):
     assert not any(traces.secrets([exercise], [STUB, EVERYTHING]).values())
+
+
+CHECKS = """def total_by_hand(numbers):
+    return sum(one for one in numbers)
+
+def the_numbers():
+    return [first for first in (1, 2, 3)]
+
+def check_total(total):
+    def twice(numbers, other):
+        return [2 * one for one in numbers]
+
+    def other(numbers):
+        return "a helper that stays"
+
+    wrong = mistakes(
+        "Is each counted twice? Once will do.",
+        lambda numbers: total_by_hand(twice(numbers, 0)),
+        "Is it the first alone?",
+        lambda numbers: numbers[0] + 0.0,  # a comment
+    )
+    case(total, (the_numbers(),), total_by_hand(the_numbers()), "The total of three", wrong)
+"""
+REFERENCES = [
+    "def total_by_hand(numbers):",
+    "def twice(numbers, other):",
+    "lambda numbers: numbers[0] + 0.0",
+    "lambda numbers: total_by_hand(twice(numbers, 0))",
+    "return [2 * one for one in numbers]",
+    "return sum(one for one in numbers)",
+]
+
+
+def test_references_are_what_answers_rightly_or_typically_wrongly(tmp_path: Path):
+    """Inputs, sentences and what a check asks besides may be seen."""
+    (tmp_path / "chapter_00.py").write_text(CHECKS)
+    modules = [tmp_path / "chapter_00.py"]
+    assert traces.references(modules, []) == {modules[0]: REFERENCES}
+    assert traces.references(modules, [REFERENCES[4]])[modules[0]] == [
+        line for line in REFERENCES if line != REFERENCES[4]
+    ]
+    assert {line for _, line in traces.found(tmp_path, REFERENCES)} == set(REFERENCES)

@@ -1,5 +1,6 @@
 """Traces of solutions, hidden tests and worked solutions in what is handed to students."""
 
+import ast
 import bz2
 import gzip
 import html
@@ -38,22 +39,61 @@ def secrets(
     TESTS or WORKED SOLUTION.
     """
     hidden: dict[tuple[Path, str], list[str]] = {}
-    public = list(published)
+    exercises = list(exercises)
     for path in exercises:
         for cell in nbformat.read(path, as_version=4).cells:
             if "worked-solution" in cell.metadata.get("tags", []):
                 hidden.setdefault((path, "WORKED SOLUTION"), []).extend(cell.source.split("\n"))
                 continue
-            public.append(MARKED.sub("", cell.source))
             for kind, body in MARKED.findall(cell.source):
                 hidden.setdefault((path, kind), []).extend(body.split("\n"))
-    known = bare("\n".join(public))
+    known = bare("\n".join([*published, *stubs(exercises)]))
     for key, lines in hidden.items():
         code = [re.sub(r"(^|  )# .*", "", line).strip().rstrip(",") for line in lines]
         hidden[key] = [
             line for line in code if len(bare(line)) >= ENOUGH and bare(line) not in known
         ]
     return hidden
+
+
+def stubs(exercises: Iterable[Path]) -> list[str]:
+    """What students get of each notebook's cells."""
+    cells = [cell for path in exercises for cell in nbformat.read(path, as_version=4).cells]
+    given = [cell for cell in cells if "worked-solution" not in cell.metadata.get("tags", [])]
+    return [MARKED.sub("", cell.source) for cell in given]
+
+
+def references(modules: Iterable[Path], published: Iterable[str]) -> dict[Path, list[str]]:
+    """The lines of what each module of checks compares with, as far as they are not published.
+
+    These are the functions called …_by_hand, those in `mistakes(…)`, and all that they call there.
+    """
+    known, secret = bare("\n".join(published)), {}
+    for path in modules:
+        text = path.read_text("utf-8")
+        nodes = list(ast.walk(ast.parse(text)))
+        functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+        calls = [node for node in nodes if isinstance(node, ast.Call)]
+        wrong = [arg for call in calls if named(call.func) == "mistakes" for arg in call.args]
+        reached = [arg for arg in wrong if not isinstance(arg, (ast.Constant, ast.JoinedStr))]
+        reached += [function for function in functions if function.name.endswith("_by_hand")]
+        for node in reached:  # which grows on the way
+            inner = list(ast.walk(node))
+            names = {each.id for each in inner if isinstance(each, ast.Name)}
+            names -= {each.arg for each in inner if isinstance(each, ast.arg)}
+            reached += [f for f in functions if f.name in names and f not in reached]
+        lines = {
+            line for node in reached for line in ast.get_source_segment(text, node).split("\n")
+        }
+        code = sorted(re.sub(r"(^|  )# .*", "", line).strip().rstrip(",") for line in lines)
+        secret[path] = [
+            line for line in code if len(bare(line)) >= ENOUGH and bare(line) not in known
+        ]
+    return secret
+
+
+def named(node: ast.AST) -> str:
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def found(folder: Path, lines: Iterable[str]) -> list[tuple[str, str]]:

@@ -216,8 +216,8 @@ def check_a_day(a_day: Callable[[State, EventLog, pd.Timestamp, Send], State]) -
     given = state, log, day, lambda *given: sent.append(given)
     expected = received(of()(*given))
     case(a_day, given, expected, "The items and vectors sent, hour by hour", wrong, of=received)
-    expected = next_morning(full_update(state, log, day))
-    case(a_day, given, dict(expected), "The next morning's model", wrong, of=next_morning)
+    model = dict(next_morning(full_update(state, log, day)))
+    case(a_day, given, model, "The next morning's model", wrong, of=next_morning)
 
 
 @exercise("late is learned now, twice counts once, tomorrow is refused")

@@ -188,8 +188,9 @@ def check_cheapest(cheapest: Callable) -> None:
         (0.0005, costs, "nightly"),
         (0.002, costs | {"hourly": 0.5}, "hourly"),
     ):
-        given, what = (table, prices, "nightly", tolerance), "The cheapest arm that loses at most"
-        case(cheapest, given, expected, f"{what} {tolerance}", wrong)
+        given, hourly = (table, prices, "nightly", tolerance), prices["hourly"]
+        what = f"The cheapest arm that loses at most {tolerance}, if hourly costs {hourly}"
+        case(cheapest, given, expected, what, wrong)
 
 
 @exercise("block by block")

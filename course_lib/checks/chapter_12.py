@@ -204,8 +204,8 @@ def check_clear_by_chance(clear_by_chance: Callable, prediction: float) -> str:
     given = 12, 5, 1_500, np.random.default_rng(0)
     found = run(clear_by_chance, *given, seconds=20.0)
     compare(np.shape(found), (1_500,), "The shape of the numbers of 1,500 draws")
-    right, what = summary(by_t_test(12, 5, 20_000)), "Of twelve arms, in 1,500 draws"
-    case(lambda *given: found, given, Near(right, 0.045), what, wrong, of=summary)
+    by_test, what = summary(by_t_test(12, 5, 20_000)), "Of twelve arms, in 1,500 draws"
+    right = case(lambda *given: found, given, Near(by_test, 0.045), what, wrong, of=summary)
     by_chance = f"of 36 intervals {36 / 12 * right['mean']:.1f} are clear of zero by chance"
     return f"{by_chance}; you predicted {prediction:g}"
 
