@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def learn(trainer: StreamTrainer, hours: list[Path], stop: threading.Event) -> N
     """An hour every second, until it is time to stop; `hours` loses those that were learned."""
     while not stop.wait(1):
         path = hours.pop(0)
-        path.rename(trainer.shards / path.name)
+        path.rename(trainer.shards.folder / path.name)
         trainer.poll(pd.to_datetime(path.stem))
 
 
@@ -87,18 +88,19 @@ def measured(
 ) -> dict:
     """A row of the table."""
     users, stop, found = trainer.log.users.index[:2_000].tolist(), threading.Event(), []
-    threads = [
-        threading.Thread(target=learn, args=(trainer, hours, stop)),
-        threading.Thread(target=sample, args=(port, users, stop, found)),
-    ]
     left, spent = len(hours), sum(process.cpu_times()[:2])
-    for thread in threads:
-        thread.start()
-    said = wrk(port, connections, seconds, users)
-    spent = sum(process.cpu_times()[:2]) - spent
-    stop.set()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        beside = [
+            pool.submit(learn, trainer, hours, stop),
+            pool.submit(sample, port, users, stop, found),
+        ]
+        try:
+            said = wrk(port, connections, seconds, users)
+            spent = sum(process.cpu_times()[:2]) - spent
+        finally:
+            stop.set()
+    for part in beside:
+        part.result()  # raises what it raised
     said["failed"] += sum(status != 200 for _, status, _ in found)
     truths, cpu = trainer.nominator.truths, 1000 * spent / (said["requests"] + len(found))
     row = {"connections": connections, "seconds": seconds, "hours": left - len(hours)}
