@@ -121,7 +121,9 @@ EXPERIMENTS = {
         _films("every item alike", (1.0,), reasons.FILMS),
         arms=reasons.by_negatives(reasons.INFORMED_TERM, **reasons.SLOW),
     ),
-    "reason_films_shuffled": _films("share shuffled", (1.0,), reasons.FILMS._replace(by="shuffle")),
+    "reason_films_shuffled": _films(
+        "share shuffled", (0.5, 1.0), reasons.FILMS._replace(by="shuffle")
+    ),
     "reason_gradients": Gradients(reasons.GRADIENTS, Term("complementary"), SEEDS),
     "reason_films_gradients": Gradients(
         reasons.FILMS_GRADIENTS, Term("complementary"), SEEDS, load_movie_tweetings
