@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from helpers import refusal, unit_vectors
 from index_contract import Reference
@@ -26,6 +28,14 @@ def server(tmp_path: Path):
     """A Milvus server in another process, on 127.0.0.1: its address, the process, its data."""
     with milvus(tmp_path) as server:
         yield f"http://127.0.0.1:{server.port}", server.process, tmp_path / "server.db"
+
+
+def asleep(pid: int) -> None:
+    """Stop a process, and wait until it has: it may answer once more before the signal arrives."""
+    os.kill(pid, signal.SIGSTOP)
+    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+        time.sleep(0.01)
+    time.sleep(0.2)  # its other threads
 
 
 def test_a_server_is_only_another_uri(server, tmp_path: Path):
@@ -63,7 +73,7 @@ def test_a_server_is_only_another_uri(server, tmp_path: Path):
     assert "has no collection 'items_v7' of 12 columns" in message
     index.timeout = other.timeout = 1
     if hasattr(signal, "SIGSTOP"):  # not on Windows
-        os.kill(process.pid, signal.SIGSTOP)
+        asleep(process.pid)
         with pytest.raises(ConnectionError, match="^Milvus does not answer"):
             index.search(vectors[:1], 1)
     process.kill()
