@@ -1001,7 +1001,7 @@ def dashboard(table: pd.DataFrame) -> Figure:
     axes[2].bar(x, table["added"], color=ORANGE, hatch="//", label="of them new items")
     held = int(table["held"].iloc[-1])
     axes[2].set(title=f"published; the index holds {held:,}", yscale="symlog", xlabel="hour")
-    for name, colour, line in (("median", BLUE, "o-"), ("slowest", RED, "s--")):
+    for name, colour, line in (("p50", BLUE, "o-"), ("p99", RED, "s--")):
         axes[3].plot(x, table[name], line, color=colour, ms=5, label=name)
     axes[3].set(title="latency of an answer (ms)", ylim=(0, None), xlabel="hour")
     for ax in axes:

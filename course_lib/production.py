@@ -89,7 +89,7 @@ class Day:
     def table(self) -> pd.DataFrame:
         """A row for each step so far: `hour`, `R@k` of what was bought in that hour, `age` (hours
         from the last event that was learned to the hour), `events` learned, `sent` (vectors),
-        `added` and `held` (items of the index), `answers`, the `median` and the `slowest` of them
+        `added` and `held` (items of the index), `answers`, `p50` and `p99` of how long they took
         (ms), `fault`.
         """
         return pd.DataFrame(self.rows)
@@ -125,7 +125,7 @@ class Day:
         self.answers = [answer for client in asking for answer in client.result()]
         log, version = self.trainer.log, self.nominator.version
         took = [answer.milliseconds for answer in self.answers]
-        median, slowest = np.percentile(took, [50, 100]) if took else (np.nan, np.nan)
+        p50, p99 = np.percentile(took, [50, 99]) if took else (np.nan, np.nan)
         row = {
             "hour": "next day" if midnight else f"{hour:%H}",
             f"R@{self.k}": _found(bought, self.answers),
@@ -136,7 +136,7 @@ class Day:
             "held": len(version.index),
             "answers": len(took),
         }
-        row |= {"median": median, "slowest": slowest, "fault": "" if midnight else fault or ""}
+        row |= {"p50": p50, "p99": p99, "fault": "" if midnight else fault or ""}
         self.rows.append(row)
         return became
 
