@@ -222,7 +222,8 @@ def _look(folder: Path, versions: dict, whole: list[str], right: list[str], when
             f"'current' should say {' or '.join(right)} {when}, and says {says!r}. To write a file "
             "is no single step, to replace one is."
         )
-    for version in {*whole, says} - {None}:
+    said = [] if says is None else [says]
+    for version in dict.fromkeys([*said, *whole]):  # in order, which a set is not
         for name, data in versions[version].items():
             path = folder / version / name
             if not path.is_file() or path.read_bytes() != data:
