@@ -134,6 +134,8 @@ def by_negatives(term: Term, **changes) -> dict[str, Learner]:
     return {name + more: Learner(changes, term) for (name, changes), (more, term) in arms}
 
 
+INFORMED_MODELS = by_model(INFORMED_TERM, **SLOW)
+INFORMED_NEGATIVES = by_negatives(INFORMED_TERM, **SLOW)
 SIMULATED_ARMS = {
     name: SIMULATED[name]
     for name in ("plain", "new items", "fields dropped", "random mask", "complementary")

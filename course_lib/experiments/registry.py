@@ -28,7 +28,7 @@ from course_lib.movie_tweetings import load_movie_tweetings
 from course_lib.online_retail import TEST, TUNING
 from course_lib.results import SEEDS
 
-EVENTS, PARTS = "events per item", "values for each"
+EVENTS, PARTS, QUESTION = "events per item", "values for each", "every item alike"
 
 
 def _informed(parameter: str, values: tuple[float, ...], task: reasons.Informed) -> Sweep:
@@ -38,6 +38,20 @@ def _informed(parameter: str, values: tuple[float, ...], task: reasons.Informed)
 def _films(parameter: str, values: tuple[float, ...], task: reasons.Informed) -> Sweep:
     sweep = _informed(parameter, values, task)
     return replace(sweep, start=FILMS_TEST[0], load=load_movie_tweetings)
+
+
+def _on_both_logs(
+    name: str,
+    parameter: str,
+    values: tuple[float, ...],
+    by: str,
+    arms: dict[str, sweeps.Learner] = reasons.INFORMED,
+) -> dict[str, Sweep]:
+    logs = {"shop": (_informed, reasons.SHOP), "films": (_films, reasons.FILMS)}
+    return {
+        f"reason_{log}{name}": replace(sweep(parameter, values, task._replace(by=by)), arms=arms)
+        for log, (sweep, task) in logs.items()
+    }
 
 
 EXPERIMENTS = {
@@ -93,37 +107,18 @@ EXPERIMENTS = {
     "reason_simulated_negatives": Sweep(
         reasons.by_negatives(reasons.SIMULATED_TERM), EVENTS, (3.0,), SEEDS, sweeps.simulated
     ),
-    "reason_shop": _informed("every item alike", (0.0, 1.0), reasons.SHOP),
-    "reason_shop_again": replace(
-        _informed("every item alike", (1.0,), reasons.SHOP), seeds=range(5, 10)
-    ),
+    **_on_both_logs("", QUESTION, (0.0, 1.0), "even"),
+    "reason_shop_again": replace(_informed(QUESTION, (1.0,), reasons.SHOP), seeds=range(5, 10)),
     "reason_shop_events": _informed(
         "share of events", (0.03, 0.3), reasons.SHOP._replace(by="events")
     ),
-    "reason_shop_shuffled": _informed(
-        "share shuffled", (0.5, 1.0), reasons.SHOP._replace(by="shuffle")
+    "reason_films_events": _films(
+        "share of events", (0.1, 1.0), reasons.FILMS._replace(by="events")
     ),
-    "reason_shop_values": _informed(PARTS, (4.0,), reasons.SHOP._replace(by="parts")),
-    "reason_films": _films("every item alike", (0.0, 1.0), reasons.FILMS),
-    "reason_shop_models": replace(
-        _informed("every item alike", (1.0,), reasons.SHOP),
-        arms=reasons.by_model(reasons.INFORMED_TERM, **reasons.SLOW),
-    ),
-    "reason_shop_negatives": replace(
-        _informed("every item alike", (1.0,), reasons.SHOP),
-        arms=reasons.by_negatives(reasons.INFORMED_TERM, **reasons.SLOW),
-    ),
-    "reason_films_models": replace(
-        _films("every item alike", (1.0,), reasons.FILMS),
-        arms=reasons.by_model(reasons.INFORMED_TERM, **reasons.SLOW),
-    ),
-    "reason_films_negatives": replace(
-        _films("every item alike", (1.0,), reasons.FILMS),
-        arms=reasons.by_negatives(reasons.INFORMED_TERM, **reasons.SLOW),
-    ),
-    "reason_films_shuffled": _films(
-        "share shuffled", (0.5, 1.0), reasons.FILMS._replace(by="shuffle")
-    ),
+    **_on_both_logs("_shuffled", "share shuffled", (0.5, 1.0), "shuffle"),
+    **_on_both_logs("_values", PARTS, (4.0,), "parts"),
+    **_on_both_logs("_models", QUESTION, (1.0,), "even", reasons.INFORMED_MODELS),
+    **_on_both_logs("_negatives", QUESTION, (1.0,), "even", reasons.INFORMED_NEGATIVES),
     "reason_gradients": Gradients(reasons.GRADIENTS, Term("complementary"), SEEDS),
     "reason_films_gradients": Gradients(
         reasons.FILMS_GRADIENTS, Term("complementary"), SEEDS, load_movie_tweetings
