@@ -5,8 +5,6 @@ A page's address is where its source lies, so that links between notebooks, tabl
 here as in the repository.
 """
 
-import base64
-import hashlib
 import json
 import re
 from pathlib import Path
@@ -105,23 +103,6 @@ def still(output: dict) -> dict:
     return output | {"data": {"text/markdown": f"*{words(output)}*"}}
 
 
-def describe_figures(app: Sphinx, doctree: nodes.document) -> None:
-    """Give every figure the alt text that its output has; myst-nb, which names a figure's file by
-    its hash, drops it.
-    """
-    path = Path(app.env.doc2path(app.env.docname))
-    if path.suffix != ".ipynb":
-        return
-    alts = {}
-    for cell in json.loads(path.read_text("utf-8"))["cells"]:
-        for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                png = base64.b64decode("".join(output["data"]["image/png"]))
-                alts[hashlib.sha256(png).hexdigest()] = output["metadata"]["image/png"]["alt"]
-    for image in doctree.findall(nodes.image):
-        image["alt"] = alts.get(Path(image["uri"]).stem, image.get("alt", ""))
-
-
 def visit_math(writer, node: nodes.math | nodes.math_block) -> None:
     """Formulas as MathML, which browsers set by themselves; MathJax would be fetched from a host."""
     writer.body.append(tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block)))
@@ -139,6 +120,5 @@ def no_source(
 def setup(app: Sphinx) -> None:
     app.connect("source-read", for_the_page)
     app.connect("include-read", link_from_here)
-    app.connect("doctree-read", describe_figures)
     app.connect("html-page-context", no_source, priority=1)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))

@@ -27,10 +27,7 @@ class Images(HTMLParser):
 
 def alts(output: nbformat.NotebookNode) -> list[str]:
     """The alt text of each figure of an output."""
-    found = [image["alt"] for image in Images(output.get("data", {}).get("text/html", "")).found]
-    if "image/png" in output.get("data", {}):
-        found.append(output.metadata["image/png"]["alt"])
-    return found
+    return [image["alt"] for image in Images(output.get("data", {}).get("text/html", "")).found]
 
 
 def texts(output: nbformat.NotebookNode) -> list[str]:

@@ -333,7 +333,8 @@ def on_two_ranks(mean_rows: Callable, cases: Sequence) -> None:
         what = f"Rank 0 with {had[0]}, rank 1 with {had[1]}: what rank "
         for rank, answers in enumerate(said):
             known = {sentence: lambda other=other: other for sentence, other in hints.items()}
-            guard.case(lambda: answers[number], (), right, f"{what}{rank} says", known)  # noqa: B023
+            answer = functools.partial(answers.__getitem__, number)
+            guard.case(answer, (), right, f"{what}{rank} says", known)
 
 
 def _on_two_ranks(function: Callable, cases: Sequence) -> list[list]:
