@@ -737,8 +737,7 @@ def differences_by(sheets: dict[str, dict[str, object]], xlabel: str) -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(3))
         ax.xaxis.set_tick_params(labelbottom=True)
     axes[0].set_ylim(count - 0.5, -0.5)
-    figure.supxlabel(xlabel, fontsize=10)
-    _key_below(figure, [])
+    _key_below(figure, [], xlabel)
     return figure
 
 
@@ -768,18 +767,20 @@ def differences_grouped(sheets: dict[str, dict[str, dict[str, object]]], xlabel:
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.xaxis.set_tick_params(labelbottom=True)
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
-    figure.supxlabel(xlabel, fontsize=10)
     keys = [_key(str(name), mark, "black") for name, mark in zip(names, marks, strict=True)]
-    _key_below(figure, keys)
+    _key_below(figure, keys, xlabel)
     return figure
 
 
-def _key_below(figure: Figure, keys: list[Line2D]) -> None:
-    """What the colours of differences mean, after `keys` of the figure's own."""
+def _key_below(figure: Figure, keys: list[Line2D], xlabel: str | None = None) -> None:
+    """What the colours of differences mean, after `keys` of the figure's own, and below the label
+    of all panels.
+    """
     keys = [*keys, _key("more", "o", BLUE), _key("less", "o", RED)]
     keys.append(_key("the 95 % interval holds 0", "s", GREY, "white"))
     look = {"frameon": False, "fontsize": 9, "ncols": len(keys)}
-    figure.legend(handles=keys, loc="outside lower center", **look)
+    legend = figure.legend(handles=keys, loc="outside lower center", **look)
+    legend.set_title(xlabel, {"size": 10})
 
 
 def _key(label: str, mark: str, colour: str, face: str | None = None) -> Line2D:
