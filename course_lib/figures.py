@@ -729,6 +729,7 @@ def differences_by(sheets: dict[str, dict[str, object]], xlabel: str) -> Figure:
     height = rows * (0.26 * count + 0.75) + 0.6
     options = {"rows": rows, "of": sheets and range(count), "sharex": True, "sharey": True}
     figure, axes = panels(min(len(sheets), 3) or 1, height, **options)
+    figure.get_layout_engine().set(hspace=0.12)
     for ax in axes[len(sheets) :]:
         ax.remove()
     for ax, (title, found) in zip(axes, sheets.items(), strict=False):
