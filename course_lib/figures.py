@@ -62,7 +62,7 @@ def show(figure: Figure, alt: str) -> None:
     """Display the figure, twice as sharp as it is wide, with `alt` as its text for readers who
     cannot see it: the text itself, or "NN: name" for one of those in texts/NN.toml.
     """
-    if named := re.fullmatch(r"(\d\d|[a-z]+(?:_[a-z]+)+): (.+)", alt):
+    if named := texts.NAMED.fullmatch(alt):
         alt = texts.alt(*named.groups())
     png, small = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png", bbox_inches="tight", dpi=200)
