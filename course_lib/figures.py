@@ -8,7 +8,6 @@ import base64
 import html
 import io
 import json
-import re
 import warnings
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sized
