@@ -19,11 +19,10 @@ from matplotlib.figure import Figure
 from course_lib import figures
 from course_lib.full_update import full_update
 from course_lib.log import DAY, EventLog
-from course_lib.online_retail import load_online_retail
 from course_lib.state import new_state
 
 HERE = Path(__file__).parent
-DATA = HERE.parent / "data" / "item_map.csv"
+DATA = HERE.parents[1] / "data" / "item_map.csv"
 OTHER = "other"
 # which labels, the nouns that `online_retail.item_fields` finds in descriptions, are of which kind
 LABELS = {
@@ -134,7 +133,7 @@ def show(
         "steps": {s: {n: r.tolist() for n, r in sets.items()} for s, sets in numbered.items()},
     }
     data = json.dumps(known, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    script, style = ((HERE / f"item_map.{ending}").read_text("utf-8") for ending in ("js", "css"))
+    script, style = ((HERE / f"map.{ending}").read_text("utf-8") for ending in ("js", "css"))
     page = f"""<div class="item-map">
 <style>
 {style}</style>
@@ -185,7 +184,3 @@ class Plane:
     def of(self, vectors: np.ndarray) -> np.ndarray:
         """[n, d] → [n, 2]"""
         return (vectors - self.middle) @ self.axes
-
-
-if __name__ == "__main__":
-    make(load_online_retail()).to_csv(DATA, index=False)

@@ -28,7 +28,7 @@
   said.setAttribute("role", "status");
   const legend = made("div", { className: "legend" });
   const slider = made("input", { type: "range", min: 0, max: steps.length - 1, value: 0 });
-  const title = made("output", {});
+  const title = made("span", { className: "step" });
   const controls = made("div", { className: "controls" }, made("label", {}, "Search the map: ", search));
   if (steps.length > 1) controls.prepend(made("label", {}, "Step: ", slider, title));
   image.replaceWith(controls, stage, said, legend);
