@@ -15,7 +15,7 @@ from outputs import Images
 from playwright.sync_api import Page, expect, sync_playwright
 from sklearn.neighbors import NearestNeighbors
 
-from course_lib import figures, item_map, online_retail
+from course_lib import item_map, looks, online_retail
 from course_lib.log import DAY, EventLog
 from course_lib.state import Settings
 
@@ -222,4 +222,4 @@ def test_the_still_twin_is_a_map_of_the_same_items():
     dots, marked = axes.collections
     assert dots.get_offsets().tolist() == item_map.load()[["x", "y"]].to_numpy().tolist()
     assert marked.get_offsets().tolist() == dots.get_offsets()[5:6].tolist()
-    assert axes.yaxis_inverted() and item_map.KINDS["other"] == figures.EIGHT[-1]
+    assert axes.yaxis_inverted() and item_map.KINDS["other"] == looks.EIGHT[-1]
