@@ -7,6 +7,7 @@ import re
 from unittest import mock
 
 import browser
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -132,6 +133,20 @@ def test_the_page_holds_all_that_it_needs_and_is_not_heavy():
     assert [table.index[row] for row in data["steps"]["two"]["bought"]] == MARKED["bought"]
 
 
+def test_notebooks_hold_the_page_as_the_library_makes_it_now():
+    script, style = (
+        (item_map.HERE / f"map.{ending}").read_text("utf-8") for ending in ("js", "css")
+    )
+    pages = [
+        output.data["text/html"]
+        for path in sorted((item_map.HERE.parents[1] / "notebooks").glob("*.ipynb"))
+        for cell in nbformat.read(path, as_version=4).cells
+        for output in cell.get("outputs", [])
+        if 'class="item-map"' in output.get("data", {}).get("text/html", "")
+    ]
+    assert len(pages) >= 5 and all(script in page and style in page for page in pages)
+
+
 def test_text_from_the_log_ends_no_script():
     table = item_map.load().copy()
     table.iloc[0, 0] = "</script><b>"
@@ -179,7 +194,7 @@ def test_a_reader_points_searches_and_goes_through_steps(pages, width: int):
     assert page.locator("circle").count() == len(item_map.load()) + 1  # and the ring
     # every point has its name, and shows it under the pointer
     where, box = item_map.load().loc["22423"], picture.bounding_box()
-    x, y = ((place + 10) * box["width"] / 1020 for place in (where["x"], where["y"]))
+    x, y = ((place + 18) * box["width"] / 1036 for place in (where["x"], where["y"]))
     page.mouse.move(box["x"] + x, box["y"] + y)
     expect(label).to_have_text("REGENCY CAKESTAND 3 TIER (22423)")
     titles = page.locator("circle title").all_text_contents()
