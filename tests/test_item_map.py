@@ -11,14 +11,14 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import refusal, trained
+from helpers import refusal
+from make_item_map import vectors
 from outputs import Images
 from playwright.sync_api import Page, expect, sync_playwright
 from sklearn.neighbors import NearestNeighbors
 
 from course_lib import figures, item_map, online_retail
-from course_lib.log import DAY, EventLog
-from course_lib.state import Settings
+from course_lib.log import EventLog
 
 ALT = "A map for the tests, with some candles."
 MARKED = {"bought": ["22423", "85123A"], "nominated": ["20725"]}
@@ -74,10 +74,7 @@ def test_the_plane_keeps_neighbours(retail: EventLog):
     """Towers trained here as the table's were: half of an item's ten nearest are its neighbours on
     the map, and a shuffled map keeps as many as chance. Neighbours are mostly of one kind.
     """
-    state = trained(retail, Settings(), retail.days)
-    rows = np.arange(len(retail.items))
-    vectors = state.item_vectors(retail, rows, retail.days[-1] + DAY).numpy()
-    places, near = item_map.places(retail.items.index), nearest(vectors)
+    places, near = item_map.places(retail.items.index), nearest(vectors(retail))
     mixed = np.random.default_rng(0).permutation(places)
 
     def kept(points: np.ndarray) -> float:
