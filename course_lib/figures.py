@@ -680,9 +680,7 @@ def moves(
     left.set(
         title="All items (grey) in two of 64 dimensions,\nwhere the touched ones went (arrows)"
     )
-    left.set(
-        xticklabels=[], yticklabels=[], xlabel="1st principal axis", ylabel="2nd principal axis"
-    )
+    left.set(xticklabels=[], yticklabels=[])
     _outlines(right, angles, 0, room=1.02, bins=30)
     right.set(
         yscale="log",

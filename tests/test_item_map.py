@@ -7,17 +7,18 @@ import re
 from unittest import mock
 
 import browser
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import refusal, trained
+from helpers import refusal
+from make_item_map import vectors
 from outputs import Images
 from playwright.sync_api import Page, expect, sync_playwright
 from sklearn.neighbors import NearestNeighbors
 
 from course_lib import item_map, looks, online_retail
-from course_lib.log import DAY, EventLog
-from course_lib.state import Settings
+from course_lib.log import EventLog
 
 ALT = "A map for the tests, with some candles."
 MARKED = {"bought": ["22423", "85123A"], "nominated": ["20725"]}
@@ -73,10 +74,7 @@ def test_the_plane_keeps_neighbours(retail: EventLog):
     """Towers trained here as the table's were: half of an item's ten nearest are its neighbours on
     the map, and a shuffled map keeps as many as chance. Neighbours are mostly of one kind.
     """
-    state = trained(retail, Settings(), retail.days)
-    rows = np.arange(len(retail.items))
-    vectors = state.item_vectors(retail, rows, retail.days[-1] + DAY).numpy()
-    places, near = item_map.places(retail.items.index), nearest(vectors)
+    places, near = item_map.places(retail.items.index), nearest(vectors(retail))
     mixed = np.random.default_rng(0).permutation(places)
 
     def kept(points: np.ndarray) -> float:
@@ -132,6 +130,20 @@ def test_the_page_holds_all_that_it_needs_and_is_not_heavy():
     assert [table.index[row] for row in data["steps"]["two"]["bought"]] == MARKED["bought"]
 
 
+def test_notebooks_hold_the_page_as_the_library_makes_it_now():
+    script, style = (
+        (item_map.HERE / f"map.{ending}").read_text("utf-8") for ending in ("js", "css")
+    )
+    pages = [
+        output.data["text/html"]
+        for path in sorted((item_map.HERE.parents[1] / "notebooks").glob("*.ipynb"))
+        for cell in nbformat.read(path, as_version=4).cells
+        for output in cell.get("outputs", [])
+        if 'class="item-map"' in output.get("data", {}).get("text/html", "")
+    ]
+    assert len(pages) >= 5 and all(script in page and style in page for page in pages)
+
+
 def test_text_from_the_log_ends_no_script():
     table = item_map.load().copy()
     table.iloc[0, 0] = "</script><b>"
@@ -179,7 +191,7 @@ def test_a_reader_points_searches_and_goes_through_steps(pages, width: int):
     assert page.locator("circle").count() == len(item_map.load()) + 1  # and the ring
     # every point has its name, and shows it under the pointer
     where, box = item_map.load().loc["22423"], picture.bounding_box()
-    x, y = ((place + 10) * box["width"] / 1020 for place in (where["x"], where["y"]))
+    x, y = ((place + 18) * box["width"] / 1036 for place in (where["x"], where["y"]))
     page.mouse.move(box["x"] + x, box["y"] + y)
     expect(label).to_have_text("REGENCY CAKESTAND 3 TIER (22423)")
     titles = page.locator("circle title").all_text_contents()

@@ -1,7 +1,7 @@
 """One plane for the whole course: every item of Online Retail where the towers of 10 December 2011
 place it, coloured by what kind of thing it is, with names on hover.
 
-`python -m course_lib.item_map` makes data/item_map.csv anew; it needs scikit-learn.
+data/item_map.csv has the places; data/README.md says how they came about.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from course_lib import figures, looks
-from course_lib.full_update import full_update
-from course_lib.log import DAY, EventLog
-from course_lib.state import new_state
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[1] / "data" / "item_map.csv"
@@ -71,25 +68,6 @@ Steps = Mapping[str, Mapping[str, Sequence]]
 def kind(labels: pd.Series) -> pd.Series:
     """The kind of each of a log's items by its label; "other" without one, and for a rare one."""
     return labels.map(KIND_OF).fillna(OTHER)
-
-
-def make(log: EventLog) -> pd.DataFrame:
-    """The map: `item`, `name`, `kind`, `x` and `y` (0 to 1000; y points down).
-
-    The towers learn every night of the log, and t-SNE (van der Maaten and Hinton, 2008) puts items
-    with near vectors side by side. What is far apart on it need not be far apart.
-    """
-    from sklearn.manifold import TSNE  # for tests and for this alone
-
-    state, end = new_state(log), log.days[-1] + DAY
-    for day in log.days:
-        state = full_update(state, log, day)
-    vectors = state.item_vectors(log, np.arange(len(log.items)), end).numpy()
-    plane = TSNE(perplexity=30, init="pca", random_state=0).fit_transform(vectors)
-    plane = (1000 * (plane - plane.min(0)) / np.ptp(plane, axis=0).max()).round().astype(int)
-    items, named = log.items, log.items["description"]
-    columns = {"name": named, "kind": kind(items["label"]), "x": plane[:, 0], "y": plane[:, 1]}
-    return pd.DataFrame(columns, items.index).reset_index()
 
 
 @functools.cache

@@ -3,7 +3,7 @@
   const data = JSON.parse(root.querySelector("[type='application/json']").textContent);
   const { names, x, y } = data;
   const colours = Object.values(data.colours), steps = Object.entries(data.steps);
-  const height = Math.max(...y) + 20;
+  const edge = 18, width = 1000 + 2 * edge, height = Math.max(...y) + 2 * edge;
   const shapes = ["M-11-11H11V11H-11Z", "M-12,0a12,12 0 1,0 24,0a12,12 0 1,0 -24,0", "M0-14L13,11H-13Z", "M0-15L15,0 0,15-15,0Z"];
   const image = root.querySelector("img");
   const made = (tag, options, ...children) => {
@@ -13,7 +13,7 @@
     element.append(...children);
     return element;
   };
-  const drawn = (markup) => `<svg viewBox="-10 -10 1020 ${height}">${markup}</svg>`;
+  const drawn = (markup) => `<svg viewBox="${-edge} ${-edge} ${width} ${height}">${markup}</svg>`;
   const stage = made("div", { className: "stage", innerHTML: drawn(
     `<g>${names.map((_, i) => `<circle r="4.5" cx="${x[i]}" cy="${y[i]}" fill="${colours[data.kinds[i]]}"><title></title></circle>`).join("")}</g>
      <g></g><circle class="ring" r="16" visibility="hidden"></circle>`) });
@@ -42,8 +42,8 @@
     ring.setAttribute("cx", x[i]);
     ring.setAttribute("cy", y[i]);
     label.textContent = names[i];
-    label.style.left = `${x[i] / 10}%`;
-    label.style.top = `${100 * (y[i] + 10) / height}%`;
+    label.style.left = `${100 * (x[i] + edge) / width}%`;
+    label.style.top = `${100 * (y[i] + edge) / height}%`;
     label.style.transform = `translate(-${x[i] / 10}%, ${y[i] < 80 ? "1.2em" : "-150%"})`;
   };
   const draw = () => {
@@ -94,8 +94,8 @@
     said.textContent = `${at + 1} of ${matches.length}: ${names[matches[at]]}`;
   };
   stage.onpointermove = stage.onpointerdown = (event) => {
-    const box = svg.getBoundingClientRect(), scale = 1020 / box.width;
-    const px = (event.clientX - box.left) * scale - 10, py = (event.clientY - box.top) * scale - 10;
+    const box = svg.getBoundingClientRect(), scale = width / box.width;
+    const px = (event.clientX - box.left) * scale - edge, py = (event.clientY - box.top) * scale - edge;
     let best = -1, least = (18 + 10 * scale) ** 2 / 4;
     names.forEach((_, i) => {
       const far = (x[i] - px) ** 2 + (y[i] - py) ** 2;
