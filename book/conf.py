@@ -83,8 +83,22 @@ def is_worked_solution(cell: dict) -> bool:
 
 
 def link_from_here(app: Sphinx, path: Path, docname: str, content: list[str]) -> None:
-    """The landing page includes the README, which lies a folder higher."""
-    content[0] = re.sub(r"\]\((?!\w+:|#)", "](../", content[0])
+    """The landing page includes the README, which lies a folder higher, and shows its ways in and
+    its chapters as cards.
+    """
+    text = re.sub(r"\]\((?!\w+:|#)", "](../", content[0])
+    begin = re.compile(r"(?<=^## Where to begin\n\n)(.*?)(?=\n\n## )", re.M | re.S)
+    text = begin.sub(r"````{container} cards\n\1\n````", text)
+    content[0] = re.sub(r"^\| chapter \|.*\n\| -.*\n((?:\|.*\n)+)", chapters, text, flags=re.M)
+
+
+def chapters(table: re.Match) -> str:
+    rows = re.findall(r"^\| (\[.*?\)),? ?(.*?) \| .* \| (\d+) \| (.*) \|$", table[1], re.M)
+    cards = [
+        f"- **{link}**\\\n  {about.removeprefix(': ')}\n\n  {minutes} minutes to read, runs in {time}"
+        for link, about, minutes, time in rows
+    ]
+    return "\n".join(["````{container} cards", *cards, "````", ""])
 
 
 def words(output: dict) -> str:

@@ -27,9 +27,14 @@ from course_lib.state import State
 
 
 class Panel(ipywidgets.VBox):
-    """A box that a page without widgets replaces by a sentence."""
+    """A box that a page without widgets replaces by a sentence.
+
+    `dials`: what alone decides what it shows, from the first to the last; () where more does, such
+    as what was done before.
+    """
 
     words = "A widget: run this cell in Jupyter to turn it; the figure below shows the same."
+    dials: tuple[ipywidgets.Dropdown, ...] = ()
 
     def _repr_mimebundle_(self, **options) -> dict:
         return super()._repr_mimebundle_(**options) | {"text/plain": self.words}
@@ -65,10 +70,10 @@ def nomination_explorer(
     panel.again = ipywidgets.Button(description="Start again")
     panel.buy.layout.width, panel.again.layout.width = "6em", "8em"
     panel.message, panel.history, panel.nominations = (ipywidgets.HTML() for _ in range(3))
-    panel.picture = _picture(440)
-    tables = ipywidgets.HBox([panel.history, panel.nominations])
+    panel.picture = _picture(330)
+    tables = ipywidgets.VBox([panel.nominations, panel.history])
     controls = ipywidgets.HBox([panel.user, panel.item, panel.buy, panel.again])
-    panel.children = [controls, panel.message, tables, panel.picture]
+    panel.children = [controls, panel.message, ipywidgets.HBox([tables, panel.picture])]
 
     def show(message: str) -> None:
         user = panel.user.value
@@ -79,7 +84,7 @@ def nomination_explorer(
             bought=times_bought[codes], change=_changes(panel.listed, panel.before)
         )
         panel.nominations.value = _table(f"Nominations for {panel.user.label}", table)
-        panel.history.value = _table("History, latest first", nominator.history(user, k))
+        panel.history.value = _table("History, latest first", nominator.history(user, 5))
         cosine = float((panel.path[0] * panel.path[-1]).sum())
         panel.message.value = (
             f"{html.escape(message)} Cosine of the vector with where it was at first: "
@@ -119,15 +124,13 @@ def index_dials(table: pd.DataFrame) -> Panel:
     """
     ivf, hnsw = (_some(kind, table[table["index"] == kind]) for kind in ("ivf", "hnsw"))
     panel = Panel()
-    panel.kind = ipywidgets.ToggleButtons(options=["ivf", "hnsw"], description="index")
-    panel.nprobe = ipywidgets.SelectionSlider(options=_values(ivf["value"]), description="nprobe")
-    panel.M = ipywidgets.SelectionSlider(options=_values(hnsw["M"]), description="M")
-    panel.ef_search = ipywidgets.SelectionSlider(
-        options=_values(hnsw["value"]), description="efSearch"
-    )
+    panel.kind = _dial("index", ["ivf", "hnsw"])
+    panel.nprobe = _dial("nprobe", _values(ivf["value"]))
+    panel.M = _dial("M", _values(hnsw["M"]))
+    panel.ef_search = _dial("efSearch", _values(hnsw["value"]))
     panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
-    dials = ipywidgets.HBox([panel.nprobe, panel.M, panel.ef_search])
-    panel.children = [panel.kind, dials, panel.message, panel.picture]
+    panel.dials = (panel.kind, panel.nprobe, panel.M, panel.ef_search)
+    panel.children = [ipywidgets.HBox(panel.dials), panel.message, panel.picture]
 
     def show(_=None) -> None:
         of_graph = panel.kind.value == "hnsw"
@@ -142,8 +145,8 @@ def index_dials(table: pd.DataFrame) -> Panel:
         )
         panel.picture.value = png(figures.dials(table, row.name))
 
-    for part in (panel.kind, panel.nprobe, panel.M, panel.ef_search):
-        part.observe(show, "value")
+    for dial in panel.dials:
+        dial.observe(show, "value")
     show()
     return panel
 
@@ -202,6 +205,15 @@ def _picture(width: int) -> ipywidgets.Image:
     return ipywidgets.Image(format="png", layout={"width": f"{width}px"})
 
 
+def _dial(name: str, options: Sequence, value: object = None) -> ipywidgets.Dropdown:
+    """A list to choose from: a screen reader is told its name, and of no slider it is."""
+    options = list(options)
+    first = options[0][1] if isinstance(options[0], tuple) else options[0]
+    chosen = first if value is None else value
+    layout = {"width": "13em"}
+    return ipywidgets.Dropdown(options=options, value=chosen, description=name, layout=layout)
+
+
 def _values(column: pd.Series) -> list[int]:
     return [int(value) for value in sorted(column.unique())]
 
@@ -221,7 +233,7 @@ def _html(table: pd.DataFrame, **options) -> str:
     """Whole texts, escaped, without pandas' class, whose style holds for the whole page."""
     with pd.option_context("display.max_colwidth", None):
         text = table.to_html(border=0, justify="left", **options)
-    return text.replace('class="dataframe"', 'cellpadding="5"', 1)
+    return text.replace('class="dataframe"', 'cellpadding="3" style="font: 12px/1.3 sans-serif"', 1)
 
 
 def _table(title: str, table: pd.DataFrame) -> str:
@@ -240,10 +252,11 @@ def update_dials(
     """
     panel = Panel()
     ages = sorted(_some("states", states))
-    panel.age = ipywidgets.SelectionSlider(options=ages, description="days old")
-    panel.rate = ipywidgets.SelectionSlider(options=["none", *rates], description="hourly rate")
+    panel.age = _dial("days old", ages)
+    panel.rate = _dial("hourly rate", ["none", *rates])
     panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
-    panel.children = [ipywidgets.HBox([panel.age, panel.rate]), panel.message, panel.picture]
+    panel.dials = (panel.age, panel.rate)
+    panel.children = [ipywidgets.HBox(panel.dials), panel.message, panel.picture]
 
     def show(_=None) -> None:
         rate = None if panel.rate.value == "none" else panel.rate.value
@@ -261,8 +274,8 @@ def update_dials(
             figures.over(plain.index[:-1], named, "hour of the day", "R@100", f"{day:%Y-%m-%d}")
         )
 
-    for part in (panel.age, panel.rate):
-        part.observe(show, "value")
+    for dial in panel.dials:
+        dial.observe(show, "value")
     show()
     return panel
 
@@ -347,22 +360,20 @@ def capacity_dials(
         [64, 128, 256, 512, 1024],
     )
     for name, label, values, value in zip(names, labels, choices, start, strict=True):
-        slider = ipywidgets.SelectionSlider(options=values, value=value, description=label)
-        setattr(panel, name, slider)
-    sliders = [getattr(panel, name) for name in names]
+        setattr(panel, name, _dial(label, values, value))
+    panel.dials = tuple(getattr(panel, name) for name in names)
     panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
-    rows = [ipywidgets.HBox(sliders[:2]), ipywidgets.HBox(sliders[2:])]
-    panel.children = [*rows, panel.message, panel.picture]
+    panel.children = [ipywidgets.HBox(panel.dials), panel.message, panel.picture]
 
     def show(_=None) -> None:
-        panel.table = plan(*(slider.value for slider in sliders))
+        panel.table = plan(*(dial.value for dial in panel.dials))
         least = panel.table["machines"].idxmin()
         machines = f"{panel.table.loc[least, 'machines']:,.0f}"
         panel.message.value = f"fewest machines: <b>{html.escape(least)}</b>, {machines}"
         panel.picture.value = png(figures.capacity(panel.table))
 
-    for slider in sliders:
-        slider.observe(show, "value")
+    for dial in panel.dials:
+        dial.observe(show, "value")
     show()
     return panel
 
@@ -379,10 +390,11 @@ def view_explorer(
     panel = Panel()
     names = _names(log.items.iloc[: log.listed(time)], _some("items", items))
     panel.item = ipywidgets.Dropdown(options=names, description="item", layout={"width": "36em"})
-    panel.draw = ipywidgets.IntSlider(value=0, min=0, max=19, description="draw")
-    panel.table, panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML(), _picture(440)
-    controls = ipywidgets.HBox([panel.item, panel.draw])
-    panel.children = [controls, panel.table, panel.message, panel.picture]
+    panel.draw = _dial("draw", list(range(20)))
+    panel.table, panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML(), _picture(360)
+    panel.dials = (panel.item, panel.draw)
+    shown = ipywidgets.HBox([panel.table, panel.picture])
+    panel.children = [ipywidgets.HBox(panel.dials), panel.message, shown]
     plane = Plane(state.item_vectors(log, np.arange(log.listed(time)), time).numpy())
 
     def show(_=None) -> None:
@@ -398,8 +410,8 @@ def view_explorer(
         panel.message.value = words.format(*panel.cosines)
         panel.picture.value = png(figures.views_map(plane.points, plane.of(vectors)))
 
-    for part in (panel.item, panel.draw):
-        part.observe(show, "value")
+    for dial in panel.dials:
+        dial.observe(show, "value")
     show()
     return panel
 
