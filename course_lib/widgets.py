@@ -7,6 +7,7 @@ show.
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -33,8 +34,23 @@ class Panel(ipywidgets.VBox):
     as what was done before.
     """
 
+    # Else JupyterLab would take an arrow or a digit that is meant for a control.
+    KEYS = """<script>
+(() => {
+  const box = document.currentScript.closest(".widget-vbox");
+  const keep = () => box.querySelectorAll("select, input, button").forEach(
+    (control) => { control.dataset.lmSuppressShortcuts = true; });
+  new MutationObserver(keep).observe(box, { childList: true, subtree: true });
+  keep();
+})();
+</script>"""
     words = "A widget: run this cell in Jupyter to turn it; the figure below shows the same."
     dials: tuple[ipywidgets.Dropdown, ...] = ()
+
+    def fill(self, *parts: ipywidgets.Widget) -> None:
+        """Show these parts, from top to bottom."""
+        script = {"output_type": "display_data", "data": {"text/html": self.KEYS}, "metadata": {}}
+        self.children = [*parts, ipywidgets.Output(outputs=[script])]
 
     def _repr_mimebundle_(self, **options) -> dict:
         return super()._repr_mimebundle_(**options) | {"text/plain": self.words}
@@ -70,10 +86,10 @@ def nomination_explorer(
     panel.again = ipywidgets.Button(description="Start again")
     panel.buy.layout.width, panel.again.layout.width = "6em", "8em"
     panel.message, panel.history, panel.nominations = (ipywidgets.HTML() for _ in range(3))
-    panel.picture = _picture(330)
+    panel.picture = ipywidgets.HTML()
     tables = ipywidgets.VBox([panel.nominations, panel.history])
     controls = ipywidgets.HBox([panel.user, panel.item, panel.buy, panel.again])
-    panel.children = [controls, panel.message, ipywidgets.HBox([tables, panel.picture])]
+    panel.fill(controls, panel.message, ipywidgets.HBox([tables, panel.picture]))
 
     def show(message: str) -> None:
         user = panel.user.value
@@ -91,7 +107,8 @@ def nomination_explorer(
             f"<b>{cosine:.3f}</b>"
         )
         path = plane.of(np.concatenate(panel.path))
-        panel.picture.value = png(figures.vector_map(plane.points, path, plane.points[codes]))
+        figure = figures.vector_map(plane.points, path, plane.points[codes])
+        panel.picture.value = _image(figure, 330, "The vector's way among all items, in a plane.")
 
     def start(_=None) -> None:
         nominator.live.pop(panel.user.value, None)
@@ -128,9 +145,9 @@ def index_dials(table: pd.DataFrame) -> Panel:
     panel.nprobe = _dial("nprobe", _values(ivf["value"]))
     panel.M = _dial("M", _values(hnsw["M"]))
     panel.ef_search = _dial("efSearch", _values(hnsw["value"]))
-    panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
+    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
     panel.dials = (panel.kind, panel.nprobe, panel.M, panel.ef_search)
-    panel.children = [ipywidgets.HBox(panel.dials), panel.message, panel.picture]
+    panel.fill(ipywidgets.HBox(panel.dials), panel.message, panel.picture)
 
     def show(_=None) -> None:
         of_graph = panel.kind.value == "hnsw"
@@ -143,7 +160,8 @@ def index_dials(table: pd.DataFrame) -> Panel:
             f"recall <b>{row['recall']:.3f}</b>, compared <b>{100 * row['compared']:.1f} %</b> of "
             "the vectors"
         )
-        panel.picture.value = png(figures.dials(table, row.name))
+        alt = "Recall over the share of vectors compared, with a ring where the dials stand."
+        panel.picture.value = _image(figures.dials(table, row.name), 800, alt)
 
     for dial in panel.dials:
         dial.observe(show, "value")
@@ -167,11 +185,12 @@ class Plane:
         return (vectors - self.middle) @ self.axes
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as the bytes of a PNG."""
+def _image(figure: Figure, width: int, alt: str) -> str:
+    """As HTML, because a widget's picture has no alt text."""
     file = io.BytesIO()
     figure.savefig(file, format="png")
-    return file.getvalue()
+    source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return f'<img alt="{html.escape(alt)}" width="{width}" src="{source}">'
 
 
 def _item_vectors(nominator: Nominator) -> np.ndarray:
@@ -199,10 +218,6 @@ def _some(what: str, values: Sequence) -> Sequence:
     if not len(values):
         raise ValueError(f"there is nothing to show: {what} is empty; give at least one.")
     return values
-
-
-def _picture(width: int) -> ipywidgets.Image:
-    return ipywidgets.Image(format="png", layout={"width": f"{width}px"})
 
 
 def _dial(name: str, options: Sequence, value: object = None) -> ipywidgets.Dropdown:
@@ -254,9 +269,9 @@ def update_dials(
     ages = sorted(_some("states", states))
     panel.age = _dial("days old", ages)
     panel.rate = _dial("hourly rate", ["none", *rates])
-    panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
+    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
     panel.dials = (panel.age, panel.rate)
-    panel.children = [ipywidgets.HBox(panel.dials), panel.message, panel.picture]
+    panel.fill(ipywidgets.HBox(panel.dials), panel.message, panel.picture)
 
     def show(_=None) -> None:
         rate = None if panel.rate.value == "none" else panel.rate.value
@@ -270,9 +285,10 @@ def update_dials(
             "last night's, no hourly update": plain.iloc[:-1],
             "as chosen": panel.recall.iloc[:-1],
         }
-        panel.picture.value = png(
-            figures.over(plain.index[:-1], named, "hour of the day", "R@100", f"{day:%Y-%m-%d}")
-        )
+        labels = "hour of the day", "R@100", f"{day:%Y-%m-%d}"
+        figure = figures.over(plain.index[:-1], named, *labels)
+        alt = "R@100 by the hour, as chosen and without an hourly update."
+        panel.picture.value = _image(figure, 800, alt)
 
     for dial in panel.dials:
         dial.observe(show, "value")
@@ -305,13 +321,9 @@ def production_dashboard(begin: Callable[[], Day]) -> Panel:
     panel.again = ipywidgets.Button(description="Start again")
     for button in panel.faults:
         button.layout.width = "12em"
-    panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
-    panel.children = [
-        ipywidgets.HBox([panel.hour, panel.again]),
-        ipywidgets.HBox(panel.faults),
-        panel.message,
-        panel.picture,
-    ]
+    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
+    controls = [ipywidgets.HBox([panel.hour, panel.again]), ipywidgets.HBox(panel.faults)]
+    panel.fill(*controls, panel.message, panel.picture)
 
     def show(became: dict[str, str]) -> None:
         day = panel.day
@@ -326,7 +338,8 @@ def production_dashboard(begin: Callable[[], Day]) -> Panel:
             f"<b>{row['hour']}</b>, {version}, {row['answers']} answers. "
             f"{html.escape('; '.join(lines).rstrip('.'))}.{waiting}"
         )
-        panel.picture.value = png(figures.dashboard(day.table))
+        alt = "By the hour: recall, the served state's age, what was published, latency."
+        panel.picture.value = _image(figures.dashboard(day.table), 800, alt)
 
     def start(_=None) -> None:
         panel.day = begin()
@@ -362,15 +375,16 @@ def capacity_dials(
     for name, label, values, value in zip(names, labels, choices, start, strict=True):
         setattr(panel, name, _dial(label, values, value))
     panel.dials = tuple(getattr(panel, name) for name in names)
-    panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
-    panel.children = [ipywidgets.HBox(panel.dials), panel.message, panel.picture]
+    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
+    panel.fill(ipywidgets.HBox(panel.dials), panel.message, panel.picture)
 
     def show(_=None) -> None:
         panel.table = plan(*(dial.value for dial in panel.dials))
         least = panel.table["machines"].idxmin()
         machines = f"{panel.table.loc[least, 'machines']:,.0f}"
         panel.message.value = f"fewest machines: <b>{html.escape(least)}</b>, {machines}"
-        panel.picture.value = png(figures.capacity(panel.table))
+        alt = "What each kind of index needs, a panel for each resource."
+        panel.picture.value = _image(figures.capacity(panel.table), 800, alt)
 
     for dial in panel.dials:
         dial.observe(show, "value")
@@ -391,10 +405,10 @@ def view_explorer(
     names = _names(log.items.iloc[: log.listed(time)], _some("items", items))
     panel.item = ipywidgets.Dropdown(options=names, description="item", layout={"width": "36em"})
     panel.draw = _dial("draw", list(range(20)))
-    panel.table, panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML(), _picture(360)
+    panel.table, panel.message, panel.picture = (ipywidgets.HTML() for _ in range(3))
     panel.dials = (panel.item, panel.draw)
     shown = ipywidgets.HBox([panel.table, panel.picture])
-    panel.children = [ipywidgets.HBox(panel.dials), panel.message, shown]
+    panel.fill(ipywidgets.HBox(panel.dials), panel.message, shown)
     plane = Plane(state.item_vectors(log, np.arange(log.listed(time)), time).numpy())
 
     def show(_=None) -> None:
@@ -408,7 +422,8 @@ def view_explorer(
             "<b>{:.2f}</b>; of the views <b>{:.2f}</b>"
         )
         panel.message.value = words.format(*panel.cosines)
-        panel.picture.value = png(figures.views_map(plane.points, plane.of(vectors)))
+        figure = figures.views_map(plane.points, plane.of(vectors))
+        panel.picture.value = _image(figure, 360, "The item and its two views among all items.")
 
     for dial in panel.dials:
         dial.observe(show, "value")

@@ -168,6 +168,8 @@ def test_the_first_screen_is_the_course_and_nothing_else(lab: browser.Lab):
     expect(page.locator(".jp-OutputArea-output img").first).to_be_in_viewport(ratio=0.3)
     page.wait_for_timeout(3000)  # for what pops up late
     page.screenshot(path=lab.pictures / "first-screen.png")
+    # what the course shows; the rest is JupyterLab's
+    assert not browser.inaccessible(page, ".jp-OutputArea, .jp-RenderedMarkdown")
     assert page.locator(".Toastify__toast, .jp-Dialog, .jp-toast-button").count() == 0
     assert not re.search(
         "nbgrader|assignment|validate|news", page.locator("body").inner_text() + titles(page), re.I

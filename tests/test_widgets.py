@@ -2,6 +2,7 @@
 answers.
 """
 
+import base64
 import html
 import re
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import SMALL, refusal, trained
+from outputs import Images
 
 from course_lib import figures, widgets
 from course_lib.augment import Complementary
@@ -187,7 +189,7 @@ def test_one_item_is_a_plane_too():
     )
     state = trained(log, SMALL, log.days)
     panel = widgets.view_explorer(Complementary(), state, log, ["x"], log.days[0] + DAY)
-    assert bytes(panel.picture.value).startswith(b"\x89PNG") and len(panel.cosines) == 3
+    assert "data:image/png" in panel.picture.value and len(panel.cosines) == 3
 
 
 @pytest.fixture
@@ -224,7 +226,9 @@ def test_a_page_without_widgets_says_so(table: pd.DataFrame, explorer: widgets.P
         bundle = panel._repr_mimebundle_()
         assert bundle["text/plain"] == widgets.Panel.words
         assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.model_id
-        assert bytes(panel.picture.value).startswith(b"\x89PNG")
+        (image,) = Images(panel.picture.value).found
+        png = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))
+        assert png.startswith(b"\x89PNG") and len(image["alt"]) > 20
 
 
 def test_the_plane_is_the_one_in_which_vectors_differ_most():
