@@ -7,14 +7,18 @@ from __future__ import annotations
 import base64
 import html
 import io
-import re
+import json
 import warnings
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Sized
+from itertools import cycle
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from IPython.display import display
+from matplotlib.colors import to_hex
+from matplotlib.container import ErrorbarContainer
 from matplotlib.dates import MonthLocator
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -24,25 +28,10 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 
-from course_lib import texts
+from course_lib import looks, texts
 from course_lib.log import EventLog
+from course_lib.looks import BLUE, FIVE, GREEN, GREY, ORANGE, RED
 
-# Okabe and Ito, 2008
-BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
-PINK, SKY = "#CC79A7", "#56B4E9"
-FIVE = (BLUE, ORANGE, GREEN, RED, GREY)
-# chapter 12's arms, the same in all of its figures
-ARMS = {
-    "new items": (GREY, "o-"),
-    "fields dropped": (ORANGE, "s--"),
-    "random mask": (BLUE, "^-"),
-    "dropout": (GREEN, "d-."),
-    "complementary": (RED, "v-"),
-    "correlated mask": ("black", "P--"),
-    "correlated mask, less chance": (PINK, "X:"),
-    "q half-life 3 days": (SKY, "p-"),
-    "counts": ("#8B4513", "h-"),
-}
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -72,7 +61,7 @@ def show(figure: Figure, alt: str) -> None:
     """Display the figure, twice as sharp as it is wide, with `alt` as its text for readers who
     cannot see it: the text itself, or "NN: name" for one of those in texts/NN.toml.
     """
-    if named := re.fullmatch(r"(\d\d|side_by_side): (.+)", alt):
+    if named := texts.NAMED.fullmatch(alt):
         alt = texts.alt(*named.groups())
     png, small = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png", bbox_inches="tight", dpi=200)
@@ -83,8 +72,42 @@ def show(figure: Figure, alt: str) -> None:
     )
     source = f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
     # as HTML, because JupyterLab gives an image/png no alt text
-    tag = f'<img alt="{html.escape(alt)}" width="{image.width // 2}" src="{source}">'
+    of = f'data-arms="{html.escape(json.dumps(arms(figure)))}" data-drawn="{fingerprint(figure)}"'
+    size = f'width="{image.width // 2}" src="{source}"'
+    tag = f'<img alt="{html.escape(alt)}" {of} {size}>'
     display({"text/html": tag, "text/plain": alt}, raw=True)
+
+
+def arms(figure: Figure) -> dict[str, str]:
+    """Colour and marker of each thing in the figure's legends."""
+    found = {}
+    for legend in (*figure.legends, *filter(None, (ax.get_legend() for ax in figure.axes))):
+        for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
+            line = isinstance(handle, Line2D)
+            colour = handle.get_color() if line else handle.get_facecolor()
+            marker = handle.get_marker() if line else ""
+            found[text.get_text()] = f"{to_hex(colour)} {marker}".removesuffix(" None").strip()
+    return found
+
+
+def fingerprint(figure: Figure) -> str:
+    """A short name for what the figure draws, whatever the fonts: its words, and how many points
+    there are and where they lie on average, to a fiftieth of the axes.
+    """
+    found = []
+    for ax in figure.axes:
+        found += [text.get_text() for text in (ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts)]
+        within = ax.transData + ax.transAxes.inverted()
+        for line in ax.lines:
+            places = (
+                within.transform(line.get_xydata()) if len(line.get_xdata()) else np.zeros((1, 2))
+            )
+            found.append((len(places), *np.round(50 * places.mean(0)).astype(int).tolist()))
+        boxes = [p.get_path().get_extents(p.get_patch_transform()) for p in ax.patches]
+        places = [within.transform(box.corners()).mean(0) for box in boxes] or np.zeros((1, 2))
+        found.append((len(boxes), *np.round(50 * np.mean(places, axis=0)).astype(int).tolist()))
+        found.append((len(ax.images), len(ax.collections)))
+    return f"{zlib.crc32(repr(found).encode()):08x}"
 
 
 def panels(
@@ -105,18 +128,14 @@ def panels(
         return figure, figure.subplots(rows, columns, squeeze=False, **options).ravel()
 
 
-def _looks(named: Iterable[tuple], *looks: Iterable) -> Iterator[tuple]:
-    """(label, values, colour, …) of each of a few things (name, values), all of them or none."""
-    named, looks = list(named), list(zip(*looks, strict=True))
-    if len(named) > len(looks):
-        raise ValueError(
-            f"there are {len(named)} arms, and this figure tells {len(looks)} apart; draw fewer."
-        )
-    for (name, values), look in zip(named, looks[: len(named)], strict=True):
+def _looks(named: Iterable[tuple]) -> Iterator[tuple]:
+    """(label, values, its `looks.Look`) of each of a few things (name, values), or of none."""
+    named = list(named)
+    for (name, values), look in zip(named, looks.of(name for name, _ in named), strict=True):
         if not len(values):
             raise ValueError(f"there is nothing to draw: '{name}' has no values.")
         hidden = str(name).startswith("_")  # a legend leaves such names out
-        yield "\u200b" * hidden + str(name), values, *look
+        yield "\u200b" * hidden + str(name), values, look
 
 
 def pipeline() -> Figure:
@@ -259,7 +278,7 @@ def head_effect(times_bought: np.ndarray) -> Figure:
     right.plot([0, 100], [0, 100], color=GREY, ls="--", lw=1, label="if all were alike")
     right.set(xlabel="top items (% of catalogue)", ylabel="share of events (%)")
     right.set(title="What the top items take")
-    right.legend(frameon=False)
+    _legend_below(figure, right)
     return figure
 
 
@@ -278,7 +297,7 @@ def hours_against_day(observed: np.ndarray, shuffled: np.ndarray) -> Figure:
         ylabel="hours",
     )
     axes.set_title("An hour is not a small day")
-    axes.legend(frameon=False)
+    _legend_below(figure, axes)
     return figure
 
 
@@ -307,12 +326,12 @@ def newcomers(log: EventLog, start: str) -> Figure:
 
 def curves(lines: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str) -> Figure:
     """A few labelled lines over their own positions, each with its own dash pattern."""
-    figure, (axes,) = panels(height=3, of=lines)
-    looks = _looks(lines.items(), FIVE, ("-", "--", "-.", ":", "-"))
-    for name, values, colour, dashes in looks:
-        axes.plot(np.arange(1, len(values) + 1), values, color=colour, ls=dashes, lw=2, label=name)
+    figure, (axes,) = panels(height=3.2, of=lines)
+    for name, values, look in _looks(lines.items()):
+        drawn = {"color": look.colour, "ls": look.dashes, "lw": 2, "label": name}
+        axes.plot(np.arange(1, len(values) + 1), values, **drawn)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    axes.legend(frameon=False)
+    _legend_below(figure, axes)
     return figure
 
 
@@ -351,17 +370,15 @@ def slice_bars(
     """R@100, or something else, by slice: one group of bars per slice, one bar per arm; `table` is
     arms × slices.
     """
-    figure, (axes,) = panels(height=3, of=table)
+    figure, (axes,) = panels(height=3.2, of=table)
     width = 0.8 / len(table)
-    looks = _looks(table.iterrows(), FIVE, ("", "//", "..", "xx", "\\\\"))
-    for row, (name, values, colour, hatch) in enumerate(looks):
+    for row, (name, values, look) in enumerate(_looks(table.iterrows())):
         where = np.arange(len(values)) + (row - (len(table) - 1) / 2) * width
-        axes.bar(
-            where, values, width * 0.92, color=colour, hatch=hatch, edgecolor="white", label=name
-        )
+        drawn = {"color": look.colour, "hatch": look.hatch, "edgecolor": "white", "label": name}
+        axes.bar(where, values, width * 0.92, **drawn)
     axes.set_xticks(range(table.shape[1]), table.columns)
     axes.set(ylabel=ylabel, xlabel=xlabel, title=title)
-    axes.legend(frameon=False)
+    _legend_below(figure, axes)
     return figure
 
 
@@ -371,13 +388,12 @@ def lines(
     """One panel per sheet, all axes logarithmic, labelled lines over `x`, each with its own dash
     pattern.
     """
-    figure, axes = panels(len(sheets), height=3.2, of=sheets, sharex=True)
+    figure, axes = panels(len(sheets), height=3.4, of=sheets, sharex=True)
     for ax, (title, named) in zip(axes, sheets.items(), strict=True):
-        looks = _looks(named.items(), (RED, BLUE, GREEN, ORANGE), ("-", "--", "-.", ":"))
-        for name, values, colour, dashes in looks:
-            ax.plot(x, values, color=colour, ls=dashes, lw=2, label=name)
+        for name, values, look in _looks(named.items()):
+            ax.plot(x, values, color=look.colour, ls=look.dashes, lw=2, label=name)
         ax.set(xscale="log", yscale="log", title=title, xlabel=xlabel)
-        ax.legend(frameon=False, fontsize=8)
+    _legend_below(figure, axes[0])
     axes[0].set_ylabel(ylabel)
     return figure
 
@@ -442,21 +458,21 @@ def dials(table: pd.DataFrame, chosen: int | None = None) -> Figure:
     figure, axes = panels(2, height=4.2, of=table, sharey=True, sharex=True)
     parts = table.groupby(["index", "M"], dropna=False)
     parts = sorted(parts, key=lambda part: part[0][0] == "hnsw")
-    colours, sides = (BLUE, ORANGE, GREEN, "black"), ("right", "right", "center", "left")
-    looks = list(_looks(parts, colours, ("o-", "s--", "^-.", "d:"), sides))
+    places = list(zip(_looks(parts), cycle(("right", "right", "center", "left")), strict=False))
     for ax, kind, name in zip(axes, ("ivf", "hnsw"), ("nprobe", "efSearch"), strict=True):
-        for _, part, colour, line, side in looks:
+        for (_, part, look), side in places:
             if part["index"].iloc[0] != kind:
                 continue
             M = part["M"].iloc[0]
             label = None if np.isnan(M) else f"M = {M:.0f}"
             x, y = 100 * part["compared"], part["recall"]
-            ax.plot(x, y, line, color=colour, ms=5, label=label)
+            drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
+            ax.plot(x, y, ms=5, label=label, **drawn)
             shift = {"right": (-6, 3), "center": (2, -14), "left": (7, -6)}[side]
             for value, *place in zip(part["value"], x, y, strict=True):
-                look = {"textcoords": "offset points", "fontsize": 8, "color": colour}
-                look["path_effects"] = [withStroke(linewidth=2, foreground="white")]
-                ax.annotate(f"{value:.0f}", place, xytext=shift, ha=side, **look)
+                text = {"textcoords": "offset points", "fontsize": 8, "color": look.colour}
+                text["path_effects"] = [withStroke(linewidth=2, foreground="white")]
+                ax.annotate(f"{value:.0f}", place, xytext=shift, ha=side, **text)
         _stretch_to_one(ax, "y", table["recall"].min())
         ax.set(
             xscale="log",
@@ -472,7 +488,7 @@ def dials(table: pd.DataFrame, chosen: int | None = None) -> Figure:
         ax.plot(100 * row["compared"], row["recall"], "o", mfc="none", mec=RED, ms=16, mew=2)
     axes[0].set_ylabel("recall")
     if axes[1].lines:
-        axes[1].legend(frameon=False, loc="lower right")
+        _legend_below(figure, axes[1])
     return figure
 
 
@@ -490,14 +506,11 @@ def frontier(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
     each `vectors` in `titles`.
     """
     figure, axes = panels(len(titles), height=4.6, of=table, sharey=True)
-    colours = (GREY, BLUE, ORANGE, GREEN, RED, "black", PINK, SKY, "#8B4513")
-    looks = list(_looks(table.groupby("index", sort=False), colours, "*os^Dvphd"))
     for ax, (data, title) in zip(axes, titles.items(), strict=True):
-        for name, part, colour, marker in looks:
+        for name, part, look in _looks(table.groupby("index", sort=False)):
             part = part[part["vectors"] == data]
-            size, face = (12, colour) if marker == "*" else (6, "none")
-            look = {"marker": marker, "color": colour, "mfc": face, "ms": size}
-            ax.plot(part["recall"], part["ms"], label=name, **look)
+            drawn = {"marker": look.marker, "color": look.colour, "mfc": "none", "ms": 6}
+            ax.plot(part["recall"], part["ms"], label=name, **drawn)
         _stretch_to_one(ax, "x", table.loc[table["vectors"] == data, "recall"].min())
         ax.set(yscale="log", xlabel="recall@100 (stretched towards 1)", title=title)
     axes[0].set_ylabel("CPU ms per query, one thread")
@@ -541,14 +554,15 @@ def losses_by_age(arms: dict[str, list], ages: list[int], title: str) -> Figure:
     """
     figure, (axes,) = panels(height=3.2, of=arms)
     places = np.arange(len(ages))
-    looks = _looks(arms.items(), (RED, BLUE), ("s-", "o--"), (0.04, -0.04))
-    for name, found, colour, line, shift in looks:
+    for row, (name, found, look) in enumerate(_looks(arms.items())):
         mean, error = _intervals(found)
-        axes.errorbar(places + shift, mean, error, fmt=line, color=colour, capsize=4, label=name)
+        drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
+        where = places + (row - (len(arms) - 1) / 2) * 0.08
+        axes.errorbar(where, mean, error, capsize=4, label=name, **drawn)
     axes.axhline(0, color=GREY, lw=1)
     axes.set_xticks(places, ages)
     axes.set(xlabel="age in nights", ylabel="R@100 against all fresh", title=title)
-    axes.legend(frameon=False)
+    _legend_below(figure, axes)
     return figure
 
 
@@ -614,16 +628,16 @@ def histograms(values: dict[str, np.ndarray], xlabel: str, ylabel: str, title: s
     figure, (axes,) = panels(height=3, of=values)
     _outlines(axes, values, min(0, *(np.min(part, initial=0) for part in values.values())))
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    axes.legend(frameon=False)
+    _legend_below(figure, axes)
     return figure
 
 
 def _outlines(axes, values: dict[str, np.ndarray], low: float, room: float = 1, bins=40) -> None:
-    looks = list(_looks(values.items(), (BLUE, RED, "black"), ("-", "--", ":")))
+    looks = list(_looks(values.items()))
     edges = np.linspace(low, room * max(np.max(part) for part in values.values()), bins + 1)
-    for row, (name, part, colour, dashes) in enumerate(looks):
-        filled = {"alpha": 0.45} if row == 0 else {"histtype": "step", "lw": 2, "ls": dashes}
-        axes.hist(part, edges, color=colour, label=f"{name} ({len(part):,})", **filled)
+    for row, (name, part, look) in enumerate(looks):
+        filled = {"alpha": 0.45} if row == 0 else {"histtype": "step", "lw": 2, "ls": look.dashes}
+        axes.hist(part, edges, color=look.colour, label=f"{name} ({len(part):,})", **filled)
 
 
 def moves(
@@ -650,7 +664,7 @@ def moves(
         ylabel="items (log scale)",
         title="By how much",
     )
-    right.legend(frameon=False, fontsize=8)
+    _legend_below(figure, right)
     return figure
 
 
@@ -699,10 +713,11 @@ def differences(found: dict[str, object], xlabel: str, title: str) -> Figure:
     """Mean paired differences with their 95 % intervals, one row each; `found` has a `Difference`
     by name.
     """
-    figure, (axes,) = panels(height=0.34 * len(found) + 1.1, of=found)
+    figure, (axes,) = panels(height=0.34 * len(found) + 1.4, of=found)
     _rows(axes, found)
     axes.set(xlabel=xlabel, title=title)
     axes.invert_yaxis()
+    _key_below(figure, [])
     return figure
 
 
@@ -710,16 +725,19 @@ def differences_by(sheets: dict[str, dict[str, object]], xlabel: str) -> Figure:
     """`differences` of the same names, several times: a panel for each sheet, three in a row."""
     count = len(next(iter(sheets.values()), ()))
     rows = -(-len(sheets) // 3)
-    height = rows * (0.26 * count + 0.75) + 0.3
-    figure, axes = panels(3, height, rows=rows, of=sheets and range(count), sharey=True)
+    height = rows * (0.26 * count + 0.75) + 0.6
+    options = {"rows": rows, "of": sheets and range(count), "sharex": True, "sharey": True}
+    figure, axes = panels(min(len(sheets), 3) or 1, height, **options)
+    figure.get_layout_engine().set(hspace=0.12)
     for ax in axes[len(sheets) :]:
         ax.remove()
     for ax, (title, found) in zip(axes, sheets.items(), strict=False):
         _rows(ax, found)
         ax.set_title(title, fontsize=10)
         ax.xaxis.set_major_locator(MaxNLocator(3))
+        ax.xaxis.set_tick_params(labelbottom=True)
     axes[0].set_ylim(count - 0.5, -0.5)
-    figure.supxlabel(xlabel, fontsize=10)
+    _key_below(figure, [], xlabel)
     return figure
 
 
@@ -731,9 +749,11 @@ def differences_grouped(sheets: dict[str, dict[str, dict[str, object]]], xlabel:
     names = list(next(iter(rows.values()), ()))
     columns = min(len(sheets), 3)
     height = -(-len(sheets) // 3) * (0.17 * (len(names) + 1) * len(rows) + 0.75) + 0.6
-    options = {"rows": -(-len(sheets) // 3), "of": names, "sharey": True}
+    options = {"rows": -(-len(sheets) // 3), "of": names, "sharex": True, "sharey": True}
     figure, axes = panels(columns, height, **options)
-    labels, _, marks = zip(*_looks(((name, [0]) for name in names), "oD^"), strict=True)
+    if len(names) > 3:
+        raise ValueError(f"there are {len(names)} arms, and three are told apart; draw fewer.")
+    marks = "oD^"[: len(names)]
     for ax in axes[len(sheets) :]:
         ax.remove()
     for ax, (title, found) in zip(axes, sheets.items(), strict=False):
@@ -745,13 +765,22 @@ def differences_grouped(sheets: dict[str, dict[str, dict[str, object]]], xlabel:
         ax.set_yticks(range(len(found)), found)
         ax.set_title(title, fontsize=10)
         ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.xaxis.set_tick_params(labelbottom=True)
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
-    figure.supxlabel(xlabel, fontsize=10)
-    keys = [_key(name, mark, "black", "black") for name, mark in zip(labels, marks, strict=True)]
-    keys += [_key("more", "_", BLUE), _key("less", "_", RED)]
-    keys.append(_key("hollow: the interval holds 0", "o", GREY, "white"))
-    figure.legend(handles=keys, loc="outside upper center", ncols=len(keys), frameon=False)
+    keys = [_key(str(name), mark, "black") for name, mark in zip(names, marks, strict=True)]
+    _key_below(figure, keys, xlabel)
     return figure
+
+
+def _key_below(figure: Figure, keys: list[Line2D], xlabel: str | None = None) -> None:
+    """What the colours of differences mean, after `keys` of the figure's own, and below the label
+    of all panels.
+    """
+    keys = [*keys, _key("more", "o", BLUE), _key("less", "o", RED)]
+    keys.append(_key("the 95 % interval holds 0", "s", GREY, "white"))
+    look = {"frameon": False, "fontsize": 9, "ncols": len(keys)}
+    legend = figure.legend(handles=keys, loc="outside lower center", **look)
+    legend.set_title(xlabel, {"size": 10})
 
 
 def _key(label: str, mark: str, colour: str, face: str | None = None) -> Line2D:
@@ -779,12 +808,12 @@ def over(
     x: np.ndarray, values: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str
 ) -> Figure:
     """A few labelled lines over the same positions, with markers."""
-    figure, (axes,) = panels(height=3, of=values)
-    looks = _looks(values.items(), FIVE, ("o-", "s--", "^-.", "v:", "x-"))
-    for name, line, colour, look in looks:
-        axes.plot(x, line, look, color=colour, ms=5, label=name)
+    figure, (axes,) = panels(height=3.3, of=values)
+    for name, line, look in _looks(values.items()):
+        drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
+        axes.plot(x, line, ms=5, label=name, **drawn)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    axes.legend(frameon=False)
+    _legend_below(figure, axes)
     return figure
 
 
@@ -804,7 +833,7 @@ def matches(sheets: dict[str, np.ndarray]) -> Figure:
             ax.hist(part, edges, color=colour, label=name, weights=weights, **look)
         ax.set(title=title, xlabel="cosine of a first view and a second view")
     axes[0].set_ylabel("share of the pairs (%)")
-    axes[0].legend(frameon=False, fontsize=8, loc="upper left")
+    _legend_below(figure, axes[0])
     return figure
 
 
@@ -816,7 +845,7 @@ def views_map(plane: np.ndarray, vectors: np.ndarray) -> Figure:
     axes.plot(*plane.T, ".", color=GREY, ms=2, alpha=0.4)
     _views(axes, vectors)
     axes.set(title="All items (grey) in two of 64 dimensions", xticklabels=[], yticklabels=[])
-    axes.legend(frameon=False, fontsize=8, loc="best")
+    _legend_below(figure, axes)
     return figure
 
 
@@ -877,15 +906,15 @@ def bars(values: pd.Series, xlabel: str, ylabel: str, title: str) -> Figure:
 
 def gains(sheets: dict[str, dict[str, list]], x: list, xlabel: str, ylabel: str) -> Figure:
     """Paired differences over a parameter: a panel per sheet, a line per name, each `Difference`
-    with its 95 % interval. Names in `ARMS` look as they do there.
+    with its 95 % interval.
     """
     figure, axes = panels(len(sheets), height=4.1, of=sheets)
     for ax, (title, named) in zip(axes, sheets.items(), strict=True):
-        looks = _looks(named.items(), *_of_arms(named))
-        for number, (name, found, colour, line) in enumerate(looks):
+        for number, (name, found, look) in enumerate(_looks(named.items())):
             where = np.arange(len(x)) + (number - (len(named) - 1) / 2) * 0.07
             means, errors = _intervals(found)
-            ax.errorbar(where, means, errors, fmt=line, color=colour, ms=5, lw=1.3, label=name)
+            drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
+            ax.errorbar(where, means, errors, ms=5, lw=1.3, label=name, **drawn)
         ax.axhline(0, color=GREY, lw=1)
         ax.set_xticks(range(len(x)), x)
         ax.set(title=title, xlabel=xlabel)
@@ -905,7 +934,7 @@ def trade_off(
     a constant is added.
 
     - `named`: of each arm pairs of `Difference`s (x, y), from its smallest weight, which is hollow,
-      to its largest, which is filled. Names in `ARMS` look as they do there.
+      to its largest, which is filled.
     - `constant`: [c, 2] (x, y) of a growing constant. `near`: arms that a second panel enlarges.
     """
     figure, axes = panels(1 + bool(near), height=4.8, of=named)
@@ -914,11 +943,12 @@ def trade_off(
         ax.axhline(0, color=GREY, lw=1, zorder=0)
         ax.axvline(0, color=GREY, lw=1, zorder=0)
         ax.plot(*path.T, ".--", color="black", lw=1.5, ms=5, label="plain + a constant")
-        for name, found, colour, line in _looks(named.items(), *_of_arms(named)):
+        for name, found, look in _looks(named.items()):
             (x, dx), (y, dy) = (_intervals(part) for part in zip(*found, strict=True))
-            ax.errorbar(x, y, dy, dx, fmt="none", ecolor=colour, alpha=0.35, lw=1.2)
-            ax.plot(x, y, f"{line[0]}-", color=colour, mfc="white", lw=0.8, ms=7)
-            ax.plot(x[-1], y[-1], line[0], color=colour, ms=7, label=name)
+            drawn = {"color": look.colour, "marker": look.marker, "ms": 7}
+            ax.errorbar(x, y, dy, dx, fmt="none", ecolor=look.colour, alpha=0.35, lw=1.2)
+            ax.plot(x, y, mfc="white", lw=0.8, **drawn)
+            ax.plot(x[-1], y[-1], ls="", label=name, **drawn)
         ax.set(xlabel=xlabel)
         ax.xaxis.set_major_locator(MaxNLocator(5))
     for axis, part in enumerate("xy" if near else ""):
@@ -931,17 +961,13 @@ def trade_off(
     return figure
 
 
-def _of_arms(names: Iterable[str]) -> list[tuple]:
-    """Colours and lines of these names: those in `ARMS` have their own, others what is left."""
-    names = list(names)
-    left = [look for name, look in ARMS.items() if name not in names]
-    looks = [ARMS[name] if name in ARMS else left.pop(0) for name in names if name in ARMS or left]
-    return list(zip(*looks, strict=True))
-
-
 def _legend_below(figure: Figure, axes) -> None:
-    handles = axes.get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    """A legend off the data: below all panels."""
+    handles, labels = axes.get_legend_handles_labels()
+    handles = [part[0] if isinstance(part, ErrorbarContainer) else part for part in handles]
+    columns = max(1, min(len(labels), 110 // (max(map(len, labels), default=0) + 6)))
+    look = {"frameon": False, "fontsize": 9, "ncols": columns}
+    figure.legend(handles, labels, loc="outside lower center", **look)
 
 
 def day_line() -> Figure:

@@ -1,7 +1,9 @@
 """The figures: text stands as it is, every arm is drawn or refused, nothing to draw is said."""
 
+import html
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +13,14 @@ import pytest
 from helpers import refusal
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation, Text
 
-from course_lib import figures
+from course_lib import figures, looks
 from course_lib.evaluation import Difference
 from course_lib.log import EventLog
 
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 LOOKS = Path(__file__).parent / "fixtures" / "figures.json"
 RNG = np.random.default_rng(0)
 PLANE = RNG.normal(size=(40, 2))
@@ -74,16 +78,16 @@ def item_fields(names: list[str]) -> dict[str, np.ndarray]:
 
 # name → the figure of arms by these names, all other text being t; None: as many as there are
 ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
-    "curves": (lambda n, t: figures.curves(numbers(n), t, t, t), 5),
+    "curves": (lambda n, t: figures.curves(numbers(n), t, t, t), 9),
     "heat": (lambda n, t: figures.heat(bar_table(n), t, t, t), None),
-    "slice_bars": (lambda n, t: figures.slice_bars(bar_table(n), t, t, t), 5),
-    "lines": (lambda n, t: figures.lines({t: numbers(n)}, np.arange(1, 4), t, t), 4),
-    "dials": (lambda n, t: figures.dials(dial_rows([2 + i for i, _ in enumerate(n)])), 3),
+    "slice_bars": (lambda n, t: figures.slice_bars(bar_table(n), t, t, t), 9),
+    "lines": (lambda n, t: figures.lines({t: numbers(n)}, np.arange(1, 4), t, t), 9),
+    "dials": (lambda n, t: figures.dials(dial_rows([2 + i for i, _ in enumerate(n)])), 8),
     "frontier": (lambda n, t: figures.frontier(frontier_rows(n), {"a": t, "b": t}), 9),
     "cost": (lambda n, t: figures.cost({t: cost_table(n)}), None),
-    "losses_by_age": (lambda n, t: figures.losses_by_age({m: [GAIN] * 2 for m in n}, [1, 2], t), 2),
-    "histograms": (lambda n, t: figures.histograms(numbers(n), t, t, t), 3),
-    "moves": (lambda n, t: figures.moves(PLANE, PLANE[:3], PLANE[3:6], numbers(n)), 3),
+    "losses_by_age": (lambda n, t: figures.losses_by_age({m: [GAIN] * 2 for m in n}, [1, 2], t), 9),
+    "histograms": (lambda n, t: figures.histograms(numbers(n), t, t, t), 9),
+    "moves": (lambda n, t: figures.moves(PLANE, PLANE[:3], PLANE[3:6], numbers(n)), 9),
     "matches": (lambda n, t: figures.matches({m: np.eye(3) / 2 for m in n}), None),
     "differences": (lambda n, t: figures.differences(dict.fromkeys(n, GAIN), t, t), None),
     "differences_by": (
@@ -94,7 +98,7 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
         lambda n, t: figures.differences_grouped({t: {"row": dict.fromkeys(n, GAIN)}}, t),
         3,
     ),
-    "over": (lambda n, t: figures.over(np.arange(3), numbers(n), t, t, t), 5),
+    "over": (lambda n, t: figures.over(np.arange(3), numbers(n), t, t, t), 9),
     "tiles": (lambda n, t: figures.tiles(n, item_fields(n), {t: item_fields(n)}), None),
     "bars": (lambda n, t: figures.bars(pd.Series(1.5, index=n), t, t, t), None),
     "gains": (lambda n, t: figures.gains({t: {m: [GAIN] for m in n}}, [t], t, t), 9),
@@ -155,11 +159,11 @@ def test_every_arm_is_drawn_or_all_are_refused(name: str):
     arms = [f"arm {number}" for number in range((most or 11) + 1)]
     shown = " ".join(text.get_text() for text in drawn(draw(arms[:-1], "title")))
     if name == "dials":
-        assert all(f"M = {2 + number}" in shown for number in range(3))
+        assert all(f"M = {2 + number}" in shown for number in range(8))
     else:
         assert all(arm in shown for arm in arms[:-1])
     if most:
-        assert f"tells {most + (name == 'dials')} apart; draw fewer" in refusal(draw, arms, "title")
+        assert refusal(draw, arms, "title").endswith("apart; draw fewer.")
 
 
 @every
@@ -189,11 +193,60 @@ def test_newcomers_of_no_week(tiny: EventLog):
 
 def test_a_known_arm_looks_the_same_whatever_stands_beside_it():
     for names in (["complementary", "a"], ["a", "new items", "b", "complementary"]):
-        axes = figures.gains({"sheet": {name: [GAIN] for name in names}}, [1], "x", "y").axes[0]
-        drawn = {bars.get_label(): bars.lines[0] for bars in axes.containers}
-        colours = {name: line.get_color() for name, line in drawn.items()}
-        assert (colours["complementary"], drawn["complementary"].get_marker()) == (figures.RED, "v")
-        assert len(set(colours.values())) == len(names)
+        for figure in (
+            figures.gains({"sheet": {name: [GAIN] for name in names}}, [1], "x", "y"),
+            figures.over(np.arange(3), numbers(names), "x", "y", "title"),
+        ):
+            found = figures.arms(figure)
+            assert found["complementary"] == "#d55e00 v"
+            assert len(set(found.values())) == len(names)
+
+
+@pytest.mark.parametrize("first", ["nightly full", "popularity", "plain"])
+def test_arms_of_one_kind_and_names_that_no_chapter_has_look_different(first: str):
+    start = list(looks.ARMS).index(first)
+    arms = list(looks.ARMS)[start : start + (3 if first == "popularity" else 6)]
+    assert len({look.colour for look in looks.of(["one", *arms, "other"])}) == len(arms) + 2
+
+
+def test_an_arm_has_one_colour_and_marker_through_the_course():
+    """What legends of all committed figures name twice looks the same twice."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        for arms in re.findall(r'data-arms="([^"]*)"', images_of(path)):
+            arms = json.loads(html.unescape(arms))
+            assert len(set(arms.values())) == len(arms), (path.name, arms)
+            for name, look in arms.items():
+                name = re.sub(r" \([\d,]+\)$", "", name)  # how many values a histogram has
+                found.setdefault(name, {}).setdefault(look, []).append(path.name)
+    assert len(found) > 30
+    several = {name: where for name, where in found.items() if len(where) > 1}
+    assert not several
+
+
+def images_of(path: Path) -> str:
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return "".join("".join(output.get("data", {}).get("text/html", "")) for output in outputs)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda axes: axes.lines[1].set_ydata([9, 9, 9]),
+        lambda axes: axes.plot([1, 2], [1, 2]),
+        lambda axes: axes.set_title("another"),
+        lambda axes: axes.text(0, 0, "another"),
+        lambda axes: axes.add_patch(Rectangle((0, 0), 1, 1)),
+    ],
+)
+def test_a_fingerprint_changes_with_what_is_drawn_and_not_with_how_sharp(change: Callable):
+    figure = figures.over(np.arange(3), numbers(["a", "b"]), "x", "y", "title")
+    before = figures.fingerprint(figure)
+    figure.set_dpi(30)
+    assert figures.fingerprint(figure) == before
+    change(figure.axes[0])
+    assert figures.fingerprint(figure) != before
 
 
 def test_a_trade_off_starts_its_dashes_at_nothing_and_enlarges_what_is_near():
@@ -323,7 +376,7 @@ def look_of(figure: Figure) -> list:
     return found
 
 
-def looks() -> dict[str, list]:
+def pictures() -> dict[str, list]:
     arms = {name: [f"arm {i}" for i in range(most or 4)] for name, (_, most) in ARMS.items()}
     found = {name: look_of(draw(arms[name], "title")) for name, (draw, _) in ARMS.items()}
     turn, groups = np.arange(0, 360, 60), np.arange(6) % 3
@@ -372,7 +425,7 @@ def test_the_library_draws_what_it_drew_when_the_notebooks_were_run():
     """pytest --nbval compares no pictures. So a figure that changes fails here: run the notebooks
     that show it (make outputs), and then `python tests/test_figures.py`.
     """
-    committed, found = json.loads(LOOKS.read_text("utf-8")), json.loads(json.dumps(looks()))
+    committed, found = json.loads(LOOKS.read_text("utf-8")), json.loads(json.dumps(pictures()))
     assert list(committed) == list(found)
     for name in committed:
         assert len(committed[name]) == len(found[name]), name
@@ -383,5 +436,5 @@ def test_the_library_draws_what_it_drew_when_the_notebooks_were_run():
 
 
 if __name__ == "__main__":
-    rows = [f"{json.dumps(name)}: {json.dumps(look)}" for name, look in looks().items()]
+    rows = [f"{json.dumps(name)}: {json.dumps(look)}" for name, look in pictures().items()]
     LOOKS.write_text("{\n" + ",\n".join(rows) + "\n}\n", "utf-8")

@@ -12,7 +12,7 @@ LIBRARY = Path(__file__).resolve().parent.parent / "course_lib"
 ORDER = (  # data flows down; modules in one line do not import each other
     "files frames",
     "frames",
-    "describe texts",
+    "describe texts looks",
     "log linear",
     " ".join((*LOGS, "raw_files", "tfrecord", "features")),
     "towers losses mutual_information augment",
