@@ -126,7 +126,7 @@ WIDGETS = {
     "09_dropout": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
     "10_complementary": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
     "13_a_day_in_production": [DASHBOARD],
-    "14_beyond_one_machine": [CAPACITY_DIALS],
+    "capacity": [CAPACITY_DIALS],
     "11_correlated_mask": [
         view_explorer("REGENCY CAKESTAND 3 TIER (22423)", presses=2)
     ],  # two seed fields with the same relatives
