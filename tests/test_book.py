@@ -532,7 +532,7 @@ def test_a_checker_of_accessibility_finds_nothing(page, scheme: str):
     for name in ACCESSIBLE:
         page.goto(f"/{name}.html")
         assert not browser.inaccessible(page, "html"), name
-    page.locator("article a, article p").first.evaluate(
+    page.locator("article p").first.evaluate(
         "one => { one.style.color = '#777'; one.style.background = '#888'; }"
     )
     assert any("color-contrast" in one for one in browser.inaccessible(page, "html"))
@@ -557,7 +557,7 @@ def test_a_reader_of_the_website_turns_a_widget(page, name: str, number: int):
         texts = widget.locator(":scope > div").evaluate_all(
             "all => all.map(one => one.textContent)"
         )
-        assert "".join(texts) == BeautifulSoup(parts, "html.parser").get_text()
+        assert "".join(texts).split() == BeautifulSoup(parts, "html.parser").get_text().split()
         assert widget.locator("img").get_attribute("src") == known["pictures"][int(picture)]
     assert widget.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)")
     assert len(known["states"]) > 15 and widget.bounding_box()["height"] <= 720 - 60
