@@ -7,6 +7,7 @@ show.
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -28,9 +29,29 @@ from course_lib.state import State
 
 
 class Panel(ipywidgets.VBox):
-    """A box that a page without widgets replaces by a sentence."""
+    """A box that a page without widgets replaces by a sentence.
 
+    `dials`: what alone decides what it shows, from the first to the last; () where more does, such
+    as what was done before.
+    """
+
+    # Else JupyterLab would take an arrow or a digit that is meant for a control.
+    KEYS = """<script>
+(() => {
+  const box = document.currentScript.closest(".widget-vbox");
+  const keep = () => box.querySelectorAll("select, input, button").forEach(
+    (control) => { control.dataset.lmSuppressShortcuts = true; });
+  new MutationObserver(keep).observe(box, { childList: true, subtree: true });
+  keep();
+})();
+</script>"""
     words = "A widget: run this cell in Jupyter to turn it; the figure below shows the same."
+    dials: tuple[ipywidgets.Dropdown, ...] = ()
+
+    def fill(self, *parts: ipywidgets.Widget) -> None:
+        """Show these parts, from top to bottom."""
+        script = {"output_type": "display_data", "data": {"text/html": self.KEYS}, "metadata": {}}
+        self.children = [*parts, ipywidgets.Output(outputs=[script])]
 
     def _repr_mimebundle_(self, **options) -> dict:
         return super()._repr_mimebundle_(**options) | {"text/plain": self.words}
@@ -66,10 +87,10 @@ def nomination_explorer(
     panel.again = ipywidgets.Button(description="Start again")
     panel.buy.layout.width, panel.again.layout.width = "6em", "8em"
     panel.message, panel.history, panel.nominations = (ipywidgets.HTML() for _ in range(3))
-    panel.picture = _picture(560)
-    tables = ipywidgets.HBox([panel.history, panel.nominations])
+    panel.picture = ipywidgets.HTML()
+    tables = ipywidgets.VBox([panel.nominations, panel.history])
     controls = ipywidgets.HBox([panel.user, panel.item, panel.buy, panel.again])
-    panel.children = [controls, panel.message, tables, panel.picture]
+    panel.fill(controls, panel.message, ipywidgets.HBox([tables, panel.picture]))
 
     def show(message: str) -> None:
         user = panel.user.value
@@ -80,7 +101,7 @@ def nomination_explorer(
             bought=times_bought[codes], change=_changes(panel.listed, panel.before)
         )
         panel.nominations.value = _table(f"Nominations for {panel.user.label}", table)
-        panel.history.value = _table("History, latest first", nominator.history(user, k))
+        panel.history.value = _table("History, latest first", nominator.history(user, 5))
         cosine = float((panel.path[0] * panel.path[-1]).sum())
         panel.message.value = (
             f"{html.escape(message)} Cosine of the vector with where it was at first: "
@@ -89,7 +110,9 @@ def nomination_explorer(
         bought = log.items.index.get_indexer(nominator.history(user, k)["item"])
         panel.first = codes if panel.before is None else panel.first
         sets = {"bought last": bought, "nominated at first": panel.first, "nominated now": codes}
-        panel.picture.value = png(figures.item_map(spots, kinds, colours, {"": sets}))
+        figure = figures.item_map(spots, kinds, colours, {"": sets})
+        alt = "The items that were bought and nominated, on the map of all items."
+        panel.picture.value = _image(figure, 440, alt)
 
     def start(_=None) -> None:
         nominator.live.pop(panel.user.value, None)
@@ -122,15 +145,13 @@ def index_dials(table: pd.DataFrame) -> Panel:
     """
     ivf, hnsw = (_some(kind, table[table["index"] == kind]) for kind in ("ivf", "hnsw"))
     panel = Panel()
-    panel.kind = ipywidgets.ToggleButtons(options=["ivf", "hnsw"], description="index")
-    panel.nprobe = ipywidgets.SelectionSlider(options=_values(ivf["value"]), description="nprobe")
-    panel.M = ipywidgets.SelectionSlider(options=_values(hnsw["M"]), description="M")
-    panel.ef_search = ipywidgets.SelectionSlider(
-        options=_values(hnsw["value"]), description="efSearch"
-    )
-    panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
-    dials = ipywidgets.HBox([panel.nprobe, panel.M, panel.ef_search])
-    panel.children = [panel.kind, dials, panel.message, panel.picture]
+    panel.kind = _dial("index", ["ivf", "hnsw"])
+    panel.nprobe = _dial("nprobe", _values(ivf["value"]))
+    panel.M = _dial("M", _values(hnsw["M"]))
+    panel.ef_search = _dial("efSearch", _values(hnsw["value"]))
+    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
+    panel.dials = (panel.kind, panel.nprobe, panel.M, panel.ef_search)
+    panel.fill(ipywidgets.HBox(panel.dials), panel.message, panel.picture)
 
     def show(_=None) -> None:
         of_graph = panel.kind.value == "hnsw"
@@ -143,19 +164,21 @@ def index_dials(table: pd.DataFrame) -> Panel:
             f"recall <b>{row['recall']:.3f}</b>, compared <b>{100 * row['compared']:.1f} %</b> of "
             "the vectors"
         )
-        panel.picture.value = png(figures.dials(table, row.name))
+        alt = "Recall over the share of vectors compared, with a ring where the dials stand."
+        panel.picture.value = _image(figures.dials(table, row.name), 800, alt)
 
-    for part in (panel.kind, panel.nprobe, panel.M, panel.ef_search):
-        part.observe(show, "value")
+    for dial in panel.dials:
+        dial.observe(show, "value")
     show()
     return panel
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as the bytes of a PNG."""
+def _image(figure: Figure, width: int, alt: str) -> str:
+    """As HTML, because a widget's picture has no alt text."""
     file = io.BytesIO()
     figure.savefig(file, format="png")
-    return file.getvalue()
+    source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return f'<img alt="{html.escape(alt)}" width="{width}" src="{source}">'
 
 
 def _on_the_map(
@@ -192,8 +215,13 @@ def _some(what: str, values: Sequence) -> Sequence:
     return values
 
 
-def _picture(width: int) -> ipywidgets.Image:
-    return ipywidgets.Image(format="png", layout={"width": f"{width}px"})
+def _dial(name: str, options: Sequence, value: object = None) -> ipywidgets.Dropdown:
+    """A list to choose from: a screen reader is told its name, and of no slider it is."""
+    options = list(options)
+    first = options[0][1] if isinstance(options[0], tuple) else options[0]
+    chosen = first if value is None else value
+    layout = {"width": "13em"}
+    return ipywidgets.Dropdown(options=options, value=chosen, description=name, layout=layout)
 
 
 def _values(column: pd.Series) -> list[int]:
@@ -215,7 +243,7 @@ def _html(table: pd.DataFrame, **options) -> str:
     """Whole texts, escaped, without pandas' class, whose style holds for the whole page."""
     with pd.option_context("display.max_colwidth", None):
         text = table.to_html(border=0, justify="left", **options)
-    return text.replace('class="dataframe"', 'cellpadding="5"', 1)
+    return text.replace('class="dataframe"', 'cellpadding="3" style="font: 12px/1.3 sans-serif"', 1)
 
 
 def _table(title: str, table: pd.DataFrame) -> str:
@@ -234,10 +262,11 @@ def update_dials(
     """
     panel = Panel()
     ages = sorted(_some("states", states))
-    panel.age = ipywidgets.SelectionSlider(options=ages, description="days old")
-    panel.rate = ipywidgets.SelectionSlider(options=["none", *rates], description="hourly rate")
-    panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
-    panel.children = [ipywidgets.HBox([panel.age, panel.rate]), panel.message, panel.picture]
+    panel.age = _dial("days old", ages)
+    panel.rate = _dial("hourly rate", ["none", *rates])
+    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
+    panel.dials = (panel.age, panel.rate)
+    panel.fill(ipywidgets.HBox(panel.dials), panel.message, panel.picture)
 
     def show(_=None) -> None:
         rate = None if panel.rate.value == "none" else panel.rate.value
@@ -251,12 +280,13 @@ def update_dials(
             "last night's, no hourly update": plain.iloc[:-1],
             "as chosen": panel.recall.iloc[:-1],
         }
-        panel.picture.value = png(
-            figures.over(plain.index[:-1], named, "hour of the day", "R@100", f"{day:%Y-%m-%d}")
-        )
+        labels = "hour of the day", "R@100", f"{day:%Y-%m-%d}"
+        figure = figures.over(plain.index[:-1], named, *labels)
+        alt = "R@100 by the hour, as chosen and without an hourly update."
+        panel.picture.value = _image(figure, 800, alt)
 
-    for part in (panel.age, panel.rate):
-        part.observe(show, "value")
+    for dial in panel.dials:
+        dial.observe(show, "value")
     show()
     return panel
 
@@ -286,13 +316,9 @@ def production_dashboard(begin: Callable[[], Day]) -> Panel:
     panel.again = ipywidgets.Button(description="Start again")
     for button in panel.faults:
         button.layout.width = "12em"
-    panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
-    panel.children = [
-        ipywidgets.HBox([panel.hour, panel.again]),
-        ipywidgets.HBox(panel.faults),
-        panel.message,
-        panel.picture,
-    ]
+    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
+    controls = [ipywidgets.HBox([panel.hour, panel.again]), ipywidgets.HBox(panel.faults)]
+    panel.fill(*controls, panel.message, panel.picture)
 
     def show(became: dict[str, str]) -> None:
         day = panel.day
@@ -307,7 +333,8 @@ def production_dashboard(begin: Callable[[], Day]) -> Panel:
             f"<b>{row['hour']}</b>, {version}, {row['answers']} answers. "
             f"{html.escape('; '.join(lines).rstrip('.'))}.{waiting}"
         )
-        panel.picture.value = png(figures.dashboard(day.table))
+        alt = "By the hour: recall, the served state's age, what was published, latency."
+        panel.picture.value = _image(figures.dashboard(day.table), 800, alt)
 
     def start(_=None) -> None:
         panel.day = begin()
@@ -341,22 +368,21 @@ def capacity_dials(
         [64, 128, 256, 512, 1024],
     )
     for name, label, values, value in zip(names, labels, choices, start, strict=True):
-        slider = ipywidgets.SelectionSlider(options=values, value=value, description=label)
-        setattr(panel, name, slider)
-    sliders = [getattr(panel, name) for name in names]
-    panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
-    rows = [ipywidgets.HBox(sliders[:2]), ipywidgets.HBox(sliders[2:])]
-    panel.children = [*rows, panel.message, panel.picture]
+        setattr(panel, name, _dial(label, values, value))
+    panel.dials = tuple(getattr(panel, name) for name in names)
+    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
+    panel.fill(ipywidgets.HBox(panel.dials), panel.message, panel.picture)
 
     def show(_=None) -> None:
-        panel.table = plan(*(slider.value for slider in sliders))
+        panel.table = plan(*(dial.value for dial in panel.dials))
         least = panel.table["machines"].idxmin()
         machines = f"{panel.table.loc[least, 'machines']:,.0f}"
         panel.message.value = f"fewest machines: <b>{html.escape(least)}</b>, {machines}"
-        panel.picture.value = png(figures.capacity(panel.table))
+        alt = "What each kind of index needs, a panel for each resource."
+        panel.picture.value = _image(figures.capacity(panel.table), 800, alt)
 
-    for slider in sliders:
-        slider.observe(show, "value")
+    for dial in panel.dials:
+        dial.observe(show, "value")
     show()
     return panel
 
@@ -373,10 +399,11 @@ def view_explorer(
     panel = Panel()
     names = _names(log.items.iloc[: log.listed(time)], _some("items", items))
     panel.item = ipywidgets.Dropdown(options=names, description="item", layout={"width": "36em"})
-    panel.draw = ipywidgets.IntSlider(value=0, min=0, max=19, description="draw")
-    panel.table, panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML(), _picture(440)
-    controls = ipywidgets.HBox([panel.item, panel.draw])
-    panel.children = [controls, panel.table, panel.message, panel.picture]
+    panel.draw = _dial("draw", list(range(20)))
+    panel.table, panel.message, panel.picture = (ipywidgets.HTML() for _ in range(3))
+    panel.dials = (panel.item, panel.draw)
+    shown = ipywidgets.HBox([panel.table, panel.picture])
+    panel.fill(ipywidgets.HBox(panel.dials), panel.message, shown)
     rows = np.arange(log.listed(time))
     plane = Plane(state.item_vectors(log, rows, time).numpy(), log.items.index[rows])
 
@@ -391,10 +418,11 @@ def view_explorer(
             "<b>{:.2f}</b>; of the views <b>{:.2f}</b>"
         )
         panel.message.value = words.format(*panel.cosines)
-        panel.picture.value = png(figures.views_map(plane.points, plane.of(vectors)))
+        figure = figures.views_map(plane.points, plane.of(vectors))
+        panel.picture.value = _image(figure, 360, "The item and its two views among all items.")
 
-    for part in (panel.item, panel.draw):
-        part.observe(show, "value")
+    for dial in panel.dials:
+        dial.observe(show, "value")
     show()
     return panel
 

@@ -2,6 +2,7 @@
 answers.
 """
 
+import base64
 import html
 import re
 from unittest import mock
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import SMALL, refusal, trained
+from outputs import Images
 
 from course_lib import figures, item_map, widgets
 from course_lib.augment import Complementary
@@ -171,7 +173,7 @@ def test_hard_text_is_shown_as_it_is_and_escaped_once(hard: EventLog):
         assert nominator.history("<new>")["item"].iloc[0] == f"<{number}&>"
         assert f"Bought: {html.escape(name)}." in panel.message.value
     found = [html.unescape(row[1]) for row in rows(panel.history)]
-    assert found == [text.replace("\n", r"\n") for text in HARD[::-1]]
+    assert found == [text.replace("\n", r"\n") for text in HARD[:0:-1]]  # the latest five
     assert "<b>c" not in panel.history.value and "&amp;amp;amp;" not in panel.history.value
     explorer = widgets.view_explorer(Complementary(), state, hard, ["<1&>"], now)
     assert html.escape(HARD[1], quote=False) in explorer.table.value
@@ -207,7 +209,7 @@ def test_one_item_is_a_plane_too():
     )
     state = trained(log, SMALL, log.days)
     panel = widgets.view_explorer(Complementary(), state, log, ["x"], log.days[0] + DAY)
-    assert bytes(panel.picture.value).startswith(b"\x89PNG") and len(panel.cosines) == 3
+    assert "data:image/png" in panel.picture.value and len(panel.cosines) == 3
 
 
 @pytest.fixture
@@ -244,7 +246,9 @@ def test_a_page_without_widgets_says_so(table: pd.DataFrame, explorer: widgets.P
         bundle = panel._repr_mimebundle_()
         assert bundle["text/plain"] == widgets.Panel.words
         assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.model_id
-        assert bytes(panel.picture.value).startswith(b"\x89PNG")
+        (image,) = Images(panel.picture.value).found
+        png = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))
+        assert png.startswith(b"\x89PNG") and len(image["alt"]) > 20
 
 
 def test_the_rings_are_where_the_values_are(table: pd.DataFrame):
