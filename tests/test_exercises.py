@@ -266,7 +266,7 @@ def test_form_of_the_wrong_answers(chapter: str):
 # -------------------
 
 
-def nbgrader(course: Path, *arguments: str) -> str:
+def nbgrader(course: Path, *arguments: str, patience: int = 300) -> str:
     """Run a command of nbgrader in a copy of the course directory; what it logs."""
     own = {
         name: str(course / ".jupyter")
@@ -279,7 +279,7 @@ def nbgrader(course: Path, *arguments: str) -> str:
         env=os.environ | own,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=patience,
         check=False,
     )
     return done.stdout + done.stderr

@@ -192,6 +192,12 @@ def test_a_class_on_the_hub(hub: Hub):
             cell["source"] = right.get(name, cell["source"])
         model = {"type": "notebook", "content": notebook}
         assert hub.ask(student, "PUT", f"api/contents/{FILE}", json=model).ok
+        other = {"path": FILE.replace(".ipynb", " (1).ipynb")}
+        assert hub.ask(student, "PATCH", f"api/contents/{FILE}", json=other).ok
+        what = {"course_id": "nomination", "assignment_id": CHAPTER}
+        refused = hub.ask(student, "POST", "assignments/submit", params=what).json()
+        assert not refused["success"] and "missing notebooks" in refused["value"]
+        hub.ask(student, "PATCH", f"api/contents/{other['path']}", json={"path": FILE})
         assert [found["status"] for found in hub.assignment(student, "submit")] == [
             "fetched",
             "submitted",

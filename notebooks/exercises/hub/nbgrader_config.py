@@ -5,6 +5,7 @@ from pathlib import Path
 c = get_config()  # noqa: F821 (nbgrader runs this file with it)
 
 c.CourseDirectory.course_id = "nomination"
+c.ExchangeSubmit.strict = True  # a notebook with another name is refused
 c.Exchange.root = str(Path(__file__).resolve().parents[1] / "exchange")
 # Three folders below the chapters, so that an exercise's links to its chapter hold.
 fetched = Path.home() / "notebooks" / "exercises" / "release"
