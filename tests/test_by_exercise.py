@@ -1,6 +1,7 @@
 """Points by exercise, compared with marks that were made by hand and with the database's rows."""
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -41,7 +42,7 @@ def moved(course: Path, student: str, old: str, new: str) -> None:
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A class of nine after `nbgrader autograde` of the first of its two chapters."""
+    """A class of ten after `nbgrader autograde` of the first of its two chapters."""
     course, file = copy_of_course(tmp_path_factory.mktemp("class") / "course"), f"{FIRST}.ipynb"
     source(course, FIRST, ["double", "half"])
     source(course, SECOND, ["half"])
@@ -49,6 +50,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     submit(course, "right", FIRST, ANSWERS)
     submit(course, "in part", FIRST, {"double": CONSTANT, "half": WRONG})
     submit(course, "untouched", FIRST, {})
+    submit(course, "dead", FIRST, {"half": "import os\nos._exit(1)"})
     submit(course, "broken", FIRST, ANSWERS)
     (course / "submitted" / "broken" / FIRST / file).write_text('{"cells":')
     for student in ("other file", "other folder", "other format"):
@@ -59,7 +61,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (course / "submitted" / "nothing").mkdir()
     (course / "submitted" / "somebody.ipynb").write_text("{}")
     log = nbgrader(course, "autograde", FIRST)
-    assert "for student 'broken'" in log and "for student 'other file'" in log
+    (course / "log.txt").write_text(log, "utf-8")
     submit(course, "too late", FIRST, ANSWERS)
     return course
 
@@ -68,6 +70,7 @@ STATES = {
     "right": "graded",
     "in part": "graded",
     "untouched": "graded",
+    "dead": "autograde failed",
     "broken": "autograde failed",
     "other file": "misnamed",
     "other folder": "misnamed",
@@ -112,10 +115,23 @@ def test_points_are_those_in_the_database(course: Path):
     assert graded.sort_index().to_dict() == expected.to_dict()
 
 
+def test_nbgrader_prints_what_the_teachers_page_says(course: Path):
+    page, log = (p.read_text("utf-8") for p in (COURSE / "TEACHERS.md", course / "log.txt"))
+    for student in ("dead", "broken", "other file"):
+        assert f"There was an error processing assignment '{FIRST}' for student '{student}'" in log
+    assert log.count("for student '") == 3  # for all others it ends well
+    rows = re.findall(r"^\| (`.*?) \| ", page.partition("## When grading fails")[2], re.M)
+    quoted = [text.rstrip(" …") for row in rows for text in re.findall("`(.*?)`", row)]
+    rare = {"CellTimeoutError: A cell timed out", "database is locked"}
+    assert len(quoted) > 6 and [text for text in quoted if text not in log] == sorted(rare)
+    assert "SAWarning" not in log
+
+
 def test_what_needs_a_look_is_named(course: Path):
     look = by_exercise.by_exercise(course).attrs["look"]
     assert look == [
         f"broken, {FIRST}: autograde failed (submitted/broken/{FIRST}/{FIRST}.ipynb).",
+        f"dead, {FIRST}: autograde failed (submitted/dead/{FIRST}/{FIRST}.ipynb).",
         f"other file, {FIRST}: misnamed (submitted/other file/{FIRST}/numbers (1).ipynb).",
         f"other folder, {FIRST}: misnamed (submitted/other folder/homework/mine.ipynb).",
         f"other format, {FIRST}: misnamed (submitted/other format/01.zip).",
