@@ -123,6 +123,7 @@ bench: $(TEACHER) $(PEERS)
 	$(BIN)/python tests/benchmarks/growth.py
 	$(BIN)/python tests/benchmarks/lists.py
 	$(BIN)/python tests/benchmarks/service.py
+	$(BIN)/python tests/benchmarks/class_of_30.py
 	$(BIN)/python tests/benchmarks/side_by_side.py --log online_retail $(BENCH_ARGS)
 	$(BIN)/python tests/benchmarks/side_by_side.py --log movie_tweetings $(BENCH_ARGS)
 

@@ -27,7 +27,7 @@ def source(course: Path, chapter: str, names: list[str]) -> None:
     cells = []
     for number, name in enumerate(names, 1):
         part = an_exercise(name, {"double": ["2 4", "3 6"], "half": ["8 4.0", "6 3.0"]}[name])
-        part[0].source = f"## {number} · To {name}"
+        part[0].source = f"## {number} · To *{name}*"
         cells += part
     (course / "source" / chapter).mkdir(parents=True)
     notebook = new_notebook(cells=cells, metadata=KERNEL)
@@ -149,7 +149,7 @@ def test_the_figure_shows_the_mean_share_and_how_many_got_none(course: Path):
         "01.1 To double",
         "01.2 To half",
     ]
-    assert [text.get_text() for text in axes.texts] == ["1 of 3", "2 of 3", "got none"]
+    assert [text.get_text() for text in axes.texts] == ["1 of 3", "2 of 3", "no points"]
 
 
 def test_one_command_writes_the_table_and_the_figure(course: Path):

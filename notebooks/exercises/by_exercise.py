@@ -75,7 +75,7 @@ def exercises_of(course: Path, chapter: str) -> dict[tuple[int, str], list[str]]
     source = course / "source" / chapter / f"{chapter}.ipynb"
     for cell in nbformat.read(source, as_version=4).cells:
         if heading := re.match(r"## (\d+) · (.*)", cell.source):
-            exercise = int(heading[1]), heading[2]
+            exercise = int(heading[1]), re.sub("[*`]", "", heading[2])
         elif cell.metadata.get("nbgrader", {}).get("grade"):
             found.setdefault(exercise, []).append(cell.metadata.nbgrader["grade_id"])
     return found
@@ -183,7 +183,7 @@ def figure(table: pd.DataFrame) -> Figure:
     axes.barh(range(len(rows)), 100 * rows.share, color=colors)
     for place, row in enumerate(rows.itertuples()):
         axes.text(102, place, f"{row.none} of {row.graded}", va="center")
-    axes.text(102, -0.7, "got none", va="bottom")
+    axes.text(102, -0.7, "no points", va="bottom")
     axes.set_yticks(range(len(rows)), labels)
     axes.set(
         xlim=(0, 100),
