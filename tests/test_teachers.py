@@ -7,6 +7,8 @@ import pytest
 from nbgrader.apps import NbGraderApp
 from test_exercises import COURSE, FOUND, exercises, graded, read
 
+from course_lib.results import load
+
 ROOT = COURSE.parent.parent
 README, TEACHERS = ((COURSE / name).read_text("utf-8") for name in ("README.md", "TEACHERS.md"))
 WEEKS = [
@@ -112,3 +114,13 @@ def test_files_of_the_teachers_page_are_there():
 def test_commands_of_nbgrader_are_there(text: str):
     commands = set(re.findall(r"(?:`|^|; )nbgrader ([a-z_]+)", text, re.M))
     assert {"generate_assignment", "autograde"} <= commands <= NbGraderApp().subcommands.keys()
+
+
+def test_the_time_for_a_class_is_what_was_measured():
+    table = load("class_of_30").set_index(["what", "chapter", "processes"]).cpu_seconds
+    stated = re.findall(r"^\| (release|grade) (\d\d|all chapters) .*\| (\d+) \|$", TEACHERS, re.M)
+    assert len(stated) == len(table)
+    names = {name[:2]: name for name in FOUND} | {"all chapters": "all"}
+    counts = re.findall(r"in (one|two) process", TEACHERS)
+    for (what, chapter, seconds), count in zip(stated, counts, strict=True):
+        assert table[what, names[chapter], {"one": 1, "two": 2}[count]] == int(seconds)
