@@ -25,7 +25,7 @@ include_patterns = [
     "book/index.md",
     "notebooks/*.ipynb",
     "notebooks/exercises/source/*/*.ipynb",
-    "notebooks/exercises/README.md",
+    "notebooks/exercises/*.md",
     "data/README.md",
     "data/*/README.md",
     "CONTRIBUTING.md",

@@ -50,6 +50,7 @@ PAGES = (
     "data/README",
     *sorted(f"data/{path.parent.name}/README" for path in (ROOT / "data").glob("*/README.md")),
     "notebooks/exercises/README",
+    "notebooks/exercises/TEACHERS",
 )
 
 

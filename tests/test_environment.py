@@ -29,6 +29,7 @@ CONDA_NAMES = {
 CONDA_ONLY = {"python", "pip"}
 OLD_PYTHON = {"tomli"}  # for Python 3.10, which environment.yml does not offer
 PIP_ONLY = OLD_PYTHON | {"axe-playwright-python"}  # without it, tests that need it are skipped
+PROXY = {"configurable-http-proxy"}  # conda's is Node's, and comes with JupyterHub
 MODULES = {  # where what is imported has another name
     "faiss-cpu": "faiss",
     "google-crc32c": "google_crc32c",
@@ -89,7 +90,7 @@ def test_line_is_a_valid_conda_spec(line):
 
 def test_environment_has_the_bounds_of_the_project():
     specs = {spec.name.normalized: spec for spec in map(MatchSpec, ENVIRONMENT["dependencies"])}
-    shared = {CONDA_NAMES.get(name, name): DIRECT[name] for name in set(DIRECT) - PIP_ONLY}
+    shared = {CONDA_NAMES.get(name, name): DIRECT[name] for name in set(DIRECT) - PIP_ONLY - PROXY}
     assert set(specs) - CONDA_ONLY == set(shared)
     for name, bounds in shared.items():
         assert SpecifierSet(specs[name].version) == bounds, name
@@ -103,14 +104,15 @@ def named(lines: list[str]) -> set[str]:
 
 def test_learners_get_no_tool_of_a_teacher():
     """Neither by conda nor by pip, whatever their packages bring along; one command adds them."""
-    tools = named(EXTRAS["test"] + EXTRAS["classroom"] + EXTRAS["book"])
+    extras = EXTRAS["test"] + EXTRAS["classroom"] + EXTRAS["hub"] + EXTRAS["book"]
+    tools = named(extras)
     conda = {spec.name.normalized for spec in map(MatchSpec, LEARNERS["dependencies"])}
     assert not conda & {CONDA_NAMES.get(tool, tool) for tool in tools}
 
     makefile = (ROOT / "Makefile").read_text("utf-8")
     installs = re.findall(r'\$\(PIP\) --no-build-isolation -e "\.\[(.*)\]"', makefile)
-    learners, teachers = ([*map(EXTRAS.get, extras.split(","))] for extras in installs)
-    assert sum(teachers, []) == EXTRAS["test"] + EXTRAS["classroom"] + EXTRAS["book"]
+    learners, teachers = ([*map(EXTRAS.get, names.split(","))] for names in installs)
+    assert sum(teachers, []) == extras
     there, new = set(), named(PROJECT["project"]["dependencies"] + sum(learners, []))
     while new:
         there |= new
