@@ -432,8 +432,9 @@ def circles(degrees: np.ndarray, query: float, groups: np.ndarray, steps: list[d
             for item in graph or range(len(degrees)):
                 look = {"color": FIVE[groups[item]], "marker": "os^"[groups[item]], "ms": 8}
                 ax.plot(*places[item], alpha=1 if item in layer["seen"] else 0.25, **look)
-                if places is not outer:
-                    ax.text(*0.68 * places[item], item, ha="center", va="center", fontsize=8)
+                if places is not outer:  # beside it, off the links
+                    spot = 0.79 * np.array([np.cos(turns[item] + 0.2), np.sin(turns[item] + 0.2)])
+                    ax.text(*spot, item, ha="center", va="center", fontsize=8)
             walked = [*places[layer.get("walk", [])], *walked]
         for start, end in zip(walked, walked[1:], strict=False):
             _arrow(ax, start, end, "black", 2)
@@ -552,8 +553,8 @@ def _name_lines(axes, lines: dict[str, tuple[np.ndarray, str]]) -> None:
     dots, pad = np.concatenate(dots), axes.figure.dpi / 72 * 6
     taken = [(box.min, box.max) for box in (text.get_window_extent() for text in axes.texts)]
     for name, (points, colour) in lines.items():
-        drawn = {"fontsize": 8.5, "color": colour, "va": "center", "textcoords": "offset points"}
-        text = axes.annotate(name, points[0], (0, 0), **drawn)
+        drawn = {"fontsize": 8.5, "color": colour, "va": "center", "parse_math": False}
+        text = axes.annotate(name, points[0], (0, 0), textcoords="offset points", **drawn)
         text.set_in_layout(False)
         text.set_path_effects([withStroke(linewidth=2, foreground="white")])
         box = text.get_window_extent()
@@ -567,7 +568,7 @@ def _name_lines(axes, lines: dict[str, tuple[np.ndarray, str]]) -> None:
                     (low < top).all() and (high > bottom).all() for bottom, top in taken
                 )
                 outside = np.maximum(0, (frame.min - low, high - frame.max)).sum()
-                cost = covered + outside
+                cost = covered + 5 * outside
                 if best is None or cost < best[0]:
                     best = cost, point, middle - pixel, (low, high)
         _, text.xy, shift, where = best
