@@ -8,7 +8,6 @@ import base64
 import html
 import io
 import json
-import re
 import warnings
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sized
@@ -62,7 +61,7 @@ def show(figure: Figure, alt: str) -> None:
     """Display the figure, twice as sharp as it is wide, with `alt` as its text for readers who
     cannot see it: the text itself, or "NN: name" for one of those in texts/NN.toml.
     """
-    if named := re.fullmatch(r"(\d\d|side_by_side): (.+)", alt):
+    if named := texts.NAMED.fullmatch(alt):
         alt = texts.alt(*named.groups())
     png, small = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png", bbox_inches="tight", dpi=200)
@@ -768,6 +767,7 @@ def differences_by(sheets: dict[str, dict[str, object]], xlabel: str) -> Figure:
     height = rows * (0.26 * count + 0.75) + 0.6
     options = {"rows": rows, "of": sheets and range(count), "sharex": True, "sharey": True}
     figure, axes = panels(min(len(sheets), 3) or 1, height, **options)
+    figure.get_layout_engine().set(hspace=0.12)
     for ax in axes[len(sheets) :]:
         ax.remove()
     for ax, (title, found) in zip(axes, sheets.items(), strict=False):
@@ -776,8 +776,7 @@ def differences_by(sheets: dict[str, dict[str, object]], xlabel: str) -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(3))
         ax.xaxis.set_tick_params(labelbottom=True)
     axes[0].set_ylim(count - 0.5, -0.5)
-    figure.supxlabel(xlabel, fontsize=10)
-    _key_below(figure, [])
+    _key_below(figure, [], xlabel)
     return figure
 
 
@@ -807,18 +806,20 @@ def differences_grouped(sheets: dict[str, dict[str, dict[str, object]]], xlabel:
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.xaxis.set_tick_params(labelbottom=True)
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
-    figure.supxlabel(xlabel, fontsize=10)
     keys = [_key(str(name), mark, "black") for name, mark in zip(names, marks, strict=True)]
-    _key_below(figure, keys)
+    _key_below(figure, keys, xlabel)
     return figure
 
 
-def _key_below(figure: Figure, keys: list[Line2D]) -> None:
-    """What the colours of differences mean, after `keys` of the figure's own."""
+def _key_below(figure: Figure, keys: list[Line2D], xlabel: str | None = None) -> None:
+    """What the colours of differences mean, after `keys` of the figure's own, and below the label
+    of all panels.
+    """
     keys = [*keys, _key("more", "o", BLUE), _key("less", "o", RED)]
     keys.append(_key("the 95 % interval holds 0", "s", GREY, "white"))
     look = {"frameon": False, "fontsize": 9, "ncols": len(keys)}
-    figure.legend(handles=keys, loc="outside lower center", **look)
+    legend = figure.legend(handles=keys, loc="outside lower center", **look)
+    legend.set_title(xlabel, {"size": 10})
 
 
 def _key(label: str, mark: str, colour: str, face: str | None = None) -> Line2D:
