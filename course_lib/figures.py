@@ -536,6 +536,13 @@ def frontier(table: pd.DataFrame, titles: dict[str, str], valued: Collection[str
     return figure
 
 
+def _extent(text: Text):
+    """The box of a text, in pixels."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        return text.get_window_extent()
+
+
 def _name_lines(axes, lines: dict[str, tuple[np.ndarray, str]]) -> None:
     """Write each name in its colour beside one of its points [n, 2], where it covers least of what
     is drawn.
@@ -550,13 +557,13 @@ def _name_lines(axes, lines: dict[str, tuple[np.ndarray, str]]) -> None:
         way = axes.transData.transform(line.get_path().vertices)
         dots += [way, *(start + steps * (end - start) for start, end in pairwise(way))]
     dots, pad = np.concatenate(dots), axes.figure.dpi / 72 * 6
-    taken = [(box.min, box.max) for box in (text.get_window_extent() for text in axes.texts)]
+    taken = [(box.min, box.max) for box in map(_extent, axes.texts)]
     for name, (points, colour) in lines.items():
         drawn = {"fontsize": 8.5, "color": colour, "va": "center", "parse_math": False}
         text = axes.annotate(name, points[0], (0, 0), textcoords="offset points", **drawn)
         text.set_in_layout(False)
         text.set_path_effects([withStroke(linewidth=2, foreground="white")])
-        box = text.get_window_extent()
+        box = _extent(text)
         size, best = np.array([box.width, box.height]), None
         for point, pixel in zip(points, axes.transData.transform(points), strict=True):
             for dx, dy in ((1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1), (0, -1)):
@@ -566,7 +573,7 @@ def _name_lines(axes, lines: dict[str, tuple[np.ndarray, str]]) -> None:
                 covered += 60 * sum(
                     (low < top).all() and (high > bottom).all() for bottom, top in taken
                 )
-                outside = np.maximum(0, (frame.min - low, high - frame.max)).sum()
+                outside = np.maximum(0, (frame.min - low, high - frame.max - pad)).sum()
                 cost = covered + 5 * outside
                 if best is None or cost < best[0]:
                     best = cost, point, middle - pixel, (low, high)
