@@ -11,7 +11,7 @@ import json
 import warnings
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sized
-from itertools import cycle
+from itertools import cycle, pairwise
 
 import matplotlib
 import numpy as np
@@ -150,13 +150,13 @@ def pipeline() -> Figure:
     """The whole course in one picture: log → towers → index → nominations."""
     figure, (axes,) = panels(height=2.9)
     axes.axis("off")
-    axes.set(xlim=(-1, 101), ylim=(0, 34))
+    axes.set(xlim=(-1, 109), ylim=(0, 34))
     boxes = [
         (0, 12, "LOG\nwho bought what,\nwhen", GREY),
         (26, 23, "ITEM TOWER\nfeatures → vector", BLUE),
         (26, 1, "USER TOWER\nfeatures → vector", ORANGE),
         (54, 12, "VECTOR INDEX\nall item vectors", BLUE),
-        (80, 12, "NOMINATIONS\nthe k items that point\nwhere the user points", GREEN),
+        (88, 12, "NOMINATIONS\nthe k items that point\nwhere the user points", GREEN),
     ]
     for x, y, text, colour in boxes:
         axes.add_patch(
@@ -173,10 +173,10 @@ def pipeline() -> Figure:
         axes.text(x + 10, y + 5, text, ha="center", va="center", fontsize=9)
     arrows = [
         ((20.6, 19), (25.5, 27), "every night", (18, 25.5)),
-        ((20.6, 15), (25.5, 7), "now", (20.5, 8)),
+        ((20.6, 15), (25.5, 7), "at each request", (16, 8)),
         ((46.6, 27), (56, 22.8), "stored", (54, 26.5)),
         ((46.6, 7), (56, 11.2), "the query", (55, 6)),
-        ((74.6, 17), (79.5, 17), "the k\nnearest", (77, 18.5)),
+        ((74.6, 17), (87.5, 17), "the k nearest", (81, 18)),
     ]
     for start, end, text, place in arrows:
         axes.annotate(
@@ -433,7 +433,8 @@ def circles(degrees: np.ndarray, query: float, groups: np.ndarray, steps: list[d
       in it, and the items along its `walk`; and it may have such a graph `above` it, whose walk
       came first.
     """
-    figure, axes = panels(len(steps), height=3.4, of=steps)
+    height, width = 3.4 if len(steps) < 4 else 2.7, min(9.0, 3.4 * len(steps))
+    figure, axes = panels(len(steps), height, width, of=steps)
     turns, around = np.radians(degrees), np.linspace(0, 2 * np.pi, 200)
     outer = np.stack([np.cos(turns), np.sin(turns)], axis=1)  # [m, 2]
     tip = np.cos(np.radians(query)), np.sin(np.radians(query))
@@ -451,10 +452,13 @@ def circles(degrees: np.ndarray, query: float, groups: np.ndarray, steps: list[d
                 if (end, start) in links:
                     ax.plot(*places[[start, end]].T, color=GREY, lw=0.8, zorder=0)
                 else:
-                    _arrow(ax, places[start], places[end], GREY, 0.8)
+                    _arrow(ax, places[start], places[end], "#555555", 1, head="-|>")
             for item in graph or range(len(degrees)):
                 look = {"color": FIVE[groups[item]], "marker": "os^"[groups[item]], "ms": 8}
                 ax.plot(*places[item], alpha=1 if item in layer["seen"] else 0.25, **look)
+                if places is not outer:  # beside it, off the links
+                    spot = 0.79 * np.array([np.cos(turns[item] + 0.2), np.sin(turns[item] + 0.2)])
+                    ax.text(*spot, item, ha="center", va="center", fontsize=8)
             walked = [*places[layer.get("walk", [])], *walked]
         for start, end in zip(walked, walked[1:], strict=False):
             _arrow(ax, start, end, "black", 2)
@@ -469,7 +473,7 @@ def circles(degrees: np.ndarray, query: float, groups: np.ndarray, steps: list[d
 
 def _arrow(axes, start, end, colour: str, width: float, head: str = "->", gap: int = 5) -> None:
     line = {"arrowstyle": head, "color": colour, "lw": width, "shrinkA": gap, "shrinkB": gap}
-    axes.annotate("", end, start, arrowprops=line, zorder=0 if width < 1 else 3)
+    axes.annotate("", end, start, arrowprops=line, zorder=0 if width == 1 else 3)
 
 
 def dials(table: pd.DataFrame, chosen: int | None = None) -> Figure:
@@ -526,50 +530,109 @@ def _stretch_to_one(axes, name: str, least: float) -> None:
     getattr(axes, f"set_{name}lim")(least - 0.05, 1.002)
 
 
-def frontier(table: pd.DataFrame, titles: dict[str, str]) -> Figure:
-    """CPU milliseconds per query over recall, a line per index and a dot per setting; a panel for
-    each `vectors` in `titles`.
+def frontier(table: pd.DataFrame, titles: dict[str, str], valued: Collection[str] = ()) -> Figure:
+    """The least CPU milliseconds per query at which each index reaches a recall, a named line per
+    index; a panel for each `vectors` in `titles`, with a scale of its own. A setting that another
+    one of the same index beats in both is left out.
+
+    - `valued`: the indexes whose dots have their dial's `value` beside them.
     """
-    figure, axes = panels(len(titles), height=4.6, of=table, sharey=True)
+    figure, axes = panels(len(titles), height=4.4, of=table)
     for ax, (data, title) in zip(axes, titles.items(), strict=True):
+        lines = {}
         for name, part, look in _looks(table.groupby("index", sort=False)):
-            part = part[part["vectors"] == data]
+            part = part[part["vectors"] == data].sort_values("ms")
+            part = part[part["recall"] > part["recall"].cummax().shift(fill_value=-1)]
             drawn = {"marker": look.marker, "color": look.colour, "mfc": "none", "ms": 6}
-            ax.plot(part["recall"], part["ms"], label=name, **drawn)
+            if len(part):
+                ax.plot(part["recall"], part["ms"], ls=look.dashes, **drawn)
+                lines[name] = part[["recall", "ms"]].to_numpy(), look.colour
+            for row in part.itertuples() if name in valued else ():
+                shift = {"textcoords": "offset points", "color": look.colour, "fontsize": 7.5}
+                ax.annotate(row.value, (row.recall, row.ms), (4, -9), **shift)
         _stretch_to_one(ax, "x", table.loc[table["vectors"] == data, "recall"].min())
         ax.set(yscale="log", xlabel="recall@100 (stretched towards 1)", title=title)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.margins(y=0.12)
+        _name_lines(ax, lines)
     axes[0].set_ylabel("CPU ms per query, one thread")
-    _legend_below(figure, axes[0])
     return figure
 
 
-def cost(sheets: dict[str, pd.DataFrame]) -> Figure:
-    """R@100 over CPU seconds, a labelled dot per arm, the course's own filled; a panel per sheet,
-    whose rows are arms with `R@100` and `cpu_seconds`.
+def _extent(text: Text):
+    """The box of a text, in pixels."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        return text.get_window_extent()
+
+
+def _name_lines(axes, lines: dict[str, tuple[np.ndarray, str]]) -> None:
+    """Write each name in its colour beside one of its points [n, 2], where it covers least of what
+    is drawn.
     """
-    tables = [table.dropna().sort_values("R@100") for table in sheets.values()]
-    figure, axes = panels(len(sheets), height=4.6, of=min(tables, key=len, default=[]))
+    axes.figure.draw_without_rendering()  # now the axes have their place
+    frame, dots, steps = (
+        axes.get_window_extent(),
+        [np.zeros((0, 2))],
+        np.linspace(0, 1, 30)[:, None],
+    )
+    for line in axes.lines:
+        way = axes.transData.transform(line.get_path().vertices)
+        dots += [way, *(start + steps * (end - start) for start, end in pairwise(way))]
+    dots, pad = np.concatenate(dots), axes.figure.dpi / 72 * 6
+    taken = [(box.min, box.max) for box in map(_extent, axes.texts)]
+    for name, (points, colour) in lines.items():
+        drawn = {"fontsize": 8.5, "color": colour, "va": "center", "parse_math": False}
+        text = axes.annotate(name, points[0], (0, 0), textcoords="offset points", **drawn)
+        text.set_in_layout(False)
+        text.set_path_effects([withStroke(linewidth=2, foreground="white")])
+        box = _extent(text)
+        size, best = np.array([box.width, box.height]), None
+        for point, pixel in zip(points, axes.transData.transform(points), strict=True):
+            for dx, dy in ((1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1), (0, -1)):
+                middle = pixel + (size / 2 + pad) * (dx, dy)
+                low, high = middle - size / 2, middle + size / 2
+                covered = ((dots > low - 2) & (dots < high + 2)).all(1).sum()
+                covered += 60 * sum(
+                    (low < top).all() and (high > bottom).all() for bottom, top in taken
+                )
+                outside = np.maximum(0, (frame.min - low, high - frame.max - pad)).sum()
+                cost = covered + 5 * outside
+                if best is None or cost < best[0]:
+                    best = cost, point, middle - pixel, (low, high)
+        _, text.xy, shift, where = best
+        text.set_position((shift - (size[0] / 2, 0)) * 72 / axes.figure.dpi)
+        taken.append(where)
+
+
+def cost(sheets: dict[str, pd.DataFrame], named: Collection[str] | None = None) -> Figure:
+    """R@100 over CPU seconds, a dot per arm, the course's own filled; a panel per sheet, whose rows
+    are arms with `R@100` and `cpu_seconds`. Stairs lead over the best recall for a time.
+
+    - `named`: the arms that have their names beside their dots; None: all.
+    """
+    tables = [table.dropna().sort_values("cpu_seconds") for table in sheets.values()]
+    figure, axes = panels(len(sheets), height=4.4, of=min(tables, key=len, default=[]))
     for ax, title, table in zip(axes, sheets, tables, strict=True):
-        low, high = table["R@100"].min(), table["R@100"].max()
-        for place, (name, row) in enumerate(table.iterrows()):
-            own = name.startswith("ours")
-            look = {"color": BLUE if own else GREY, "mfc": BLUE if own else "white"}
-            ax.plot(row["cpu_seconds"], row["R@100"], "o", **look)
-            level = low + (high - low) * place / max(len(table) - 1, 1)
-            ax.annotate(
-                name,
-                (row["cpu_seconds"], row["R@100"]),
-                (1.03, level),
-                textcoords=ax.get_yaxis_transform(),
-                color=look["color"],
-                fontsize=8,
-                va="center",
-                arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.4},
-            )
-        ax.set(xscale="log", xlabel="CPU seconds of the replay", ylabel="R@100", title=title)
+        names = {}
+        best = table["R@100"].cummax()
+        stairs = np.repeat(table["cpu_seconds"], 2)[1:], np.repeat(best, 2)[:-1]
+        ax.plot(*stairs, color=GREY, lw=1, ls=":")
+        for name, row in table[["cpu_seconds", "R@100"]].iterrows():
+            own = str(name).startswith("ours")
+            colour = BLUE if own else "#444444"
+            ax.plot(*row, "o", color=colour, mfc=BLUE if own else "white")
+            names[name] = row.to_numpy()[None], colour
+        ax.set(xscale="log", xlabel="CPU seconds of the replay (log scale)", title=title)
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter("{x:g}")
         ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.margins(0.12, 0.06)
+        shown = names if named is None else {n: names[n] for n in named if n in names}
+        _name_lines(ax, shown)
+    axes[0].set_ylabel("R@100")
     return figure
 
 
@@ -666,29 +729,15 @@ def _outlines(axes, values: dict[str, np.ndarray], low: float, room: float = 1, 
         axes.hist(part, edges, color=look.colour, label=f"{name} ({len(part):,})", **filled)
 
 
-def moves(
-    plane: np.ndarray, start: np.ndarray, end: np.ndarray, angles: dict[str, np.ndarray]
-) -> Figure:
-    """Left: all items in a plane [m, 2], and arrows from `start` [t, 2] to `end` [t, 2]; right: by
-    what angle items moved.
-    """
-    figure, (left, right) = panels(2, height=3.8, of=angles)
-    left.plot(*plane.T, ".", color=GREY, ms=2, alpha=0.4)
-    left.quiver(
-        *start.T, *(end - start).T, angles="xy", scale_units="xy", scale=1, width=0.004, color=RED
-    )
-    left.set(
-        title="All items (grey) in two of 64 dimensions,\nwhere the touched ones went (arrows)"
-    )
-    left.set(xticklabels=[], yticklabels=[])
-    _outlines(right, angles, 0, room=1.02, bins=30)
-    right.set(
-        yscale="log",
-        xlabel="angle that the item's vector moved (degrees)",
-        ylabel="items (log scale)",
-        title="By how much",
-    )
-    _legend_below(figure, right)
+def against(x: np.ndarray, y: np.ndarray, xlabel: str, ylabel: str, title: str) -> Figure:
+    """Pairs of values in the same unit [n], a dot each, on one scale, with the line of equality."""
+    figure, (axes,) = panels(height=4, width=4.6, of=x)
+    most = 1.04 * max(np.max(x), np.max(y))
+    axes.plot(x, y, "o", color=BLUE, ms=4, alpha=0.5, mec="none")
+    axes.plot([0, most], [0, most], "--", color=GREY, lw=1)
+    axes.text(0.94 * most, 0.97 * most, "equal", ha="right", fontsize=9, color=GREY)
+    axes.set(xlim=(0, most), ylim=(0, most), aspect="equal")
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     return figure
 
 
@@ -769,8 +818,7 @@ def differences(found: dict[str, object], xlabel: str, title: str) -> Figure:
     """
     figure, (axes,) = panels(height=0.34 * len(found) + 1.4, of=found)
     _rows(axes, found)
-    axes.set(xlabel=xlabel, title=title)
-    axes.invert_yaxis()
+    axes.set(xlabel=xlabel, title=title, ylim=(len(found) - 0.4, -0.6))
     _key_below(figure, [])
     return figure
 
@@ -1028,40 +1076,39 @@ def day_line() -> Figure:
     """A night and the hours after it on a time line: what moves, what is published, what is thrown
     away.
     """
-    figure, (axes,) = panels(height=4.3)
-    axes.set(xlim=(-0.5, 28.5), ylim=(-0.6, 4.7), xlabel="hour of the day")
+    figure, (axes,) = panels(height=4.5)
+    axes.set(xlim=(-0.5, 29), ylim=(-0.75, 4.8), xlabel="hour of the day")
     axes.set_xticks([0, 6, 9, 12, 15, 18, 24], ["0", "6", "9", "12", "15", "18", "midnight"])
-    lanes = ("requests", "published", "moves by the hour", "moves by night", "shards")
+    lanes = ("requests", "published", "learned by the hour", "learned by night", "events")
     axes.set_yticks(range(len(lanes)), lanes)
     axes.grid(visible=False)
     arrow = {"arrowstyle": "->", "color": "#333333"}
-    for start, name in ((0.2, "yesterday's shard"), (24.2, "today's shard")):
+    for start, name in ((0.2, "yesterday's"), (24.2, "today's")):
         axes.barh(4, 1.4, 0.34, start, color=GREY, alpha=0.6)
-        axes.text(start + 0.1, 4.32, name, fontsize=8.5)
+        axes.text(start, 4.32, name, fontsize=9.5)
         axes.barh(3, 1.4, 0.34, start, color=BLUE)
         axes.annotate("", (start + 0.7, 3.25), (start + 0.7, 3.8), arrowprops=arrow)
         axes.annotate("", (start + 1.4, 1.3), (start + 1.4, 2.8), arrowprops=arrow | {"lw": 1.6})
         axes.plot(start + 1.4, 1, "o", color=BLUE, ms=13)
-    axes.text(2, 3, "a full update: all parameters", fontsize=8.5, va="center")
-    axes.text(
-        2.2, 1.38, "one whole version:\nevery item's vector\nand the user network", fontsize=8.5
-    )
-    hours = np.arange(9, 19)
-    axes.barh([4] * 10, 0.8, 0.34, hours - 0.9, color=GREY, alpha=0.6)
-    axes.text(9, 4.32, "an hour's shard each", fontsize=8.5)
-    rows = np.linspace(0.08, 0.6, 10)  # what the hours have learned
+    axes.text(2, 3, "a full update: all parameters", fontsize=9.5, va="center")
+    axes.text(2.2, 0.93, "every item's vector\nand the user tower", fontsize=9.5, va="center")
+    hours = np.arange(9, 18)
+    axes.barh([4] * 9, 0.8, 0.34, hours - 0.9, color=GREY, alpha=0.6)
+    axes.text(8.1, 4.32, "an hour's each", fontsize=9.5)
+    rows = np.linspace(0.08, 0.6, 9)  # what the hours have learned
     axes.bar(hours + 0.5, rows, 1, 1.75, color=ORANGE, align="center")
-    axes.bar(21.5, rows[-1], 5, 1.75, color=ORANGE, align="center")
-    axes.text(9.3, 2.42, "rows of the named IDs, in delta tables", fontsize=8.5)
-    axes.plot(hours + 0.2, [1] * 10, "o", color=ORANGE, ms=5)
-    axes.text(9, 0.62, "the vectors of touched items, in place", fontsize=8.5)
-    axes.plot(24.2, 2.05, "x", color=RED, ms=11, mew=3)
-    axes.text(25.9, 2.05, "discarded", fontsize=8.5, color=RED, va="center")
-    times = np.arange(0, 28.2, 0.35)
-    colours = np.where(times < 1.6, GREY, np.where(times < 25.6, BLUE, GREEN))
-    axes.scatter(times, [0] * len(times), marker="|", c=colours)
-    for x, text in ((8.5, "each answered by the state of its moment"), (25, "the next one")):
-        axes.text(x, -0.45, text, fontsize=8.5)
+    axes.bar(21.8, rows[-1], 7.6, 1.75, color=ORANGE, align="center")
+    axes.text(9, 2.46, "ID rows of the users and items in those events", fontsize=9.5)
+    axes.plot(hours + 0.2, [1] * 9, "o", color=ORANGE, ms=6)
+    axes.text(9, 0.6, "the vectors of those items alone", fontsize=9.5)
+    axes.plot(25.6, 2.05, "x", color="black", ms=10, mew=2.5)
+    axes.text(26.1, 2.05, "discarded", fontsize=9.5, va="center")
+    times = np.arange(0, 28.6, 0.35)
+    parts = np.digitize(times, (1.6, 9.2, 25.6))
+    axes.scatter(times, [0] * len(times), marker="|", c=np.array([GREY, BLUE, ORANGE, BLUE])[parts])
+    names = ("yesterday's", "tonight's version", "tonight's version and the hours", "the next")
+    for x, text in zip((-0.3, 3.4, 11.5, 25.6), names, strict=True):
+        axes.text(x, -0.5, text, fontsize=9.5)
     axes.axvline(0, color=GREY, lw=0.8, ls=":")
     axes.axvline(24, color=GREY, lw=0.8, ls=":")
     return figure

@@ -60,6 +60,13 @@ ARMS = {
     "correlated mask, less chance": Look(PINK, "X", ":", "oo"),
     "q half-life 3 days": Look(SKY, "p", "-", "||"),
     "counts": Look(BLACK, "h", "-", "--"),
+    # indexes
+    "flat": Look(BLACK, "*", "-", ""),
+    "ivf": Look(BLUE, "o", "-", ""),
+    "ivfpq": Look(ORANGE, "s", "--", "//"),
+    "ivfpq re-ranked": Look(BROWN, "d", "--", "++"),
+    "hnsw": Look(GREEN, "^", "-.", ".."),
+    "hnswlib": Look(RED, "v", "-", "xx"),
 }
 
 

@@ -136,6 +136,48 @@ def nomination_explorer(
     return panel
 
 
+def circle_search(
+    degrees: np.ndarray, searches: Mapping[str, tuple[float, np.ndarray, Sequence[dict]]]
+) -> Panel:
+    """Follow a search step by step among items on a circle: which lists are opened, or which links
+    a walk takes, what has been compared, and what is the best so far.
+
+    - `degrees`: where the items point. `searches`: of each where the query points, the items'
+      groups and its steps, all as `figures.circles` wants them.
+
+    Parts: `search`, `step`; `message`, `picture`; and as a value `shown`, the step.
+    """
+    panel = Panel()
+    names = list(_some("searches", searches))
+    panel.search = ipywidgets.Dropdown(options=names, description="search")
+    panel.step = ipywidgets.IntSlider(min=1, max=1, description="step")
+    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
+    panel.fill(ipywidgets.HBox([panel.search, panel.step]), panel.message, panel.picture)
+
+    def show(_=None) -> None:
+        query, groups, steps = searches[panel.search.value]
+        panel.step.max = len(steps)
+        number = panel.step.value
+        panel.shown = step = {"title": f"step {number} of {len(steps)}"} | steps[number - 1]
+        seen = {*step["seen"], *step.get("above", {}).get("seen", ())}
+        panel.message.value = (
+            f"compared <b>{len(seen)} of {len(degrees)}</b>, best so far: "
+            f"{', '.join(map(str, step['found'])) or 'none in this layer'}"
+        )
+        figure = figures.circles(degrees, query, groups, [step])
+        alt = "Items on a circle; bright ones were compared, and rings mark the best so far."
+        panel.picture.value = _image(figure, 400, alt)
+
+    def begin(_) -> None:
+        panel.step.value = 1
+        show()
+
+    panel.search.observe(begin, "value")
+    panel.step.observe(show, "value")
+    show()
+    return panel
+
+
 def index_dials(table: pd.DataFrame) -> Panel:
     """Turn nprobe, efSearch and M, and see what they do to recall and to the number of vectors
     compared.

@@ -54,7 +54,7 @@ def dial_rows(numbers: list[int]) -> pd.DataFrame:
 
 
 def frontier_rows(names: list[str]) -> pd.DataFrame:
-    rows = [(kind, name, r, 2 - r) for name in names for kind in "ab" for r in (0.5, 1.0)]
+    rows = [(kind, name, r, 1 + r) for name in names for kind in "ab" for r in (0.5, 1.0)]
     return pd.DataFrame(rows, columns=["vectors", "index", "recall", "ms"])
 
 
@@ -88,7 +88,6 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     "cost": (lambda n, t: figures.cost({t: cost_table(n)}), None),
     "losses_by_age": (lambda n, t: figures.losses_by_age({m: [GAIN] * 2 for m in n}, [1, 2], t), 9),
     "histograms": (lambda n, t: figures.histograms(numbers(n), t, t, t), 9),
-    "moves": (lambda n, t: figures.moves(PLANE, PLANE[:3], PLANE[3:6], numbers(n)), 9),
     "matches": (lambda n, t: figures.matches({m: np.eye(3) / 2 for m in n}), None),
     "differences": (lambda n, t: figures.differences(dict.fromkeys(n, GAIN), t, t), None),
     "differences_by": (
@@ -147,7 +146,7 @@ def test_text_of_a_log_is_drawn_as_it_stands(name: str):
         arms = HARD[start : start + (most or len(HARD))]
         found = drawn(draw(arms, arms[0]))
         shown = {text.get_text().replace("\u200b", "") for text in found}
-        own = {f"{arm} (3)" for arm in arms} if name in ("moves", "histograms") else set(arms)
+        own = {f"{arm} (3)" for arm in arms} if name == "histograms" else set(arms)
         assert own <= shown or name == "dials"
         formulas = {text.get_text() for text in found if text.get_parse_math()} - {""}
         assert all(formula.startswith("$\\mathdefault{") for formula in formulas)
@@ -337,6 +336,38 @@ def test_every_dot_of_the_dials_says_its_value():
         assert sorted(text.get_text() for text in ax.texts) == sorted(map(str, values))
 
 
+def test_a_frontier_leaves_out_what_is_beaten():
+    """Of three settings the middle one finds less than the first, and takes longer."""
+    rows = [("a", "ivf", 1, 0.8, 1.0), ("a", "ivf", 2, 0.7, 2.0), ("a", "ivf", 4, 0.9, 3.0)]
+    table = pd.DataFrame(rows, columns=["vectors", "index", "value", "recall", "ms"])
+    (axes,) = figures.frontier(table, {"a": "title"}, ["ivf"]).axes
+    assert axes.lines[0].get_xydata().tolist() == [[0.8, 1.0], [0.9, 3.0]]
+    assert [text.get_text() for text in axes.texts] == ["1", "4", "ivf"]
+
+
+def test_names_stand_beside_their_dots_and_cover_none():
+    places = np.random.default_rng(0).random((12, 2)) + 1
+    table = pd.DataFrame(places, [f"arm {i}" for i in range(12)], ["R@100", "cpu_seconds"])
+    named = list(table.index[::2])
+    (axes,) = figures.cost({"sheet": table}, named).axes
+    assert [text.get_text() for text in axes.texts] == named
+    dots = axes.transData.transform(places[:, ::-1])
+    boxes = [text.get_window_extent() for text in axes.texts]
+    for i, box in enumerate(boxes):
+        assert not any(box.contains(*dot) for dot in dots)
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+        own = axes.transData.transform(axes.texts[i].xy)
+        assert own == pytest.approx(dots[table.index.get_loc(named[i])])
+        gap = np.maximum(0, np.maximum(box.min - own, own - box.max)).max()
+        assert gap < 20  # pixels, at 100 to the inch
+
+
+def test_pairs_are_drawn_on_one_scale():
+    (axes,) = figures.against(np.array([1.0, 4.0]), np.array([2.0, 3.0]), "x", "y", "title").axes
+    assert axes.lines[0].get_xydata().tolist() == [[1, 2], [4, 3]]
+    assert axes.get_xlim() == axes.get_ylim() and axes.get_aspect() == 1
+
+
 def test_recall_near_1_has_room_and_stays_where_it_is():
     (right,) = figures.frontier(frontier_rows(["a"]), {"a": "title"}).axes
     assert right.lines[0].get_xdata().tolist() == [0.5, 1.0]
@@ -421,7 +452,7 @@ def pictures() -> dict[str, list]:
         "copied_and_split": look_of(figures.copied_and_split()),
         "head_effect": look_of(figures.head_effect(np.arange(1, 50))),
         "circles": look_of(figures.circles(turn, 30, groups, [STEP])),
-        "embedding_rows": look_of(figures.embedding_rows(*ROWS)),
+        "against": look_of(figures.against(PLANE[:, 0] + 9, PLANE[:, 1] + 9, "x", "y", "t")),
         "views_map": look_of(figures.views_map(PLANE, PLANE[:3])),
         "delta_rows": look_of(figures.delta_rows(PLANE[:3], np.array([1, 4]), PLANE[3:5])),
     }

@@ -8,7 +8,7 @@ import pytest
 
 from course_lib import results
 from course_lib.experiments import frontier, index_recall, synthetic_vectors
-from course_lib.experiments.index_frontier import LARGE, SMALL, one_core
+from course_lib.experiments.index_frontier import LARGE, SMALL, WIDE, one_core
 
 
 def test_recall_by_hand():
@@ -62,6 +62,8 @@ def test_the_committed_table_is_what_the_experiment_makes():
     for data, names in (
         ("course", SMALL),
         ("million", LARGE),
+        ("towers", WIDE),
+        ("wide", WIDE),
     ):
         part = table[table["vectors"] == data]
         assert tuple(dict.fromkeys(part["index"])) == names

@@ -196,6 +196,30 @@ def test_nothing_to_choose_from_and_unknown_items_are_said(
     assert "hnsw is empty" in refusal(widgets.index_dials, table[table["index"] == "ivf"])
 
 
+def test_a_search_is_followed_step_by_step():
+    """By lists, and in a graph whose walk begins in a layer above."""
+    up = {"links": {0: [2], 2: [0]}, "walk": [0, 2], "seen": {0, 2}, "found": [2]}
+    lower = {"links": {0: [1], 1: [0, 2], 2: [1]}}
+    walk = [
+        lower | {"seen": [], "found": [], "above": up},
+        lower | {"walk": [2], "seen": {2, 1}, "found": [2], "above": up},
+    ]
+    lists = [{"title": "nprobe 1", "seen": np.array([1]), "found": [1]}]
+    groups = np.zeros(3, int)
+    searches = {"lists": (80.0, groups, lists), "graph": (100.0, groups, walk)}
+    panel = widgets.circle_search(np.array([0, 90, 180]), searches)
+    assert panel.shown["found"] == [1] and "1 of 3" in panel.message.value
+    picture = panel.picture.value
+    panel.search.value = "graph"
+    assert "2 of 3" in panel.message.value and "none in this layer" in panel.message.value
+    panel.step.value = 2
+    assert panel.shown["title"] == "step 2 of 2" and "3 of 3" in panel.message.value
+    assert panel.picture.value != picture and bytes(panel.picture.value).startswith(b"\x89PNG")
+    panel.search.value = "lists"
+    assert panel.step.value == 1 and panel.shown["title"] == "nprobe 1"
+    assert "searches is empty" in refusal(widgets.circle_search, np.array([0]), {})
+
+
 def test_one_item_is_a_plane_too():
     """A log of one item: all differences are 0."""
     plane = item_map.Plane(np.array([[3.0, 4.0, 0.0]]))

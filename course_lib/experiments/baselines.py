@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
+
+from scipy.sparse import csr_matrix
 
 from course_lib.baselines import EASE, ItemCF, Popularity
 from course_lib.experiments.replays import Baseline, Run, nightly
+from course_lib.linear import low_rank_ease
 
 
 def test() -> Iterator[Run]:
@@ -17,6 +21,24 @@ def test() -> Iterator[Run]:
     yield Run("item-to-item CF", 0, Baseline(ItemCF))
     yield Run("EASE", 0, Baseline(EASE))
     yield from nightly("two towers")
+
+
+@dataclass(kw_only=True)
+class LowRankEASE(EASE):
+    """EASE in `rank` dimensions, as the towers' linear part has it."""
+
+    rank: int = 64
+
+    def fit(self, history: csr_matrix) -> None:
+        rank = min(self.rank, *(size - 1 for size in history.shape))
+        of_user, of_item = low_rank_ease(history.astype(float), rank, self.ridge)
+        self.similarity = (of_user @ of_item.T).numpy()
+
+
+def ranks() -> Iterator[Run]:
+    """How much of what EASE finds is left in so many dimensions, all else as in `test`."""
+    for rank in (16, 64):
+        yield Run(f"EASE, {rank} dimensions", 0, Baseline(LowRankEASE, {"rank": rank}))
 
 
 def tuning() -> Iterator[Run]:

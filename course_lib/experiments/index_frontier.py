@@ -20,9 +20,11 @@ from course_lib.log import EventLog
 from course_lib.online_retail import load_online_retail
 from course_lib.results import stamp
 from course_lib.state import Settings
+from course_lib.tuning import RECIPE
 
 HERE = ("flat", "ivf", "ivfpq", "hnsw", "hnswlib")  # in this process
 LARGE = (*HERE, "ivfpq re-ranked")
+WIDE = ("flat", "ivf", "hnsw", "hnswlib")  # the towers alone, and with the linear part
 # embedded Milvus spends more on a query's way in and out than on any search
 SMALL = (*HERE, "Milvus FLAT", "Milvus HNSW", "Milvus IVF_FLAT")
 EFFORTS = {"nprobe": (1, 2, 4, 8, 16, 32, 64, 128), "ef_search": (100, 200, 400, 800), None: (0,)}
@@ -130,7 +132,8 @@ def _cpu_seconds(action: Callable, *arguments) -> float:
 @dataclass(frozen=True)
 class Frontier:
     """The experiment: recall@100 against CPU time, on one thread. Items and 500 buyers of
-    1 November 2011, and a million synthetic items.
+    1 November 2011, and a million synthetic items; and the same items and buyers as
+    `tuning.RECIPE` has them, with all their numbers ("wide") and with the towers' alone.
     """
 
     load: Callable[[], EventLog] = load_online_retail
@@ -140,11 +143,15 @@ class Frontier:
     ) -> dict[str, pd.DataFrame]:
         check_days(name, log, DAY)
         million, asked = synthetic_vectors(1_000_000), synthetic_vectors(500, seed=1)
+        wide = _of_the_course(log, Settings(**RECIPE))
+        towers = [part[:, : Settings().dim] for part in wide]
         rows = []
         with one_core():
             for data, names, vectors, queries, efforts in (
-                ("course", SMALL, *_of_the_course(log), FEWER_PROBES),
+                ("course", SMALL, *_of_the_course(log, Settings()), FEWER_PROBES),
                 ("million", LARGE, million, asked, EFFORTS),
+                ("towers", WIDE, *map(np.ascontiguousarray, towers), FEWER_PROBES),
+                ("wide", WIDE, *wide, FEWER_PROBES),
             ):
                 yardstick = FaissIndex()
                 yardstick.build(vectors, np.arange(len(vectors)))
@@ -156,10 +163,10 @@ class Frontier:
         return {name: pd.DataFrame(rows).assign(faiss=faiss.__version__, **stamp())}
 
 
-def _of_the_course(log: EventLog) -> tuple[np.ndarray, np.ndarray]:
+def _of_the_course(log: EventLog, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of the items listed on the day, and of 500 buyers before it."""
     now, before = pd.Timestamp(DAY), log.rows(DAY).start
-    state = warm_state(log, Settings(), DAY)
+    state = warm_state(log, settings, DAY)
     items = state.item_vectors(log, np.arange(log.listed(now)), now).numpy()
     buyers = pd.unique(log.user_rows[before:])[:500]
     return items, state.user_vectors(log, buyers, before).numpy()

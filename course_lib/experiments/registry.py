@@ -57,6 +57,7 @@ def _on_both_logs(
 EXPERIMENTS = {
     "baselines_test": Replays(baselines.test, TEST),
     "baselines_tuning": Replays(baselines.tuning, TUNING),
+    "ease_ranks": Replays(baselines.ranks, TEST),
     "ablation": Replays(baselines.ablation, TUNING),
     "negatives_test": Replays(negatives.test, TEST, by_day=True),
     "films_test": Replays(negatives.films, FILMS_TEST, by_day=True, load=load_movie_tweetings),
