@@ -105,28 +105,24 @@ DASHBOARD = Widget(
 )
 
 
-def view_explorer(item: str, presses: int = 1) -> Widget:
-    """`presses` of the arrow key until the draw shows other views."""
-    code = re.search(r"\((\w+)\)$", item)[1]
-    moves = [
-        Move("item", item, "table message picture", rf"item\s+{code}\b"),
-        *[Move("draw", "ArrowRight", "")] * (presses - 1),
-        Move("draw", "ArrowRight", "table message picture", rf"item\s+{code}\b"),
-    ]
-    return Widget("view_explorer", "table message picture", moves)
+VIEW_EXPLORER = Widget(
+    "view_explorer",
+    "table message picture",
+    [
+        Move(
+            "item", "REGENCY CAKESTAND 3 TIER (22423)", "table message picture", r"item\s+22423\b"
+        ),
+        Move("draw", "ArrowRight", "table message picture", r"item\s+22423\b"),
+    ],
+)
 
 
 WIDGETS = {
     "03_online_nomination": [INDEX_DIALS, EXPLORER],
     "06_full_versus_incremental": [UPDATE_DIALS],
-    "08_random_mask": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
-    "09_dropout": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
-    "10_complementary": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
+    "08_random_mask": [VIEW_EXPLORER],
     "13_a_day_in_production": [DASHBOARD],
     "14_beyond_one_machine": [CAPACITY_DIALS],
-    "11_correlated_mask": [
-        view_explorer("REGENCY CAKESTAND 3 TIER (22423)", presses=2)
-    ],  # two seed fields with the same relatives
 }
 
 
