@@ -929,7 +929,8 @@ def tiles(
                 corner = (column - 0.45 + place * width, top)
                 axes.add_patch(Rectangle(corner, width - 0.04, count - 0.2, **copied))
     rows = [(count + 0.5) * row + view for row, _ in enumerate(names) for view in range(count)]
-    axes.set_yticks(rows, [f"{name}, {view}" for name in names for view in views], fontsize=9)
+    labels = [f"{name}, {view}" if count > 1 else name for name in names for view in views]
+    axes.set_yticks(rows, labels, fontsize=9)
     axes.set(xlim=(-0.5, len(whole) - 0.5), ylim=(rows[-1] + 0.5, -0.5))
     axes.grid(False)
     axes.spines[:].set_visible(False)
