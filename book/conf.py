@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from docutils import nodes
-from docutils.utils.math.latex2mathml import tex2mathml
+from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 
 project = "Nomination"
@@ -105,7 +105,8 @@ def still(output: dict) -> dict:
 
 def visit_math(writer, node: nodes.math | nodes.math_block) -> None:
     """Formulas as MathML, which browsers set by themselves; MathJax would be fetched from a host."""
-    writer.body.append(tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block)))
+    display = "block" if isinstance(node, nodes.math_block) else "inline"
+    writer.body.append(convert(node.astext(), display=display))
     raise nodes.SkipNode
 
 

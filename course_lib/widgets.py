@@ -17,9 +17,10 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from course_lib import figures
+from course_lib import figures, item_map
 from course_lib.augment import Augmentation
 from course_lib.evaluation import TwoTowerServed, replay
+from course_lib.item_map import Plane
 from course_lib.log import DAY, EventLog
 from course_lib.nomination import Nominator
 from course_lib.production import FAULTS, Day
@@ -38,8 +39,8 @@ class Panel(ipywidgets.VBox):
 def nomination_explorer(
     nominator: Nominator, users: Mapping | Sequence, basket: Sequence, k: int = 10
 ) -> Panel:
-    """Choose a user, see history and nominations; buy, and see at once where the vector goes and
-    what becomes of the list.
+    """Choose a user, see history and nominations; buy, and see at once how far the vector turns,
+    what becomes of the list, and where it goes on the course's map of items.
 
     - `users`: those to choose from, or their ids by what they are to be called; one that the log
       doesn't know is a new user.
@@ -51,8 +52,8 @@ def nomination_explorer(
     before the last purchase (None at first).
     """
     log, times_bought = nominator.log, _times_bought(nominator)
-    plane = Plane(_item_vectors(nominator))
-    listed = log.items.iloc[: len(plane.points)]
+    listed = log.items.iloc[: log.listed(nominator.version.time)]
+    spots, kinds, colours = _on_the_map(nominator, listed)
     others = listed.index[~listed.index.isin(list(basket))]
     names = dict(_names(listed, [*basket, *others]))
     panel = Panel()
@@ -65,7 +66,7 @@ def nomination_explorer(
     panel.again = ipywidgets.Button(description="Start again")
     panel.buy.layout.width, panel.again.layout.width = "6em", "8em"
     panel.message, panel.history, panel.nominations = (ipywidgets.HTML() for _ in range(3))
-    panel.picture = _picture(440)
+    panel.picture = _picture(560)
     tables = ipywidgets.HBox([panel.history, panel.nominations])
     controls = ipywidgets.HBox([panel.user, panel.item, panel.buy, panel.again])
     panel.children = [controls, panel.message, tables, panel.picture]
@@ -85,8 +86,10 @@ def nomination_explorer(
             f"{html.escape(message)} Cosine of the vector with where it was at first: "
             f"<b>{cosine:.3f}</b>"
         )
-        path = plane.of(np.concatenate(panel.path))
-        panel.picture.value = png(figures.vector_map(plane.points, path, plane.points[codes]))
+        bought = log.items.index.get_indexer(nominator.history(user, k)["item"])
+        panel.first = codes if panel.before is None else panel.first
+        sets = {"bought last": bought, "nominated at first": panel.first, "nominated now": codes}
+        panel.picture.value = png(figures.item_map(spots, kinds, colours, {"": sets}))
 
     def start(_=None) -> None:
         nominator.live.pop(panel.user.value, None)
@@ -148,22 +151,6 @@ def index_dials(table: pd.DataFrame) -> Panel:
     return panel
 
 
-class Plane:
-    """The two directions in which vectors [m, d] differ most (principal components), and the
-    vectors in it: `points` [m, 2].
-    """
-
-    def __init__(self, vectors: np.ndarray) -> None:
-        self.middle = _some("the index", vectors).mean(0)
-        axes = np.linalg.svd(vectors - self.middle, full_matrices=False)[2][:2].T
-        self.axes = np.pad(axes, ((0, 0), (0, 2 - axes.shape[1])))  # [d, 2]; one item has no second
-        self.points = self.of(vectors)
-
-    def of(self, vectors: np.ndarray) -> np.ndarray:
-        """[n, d] → [n, 2]"""
-        return (vectors - self.middle) @ self.axes
-
-
 def png(figure: Figure) -> bytes:
     """The figure as the bytes of a PNG."""
     file = io.BytesIO()
@@ -171,11 +158,18 @@ def png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def _item_vectors(nominator: Nominator) -> np.ndarray:
-    version, log = nominator.version, nominator.log
-    return version.state.item_vectors(
-        log, np.arange(log.listed(version.time)), version.time
-    ).numpy()
+def _on_the_map(
+    nominator: Nominator, listed: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
+    """Where the listed items are, what kind each is of, and the kinds' colours: on the course's
+    map, or for another log in a plane of its own.
+    """
+    spots, log, version = item_map.places(listed.index), nominator.log, nominator.version
+    if spots is not None:
+        kinds = pd.Index(item_map.KINDS).get_indexer(item_map.load()["kind"][listed.index])
+        return spots, kinds, item_map.KINDS
+    vectors = version.state.item_vectors(log, np.arange(len(listed)), version.time).numpy()
+    return Plane(vectors).points, np.zeros(len(listed), int), {"items": figures.GREY}
 
 
 def _times_bought(nominator: Nominator) -> np.ndarray:
@@ -383,7 +377,8 @@ def view_explorer(
     panel.table, panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML(), _picture(440)
     controls = ipywidgets.HBox([panel.item, panel.draw])
     panel.children = [controls, panel.table, panel.message, panel.picture]
-    plane = Plane(state.item_vectors(log, np.arange(log.listed(time)), time).numpy())
+    rows = np.arange(log.listed(time))
+    plane = Plane(state.item_vectors(log, rows, time).numpy(), log.items.index[rows])
 
     def show(_=None) -> None:
         item, seed = panel.item.value, panel.draw.value

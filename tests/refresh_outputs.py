@@ -5,8 +5,10 @@ Only a notebook that ran without an error is written. `metadata.seconds` is how 
 tests/test_notebooks.py compares it with the running time that the notebook states.
 """
 
+import re
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
@@ -29,7 +31,7 @@ def refresh(path: Path) -> float:
     seconds = time.perf_counter() - started
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = joined(cell.outputs)
+            cell.outputs = joined(map(done, cell.outputs))
     notebook.metadata = nbformat.NotebookNode(
         kernelspec=notebook.metadata["kernelspec"],
         language_info={"name": "python"},
@@ -40,7 +42,16 @@ def refresh(path: Path) -> float:
     return seconds
 
 
-def joined(outputs: list) -> list:
+def done(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A progress bar at its end: its widget is gone, and its words would stay as at the start."""
+    data = output.get("data", {})
+    if "text/plain" in data:
+        bar = r"\b0%\|\s*\| 0/(\d+) \[.*"
+        data["text/plain"] = re.sub(bar, r"100%|██████████| \1/\1", data["text/plain"])
+    return output
+
+
+def joined(outputs: Iterable) -> list:
     """Pieces of the same stream that follow each other as one: how a kernel cuts them is chance."""
     kept = []
     for output in outputs:

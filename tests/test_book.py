@@ -274,7 +274,7 @@ PROSE = """# 00 · Start
 召回, and $x_i = \\frac{1}{2}$, and
 
 $$
-\\sum_i x_i
+\\textcolor{#0072B2}{\\sum_i x_i}
 $$
 
 1. An exercise.
@@ -380,6 +380,7 @@ def test_formulas_are_set_without_a_script_and_chinese_is_chinese(small: Book):
     inline, block = article.select("math")
     assert [number.get_text() for number in inline.select("mfrac mn")] == ["1", "2"]
     assert block["display"] == "block" and "∑" in block.get_text() and "召回" in article.get_text()
+    assert block.select_one("mstyle")["mathcolor"] == "#0072B2"
 
 
 def test_a_fold_in_a_list_holds_a_list_and_code(small: Book):

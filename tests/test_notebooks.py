@@ -216,6 +216,12 @@ def test_outputs_are_clean(notebook: Notebook):
             ), text
 
 
+def test_progress_bars_are_at_their_end(notebook: Notebook):
+    """A reader of the page, who runs nothing, must not think that it is still running."""
+    for output in notebook.outputs():
+        assert not re.search(r"\b0%\|", output.get("data", {}).get("text/plain", ""))
+
+
 def test_most_outputs_are_compared(notebook: Notebook):
     ignored = ["nbval-ignore-output" in cell.metadata.get("tags", []) for cell in notebook.code]
     assert sum(ignored) <= len(ignored) / 2

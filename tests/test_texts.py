@@ -213,7 +213,7 @@ def uses(path: Path) -> dict[str, list[tuple[str, str]]]:
                 chapter, *name = (ast.literal_eval(argument) for argument in node.args)
                 found[ast.unparse(node.func)].append((chapter, *name))
             text = node.value if isinstance(node, ast.Constant) else None
-            if named := re.fullmatch(r"(\d\d|side_by_side): (.+)", str(text)):
+            if named := texts.NAMED.fullmatch(str(text)):
                 found["alt"].append(named.groups())
     return found
 

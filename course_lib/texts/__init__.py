@@ -21,6 +21,7 @@ else:
     import tomli as tomllib
 
 HERE = Path(__file__).parent
+NAMED = re.compile(r"(\d\d|capacity|side_by_side|when_it_pays): (.+)")  # a page's alt text
 KEYS = {"question": str, "choices": list, "answer": int, "because": str}
 
 
