@@ -29,6 +29,7 @@ from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator, NullFormatt
 from PIL import Image
 
 from course_lib import looks, texts
+from course_lib.evaluation import Difference
 from course_lib.log import EventLog
 from course_lib.looks import BLUE, FIVE, GREEN, GREY, ORANGE, RED
 
@@ -349,14 +350,16 @@ def heat(
     xlabel: str,
     ylabel: str,
     limits: tuple[float, float] | None = None,
+    digits: int = 2,
 ) -> Figure:
-    """A small table as a heat map with its numbers written in it; sister maps share `limits`."""
+    """A small table as a heat map with its numbers written in it, NaN left blank; sister maps share
+    `limits`, and what lies around 0 is white there with limits of −x and x.
+    """
     values = table.to_numpy(dtype=float)
     finite = values[np.isfinite(values)]
-    figure, (axes,) = panels(
-        height=0.55 * len(table) + 1.2, width=1.1 * table.shape[1] + 2.5, of=finite
-    )
-    _heat(axes, table, *(limits or (finite.min(), finite.max())))
+    size = {"height": 0.55 * len(table) + 1.2, "width": min(1.1 * table.shape[1] + 2.5, 9)}
+    figure, (axes,) = panels(**size, of=finite)
+    _heat(axes, table, *(limits or (finite.min(), finite.max())), digits)
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     return figure
 
@@ -374,13 +377,15 @@ def sharpening(steps: dict[str, pd.DataFrame], xlabel: str, ylabel: str) -> Figu
     return figure
 
 
-def _heat(axes, table: pd.DataFrame, low: float, high: float) -> None:
-    values, middle = table.to_numpy(dtype=float), (low + high) / 2
-    shown = np.nan_to_num(values, neginf=np.nan)
-    axes.imshow(shown, cmap="cividis", aspect="auto", vmin=low, vmax=high)
+def _heat(axes, table: pd.DataFrame, low: float, high: float, digits: int = 2) -> None:
+    values, middle, around_0 = table.to_numpy(dtype=float), (low + high) / 2, low == -high
+    shown = np.nan_to_num(values, nan=np.nan, neginf=np.nan)
+    cmap = "RdBu" if around_0 else "cividis"
+    axes.imshow(shown, cmap=cmap, aspect="auto", vmin=low, vmax=high)
     for (i, j), value in np.ndenumerate(values):
-        colour = "white" if value < middle else "black"
-        axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour)
+        light = abs(value) > 0.6 * high if around_0 else value < middle
+        text = "" if np.isnan(value) else f"{value:.{digits}f}"
+        axes.text(j, i, text, ha="center", va="center", color="white" if light else "black")
     axes.set_xticks(range(table.shape[1]), table.columns)
     axes.set_yticks(range(len(table)), table.index)
     axes.grid(False)
@@ -874,6 +879,23 @@ def differences_grouped(sheets: dict[str, dict[str, dict[str, object]]], xlabel:
     return figure
 
 
+def with_and_without(live: pd.DataFrame) -> Figure:
+    """What `experiments.with_and_without` found: `differences_by`, a panel for each log, a row for
+    each measure and term.
+    """
+    sheets: dict[str, dict] = {}
+    for log, rows in live.groupby(level=0, sort=False):
+        base = rows["without"].droplevel([0, 2]).round(3).to_dict()
+        base = ", ".join(f"{name.split()[0]} {value}" for name, value in base.items())
+        sheets[f"{log}\nwithout: {base}"] = {
+            f"{measure.split()[0]}, {term}": Difference(
+                *row[["difference", "low", "high", "users"]]
+            )
+            for (_, measure, term), row in rows.iterrows()
+        }
+    return differences_by(sheets, "with the term, less without")
+
+
 def _key_below(figure: Figure, keys: list[Line2D], xlabel: str | None = None) -> None:
     """What the colours of differences mean, after `keys` of the figure's own, and below the label
     of all panels.
@@ -951,42 +973,79 @@ def views_map(plane: np.ndarray, vectors: np.ndarray) -> Figure:
     return figure
 
 
-def tiles(names: list[str], whole: dict, views: dict[str, dict]) -> Figure:
-    """What views show of a few items, narrow enough for a telephone: a panel for each view, a row
-    for each item and a tile for each field, cut into as many as a bag has values.
+def views_maps(maps: dict[str, tuple[np.ndarray, np.ndarray, Iterable[float]]]) -> Figure:
+    """`views_map` for several models, a panel each.
+
+    - `maps`: by title: all items in a plane [m, 2]; whole, first and second view in it [3, 2]; the
+      cosine of either view with the whole item, to be written beside its mark.
+    """
+    figure, axes = panels(len(maps), height=4, of=maps)
+    for ax, (title, (plane, vectors, cosines)) in zip(axes, maps.items(), strict=True):
+        ax.plot(*plane.T, ".", color=GREY, ms=2, alpha=0.4, label="all items")
+        _views(ax, vectors, cosines)
+        ax.set(title=title, xticklabels=[], yticklabels=[])
+        ax.set(xlabel="1st principal direction", ylabel="2nd principal direction")
+    _legend_below(figure, axes[0])
+    return figure
+
+
+def tiles(
+    names: list[str], whole: dict, views: dict[str, dict], words: dict | None = None
+) -> Figure:
+    """What views show of a few items, narrow enough for a telephone: the views of an item one above
+    the other, a tile for each field, cut into as many as a bag has values. What all of several
+    views show has a frame.
 
     - `whole`, `views`: features of the items by field, [n] indices or [n, L]; 0 is the default.
+      `words`: of a bag, each item's values, to be written into the tiles.
     """
-    height = (0.27 * len(names) + 0.42) * len(views) + 0.95
-    figure, axes = panels(1, height, 5.2, rows=len(views), of=names and views, sharex=True)
+    count = len(views)
+    height = (0.27 * count + 0.13) * len(names) + 1.3
+    figure, (axes,) = panels(1, height, 5.6, of=names and views)
     looks = {
         "kept": {"facecolor": BLUE},
         "masked": {"facecolor": "white", "hatch": "/////", "edgecolor": RED},
         "default: nothing known": {"facecolor": "#DDDDDD"},
     }
-    for ax, (title, view) in zip(axes, views.items(), strict=True):
-        for column, field in enumerate(whole):
-            for row, of_item in enumerate(np.asarray(whole[field]).reshape(len(names), -1)):
-                seen = np.asarray(view[field]).reshape(len(names), -1)[row][of_item > 0]
-                states = ["kept" if value else "masked" for value in seen]
-                width = 0.9 / max(len(states), 1)
+    copied = {"facecolor": "none", "edgecolor": "black", "lw": 1.8, "zorder": 3}
+    for column, field in enumerate(whole):
+        for row, of_item in enumerate(np.asarray(whole[field]).reshape(len(names), -1)):
+            seen = np.array([np.reshape(v[field], (len(names), -1))[row] for v in views.values()])
+            seen = seen[:, of_item > 0] > 0  # [views, values]
+            width, top = 0.9 / max(seen.shape[1], 1), (count + 0.5) * row - 0.4
+            for view, shown in enumerate(seen):
+                states = ["kept" if value else "masked" for value in shown]
                 for place, state in enumerate(states or list(looks)[2:]):
-                    corner = (column - 0.45 + place * width, row - 0.4)
+                    corner = (column - 0.45 + place * width, top + view)
                     look = {"edgecolor": "white", "linewidth": 0} | looks[state]
-                    ax.add_patch(Rectangle(corner, width - 0.04, 0.8, **look))
-        ax.set(xlim=(-0.5, len(whole) - 0.5), ylim=(len(names) - 0.5, -0.5))
-        ax.set_title(title, loc="left", fontsize=10)
-        ax.set_yticks(range(len(names)), names, fontsize=9)
-        ax.grid(False)
-        ax.spines[:].set_visible(False)
-        ax.tick_params(length=0)
-    axes[-1].set_xticks(range(len(whole)), whole, rotation=45, ha="right", fontsize=9)
+                    axes.add_patch(Rectangle(corner, width - 0.04, 0.8, **look))
+                    if shown.size and field in (words or ()):
+                        look = {"ha": "center", "va": "center", "fontsize": 7}
+                        look["color"] = "white" if shown[place] else "black"
+                        back = None if shown[place] else {"facecolor": "white", "lw": 0, "pad": 1}
+                        middle = corner[0] + width / 2 - 0.02, corner[1] + 0.4
+                        axes.text(*middle, words[field][row][place], bbox=back, **look)
+            for place in np.flatnonzero(seen.all(0)) if count > 1 else ():
+                corner = (column - 0.45 + place * width, top)
+                axes.add_patch(Rectangle(corner, width - 0.04, count - 0.2, **copied))
+    rows = [(count + 0.5) * row + view for row, _ in enumerate(names) for view in range(count)]
+    labels = [f"{name}, {view}" if count > 1 else name for name in names for view in views]
+    axes.set_yticks(rows, labels, fontsize=9)
+    axes.set(xlim=(-0.5, len(whole) - 0.5), ylim=(rows[-1] + 0.5, -0.5))
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    slanted = {"rotation": 45, "ha": "right"} if len(whole) > 3 else {}
+    axes.set_xticks(range(len(whole)), whole, fontsize=9, **slanted)
     keys = [Patch(**({"edgecolor": "white"} | look), label=name) for name, look in looks.items()]
-    figure.legend(handles=keys, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    if count > 1:
+        keys.append(Patch(**copied, label="both views show it"))
+    look = {"ncols": 2, "frameon": False, "fontsize": 9}
+    figure.legend(handles=keys, loc="outside lower center", **look)
     return figure
 
 
-def _views(axes, vectors: np.ndarray) -> None:
+def _views(axes, vectors: np.ndarray, cosines: Iterable[float] = ()) -> None:
     whole = vectors[0]
     axes.plot(*whole, "*", color="black", ms=11, label="whole item")
     for place, colour, marker, name in zip(
@@ -994,6 +1053,11 @@ def _views(axes, vectors: np.ndarray) -> None:
     ):
         axes.annotate("", place, whole, arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.4})
         axes.plot(*place, marker, color=colour, ms=7, label=name)
+    for place, cosine, colour in zip(vectors[1:], cosines, (BLUE, RED), strict=False):
+        away, look = np.sign(place - whole) * [22, 12], {"color": colour, "weight": "bold"}
+        look |= {"textcoords": "offset points", "ha": "center", "va": "center"}
+        text = axes.annotate(f"{cosine:.2f}", place, away, **look)
+        text.set_path_effects([withStroke(linewidth=3, foreground="white")])
 
 
 def bars(values: pd.Series, xlabel: str, ylabel: str, title: str) -> Figure:

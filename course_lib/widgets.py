@@ -452,12 +452,13 @@ def view_explorer(
     def show(_=None) -> None:
         item, seed = panel.item.value, panel.draw.value
         panel.fields, vectors = two_views(augment, state, log, item, time, seed)
-        whole, first, second = vectors
-        panel.cosines = float(whole @ first), float(whole @ second), float(first @ second)
+        centred = torch.from_numpy(vectors - plane.middle)
+        pairs = centred[[0, 0, 1]], centred[[1, 2, 2]]
+        panel.cosines = tuple(torch.cosine_similarity(*pairs).tolist())
         panel.table.value = _html(panel.fields, na_rep="·")
         words = (
-            "cosine of the whole item with the first view <b>{:.2f}</b>, with the second "
-            "<b>{:.2f}</b>; of the views <b>{:.2f}</b>"
+            "cosine (around the mean of all items) of the whole item with the first view "
+            "<b>{:.2f}</b>, with the second <b>{:.2f}</b>; of the views <b>{:.2f}</b>"
         )
         panel.message.value = words.format(*panel.cosines)
         figure = figures.views_map(plane.points, plane.of(vectors))

@@ -104,13 +104,16 @@ def test_with_and_without_is_what_the_sweeps_measure(
     made = {"simulated": SIMULATED, "real": HeldOut(SIMULATED.log, SIMULATED.liked)}
     monkeypatch.setattr(augmentations, "simulate", lambda **options: made["simulated"])
     monkeypatch.setattr(augmentations, "held_out", lambda *options, **more: made["real"])
-    found = experiments.with_and_without("complementary", tiny, passes=3, progress=False)
+    names = ["complementary", "random mask"]
+    found = experiments.with_and_without(names, tiny, passes=3, progress=False)
+    assert len(found) == 8
     assert [title.split(",")[0] for title in found.index.levels[0]] == ["real", "simulated"]
-    for (title, measure), row in found.iterrows():
+    for (title, measure, name), row in found.iterrows():
         arms = sweeps.REAL if title.startswith("real") else sweeps.SIMULATED
-        for column, arm in (("without", "plain"), ("with", "complementary")):
+        for column, arm in (("without", "plain"), ("with", name)):
             term = arms[arm].term
-            term = term and SelfSupervision(Complementary(), term.alpha, term.temperature)
+            mask = Complementary() if name == "complementary" else RandomMask(0.5)
+            term = term and SelfSupervision(mask, term.alpha, term.temperature)
             rows = [r for _, r in experiments.epochs(SIMULATED, experiments.PLAIN, term, 3)]
             best = max(rows, key=lambda row: row["validation"])
             key = "R@100" if measure == "R@100" else "in-tail"
@@ -121,5 +124,5 @@ def test_with_and_without_is_what_the_sweeps_measure(
 
 
 def test_with_and_without_knows_its_names(tiny: EventLog):
-    message = refusal(experiments.with_and_without, "mask", tiny)
+    message = refusal(experiments.with_and_without, ["dropout", "mask"], tiny)
     assert message.startswith("there is no term 'mask' here; the ones that are: random mask; drop")

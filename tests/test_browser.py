@@ -108,28 +108,24 @@ DASHBOARD = Widget(
 )
 
 
-def view_explorer(item: str, presses: int = 1) -> Widget:
-    """`presses` of the arrow key until the draw shows other views."""
-    code = re.search(r"\((\w+)\)$", item)[1]
-    moves = [
-        Move("item", item, "message table picture", rf"item\s+{code}\b"),
-        *[Move("draw", "ArrowDown", "")] * (presses - 1),
-        Move("draw", "ArrowDown", "message table picture", rf"item\s+{code}\b"),
-    ]
-    return Widget("view_explorer", "message table picture", moves)
+VIEW_EXPLORER = Widget(
+    "view_explorer",
+    "message table picture",
+    [
+        Move(
+            "item", "REGENCY CAKESTAND 3 TIER (22423)", "message table picture", r"item\s+22423\b"
+        ),
+        Move("draw", "ArrowDown", "message table picture", r"item\s+22423\b"),
+    ],
+)
 
 
 WIDGETS = {
     "03_online_nomination": [INDEX_DIALS, EXPLORER],
     "06_full_versus_incremental": [UPDATE_DIALS],
-    "08_random_mask": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
-    "09_dropout": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
-    "10_complementary": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
+    "08_random_mask": [VIEW_EXPLORER],
     "13_a_day_in_production": [DASHBOARD],
     "capacity": [CAPACITY_DIALS],
-    "11_correlated_mask": [
-        view_explorer("REGENCY CAKESTAND 3 TIER (22423)", presses=2)
-    ],  # two seed fields with the same relatives
 }
 
 

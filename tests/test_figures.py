@@ -393,29 +393,71 @@ def test_a_step_shows_what_was_seen_what_was_found_and_where_it_walked():
     np.testing.assert_allclose(query, [(0, 0), second[::-1]], atol=1e-9)
 
 
-def test_tiles_say_kept_masked_and_default():
-    """Two items with a field and a bag of up to two: a tile for each value, or one for none."""
+def test_tiles_say_kept_masked_default_and_what_all_views_show():
+    """Two items with a field and a bag of up to two: a tile for each value, or one for none; then a
+    frame around what both views show.
+    """
     whole = {"label": np.array([3, 0]), "words": np.array([[1, 2], [4, 0]])}
     view = {"label": np.array([3, 0]), "words": np.array([[0, 2], [0, 0]])}
-    axes, other = figures.tiles(["mug", "bag"], whole, {"one": view, "whole": whole}).axes
-    found = [
-        (
-            round(p.get_x() + 0.45, 2),
-            p.get_y() + 0.4,
-            to_hex(p.get_facecolor()),
-            bool(p.get_hatch()),
-        )
-        for p in axes.patches
-    ]
-    blue, white, grey = "#0072b2", "#ffffff", "#dddddd"
-    assert found == [
+    words = {"words": [["tin", "red"], ["big"]]}
+    blue, white, grey, none = "#0072b2", "#ffffff", "#dddddd", "#00000000"
+
+    def tiles_of(views: dict) -> list:
+        (axes,) = figures.tiles(["mug", "bag"], whole, views, words).axes
+        assert "big" in {text.get_text() for text in axes.texts}
+        return [
+            (
+                round(p.get_x() + 0.45, 2),
+                p.get_y() + 0.4,
+                to_hex(p.get_facecolor(), keep_alpha=p.get_facecolor()[3] == 0),
+                bool(p.get_hatch()),
+            )
+            for p in axes.patches
+        ]
+
+    assert tiles_of({"one": view}) == [
         (0, 0, blue, False),
-        (0, 1, grey, False),
+        (0, 1.5, grey, False),
         (1, 0, white, True),
         (1.45, 0, blue, False),
-        (1, 1, white, True),
+        (1, 1.5, white, True),
     ]
-    assert [p.get_hatch() for p in other.patches] == [None] * 5
+    both = tiles_of({"one": view, "whole": whole})
+    assert [tile for tile in both if tile[2] == none] == [
+        (0, 0, none, False),
+        (1.45, 0, none, False),
+    ]
+    assert len(both) == 12 and (1, 2.5, white, True) in both and (1, 3.5, blue, False) in both
+
+
+def test_a_heat_map_leaves_blank_what_is_missing_and_is_white_around_0():
+    table = pd.DataFrame([[3.0, np.nan], [0.0, -3.0]])
+    (axes,) = figures.heat(table, "title", "x", "y", (-3, 3), digits=0).axes
+    assert [text.get_text() for text in axes.texts] == ["3", "", "0", "-3"]
+    image = axes.images[0]
+    assert min(image.cmap(image.norm(0.0))[:3]) > 0.95
+
+
+def test_maps_of_views_say_the_cosines():
+    maps = {"a": (PLANE, PLANE[:3], (0.5, -0.25)), "b": (PLANE, PLANE[3:6], (1, 0))}
+    written = [[text.get_text() for text in ax.texts] for ax in figures.views_maps(maps).axes]
+    assert [[word for word in words if word] for words in written] == [
+        ["0.50", "-0.25"],
+        ["1.00", "0.00"],
+    ]
+
+
+def test_with_and_without_draws_each_log_measure_and_term_beside_its_base():
+    rows = {
+        (log, measure, term): {"without": 0.5, "difference": 1, "low": 0.5, "high": 2, "users": 9}
+        for log in ("simulated", "real")
+        for measure in ("R@100", "AUC")
+        for term in ("a", "b")
+    }
+    figure = figures.with_and_without(pd.DataFrame.from_dict(rows, orient="index"))
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles == [f"{log}\nwithout: R@100 0.5, AUC 0.5" for log in ("simulated", "real")]
+    assert [len(ax.lines) for ax in figure.axes] == [9, 9]  # four intervals and marks, and zero
 
 
 # -- the committed pictures ------------------------------------------------------------------------

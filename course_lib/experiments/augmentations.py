@@ -45,15 +45,18 @@ def what_views_share(
     log: EventLog,
     draws: int = 20,
     m: int = 256,
+    among: slice = slice(None),
 ) -> pd.DataFrame:
     """What two views of an item share, and how often a model matches them: a row for each
-    augmentation, the mean of some draws of m items that the first state knows.
+    augmentation, the mean of some draws of m items that the first state knows, or of those `among`
+    them.
 
     Columns: those of `shown_by`, and by the name of each state the share of the items whose own
     second view is the nearest of all m to the first (1 / m is chance). The states' towers must get
     fields alone, no purchase counts, as by the settings `PLAIN`.
     """
     known, table = known_items(next(iter(states.values())), log), {}
+    known = {name: values[among] for name, values in known.items()}
     for name, augment in augments.items():
         generator, rows = torch.Generator().manual_seed(1), []
         for _ in range(draws):
@@ -125,21 +128,23 @@ def guessable(points: pd.DataFrame, hidden: Collection[Collection[str]]) -> floa
 
 
 def with_and_without(
-    name: str, log: EventLog, passes: int = 5, seed: int = 0, progress: bool = True
+    names: Collection[str], log: EventLog, passes: int = 5, seed: int = 0, progress: bool = True
 ) -> pd.DataFrame:
-    """Train with an augmentation's term and without, some passes over a simulated log and over a
-    small part of the real one; about ten seconds.
+    """Train without a term and with each of some terms, some passes over a simulated log and over a
+    small part of the real one; about ten seconds, and five more for each term after the first.
 
     Each arm is as tuned for the sweeps (`sweeps.SIMULATED`, `sweeps.REAL`), and stands at the pass
-    that was best for half of the users; the others are asked. A row for each log and measure:
+    that was best for half of the users; the others are asked. A row for each log, measure and term:
     `without`, `with`, and their `difference` with its 95 % interval, `low` … `high`, in which a
     pair is one of `users`. That is what other users would say of these two models, and not what
     another seed would.
 
-    - `name`: in `terms.NAMES`. `log`: the real log. Raises ValueError for another name.
+    - `names`: in `terms.NAMES`. `log`: the real log. Raises ValueError for another name.
     """
-    if name not in NAMES:
-        raise ValueError(f"there is no term '{name}' here; the ones that are: {'; '.join(NAMES)}.")
+    for name in names:
+        if name not in NAMES:
+            known = "; ".join(NAMES)
+            raise ValueError(f"there is no term '{name}' here; the ones that are: {known}.")
     tasks: dict[str, tuple[Simulated | HeldOut, dict[str, Learner]]] = {
         f"simulated, {EVENTS:g} events per item": (
             simulate(events_per_item=EVENTS, seed=seed),
@@ -151,13 +156,13 @@ def with_and_without(
         ),
     }
     rows = {}
-    with tqdm(total=4 * passes, desc="passes", disable=not progress) as bar:
+    with tqdm(total=2 * (1 + len(names)) * passes, desc="passes", disable=not progress) as bar:
         for title, (task, arms) in tasks.items():
-            (first, without), (last, added) = (
-                _best(Asked(task), arms[arm], passes, seed, bar) for arm in ("plain", name)
-            )
-            for measure, values in _measures(without, added).items():
-                rows[title, measure] = {"best passes": f"{first}, {last}"} | values
+            first, without = _best(Asked(task), arms["plain"], passes, seed, bar)
+            for name in names:
+                last, added = _best(Asked(task), arms[name], passes, seed, bar)
+                for measure, values in _measures(without, added).items():
+                    rows[title, measure, name] = {"best passes": f"{first}, {last}"} | values
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
