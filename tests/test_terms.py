@@ -18,7 +18,13 @@ PAGES = {path.name[:2]: path for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))}
 # Words that an earlier page uses in another sense, or in a chapter's title
 ELSEWHERE = {"index", "rank", "head", "tail"}
 # (term, page): used too early, and to be mended there
-EARLY = {("Adagrad", "04"), ("AUC", "07"), ("AUC", "08"), ("complementary", "08")}
+EARLY = {
+    ("Adagrad", "04"),
+    ("paired", "05"),
+    ("AUC", "07"),
+    ("AUC", "08"),
+    ("complementary", "08"),
+}
 
 
 def prose(page: str) -> str:
