@@ -19,7 +19,7 @@ import pandas as pd
 from IPython.display import display
 from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
-from matplotlib.dates import MonthLocator
+from matplotlib.dates import DateFormatter, MonthLocator
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
@@ -149,41 +149,35 @@ def _looks(named: Iterable[tuple]) -> Iterator[tuple]:
 
 def pipeline() -> Figure:
     """The whole course in one picture: log → towers → index → nominations."""
-    figure, (axes,) = panels(height=2.9)
+    figure, (axes,) = panels(height=3)
     axes.axis("off")
-    axes.set(xlim=(-1, 109), ylim=(0, 34))
+    axes.set(xlim=(-1, 103), ylim=(0, 34))
     boxes = [
         (0, 12, "LOG\nwho bought what,\nwhen", GREY),
-        (26, 23, "ITEM TOWER\nfeatures → vector", BLUE),
-        (26, 1, "USER TOWER\nfeatures → vector", ORANGE),
-        (54, 12, "VECTOR INDEX\nall item vectors", BLUE),
-        (88, 12, "NOMINATIONS\nthe k items that point\nwhere the user points", GREEN),
+        (35, 23.5, "ITEM TOWER\nfeatures → vector", BLUE),
+        (35, 0.5, "USER TOWER\nfeatures → vector", ORANGE),
+        (61, 12, "VECTOR INDEX\nall item vectors", BLUE),
+        (84, 12, "NOMINATIONS\nthe k items that\npoint where the\nuser points", GREEN),
     ]
     for x, y, text, colour in boxes:
-        axes.add_patch(
-            FancyBboxPatch(
-                (x, y),
-                20,
-                10,
-                boxstyle="round,pad=0.3",
-                facecolor=colour,
-                alpha=0.18,
-                edgecolor=colour,
-            )
-        )
-        axes.text(x + 10, y + 5, text, ha="center", va="center", fontsize=9)
+        look = {"facecolor": colour, "edgecolor": colour, "alpha": 0.18}
+        axes.add_patch(FancyBboxPatch((x, y), 18, 10, boxstyle="round,pad=0.3", **look))
+        axes.text(x + 9, y + 5, text, ha="center", va="center", fontsize=9)
     arrows = [
-        ((20.6, 19), (25.5, 27), "every night", (18, 25.5)),
-        ((20.6, 15), (25.5, 7), "at each request", (16, 8)),
-        ((46.6, 27), (56, 22.8), "stored", (54, 26.5)),
-        ((46.6, 7), (56, 11.2), "the query", (55, 6)),
-        ((74.6, 17), (87.5, 17), "the k nearest", (81, 18)),
+        ((17, 22.6), (34.4, 29), "item features,\nevery night", (23.5, 27.6)),
+        ((17, 11.4), (34.4, 5), "the user's history,\nat each request", (22.5, 2.6)),
+        ((53.6, 28.5), (68, 22.8), "stored", (64, 26.5)),
+        ((53.6, 5.5), (68, 11.2), "the query", (64.5, 6)),
+        ((79.6, 17), (83.4, 17), "", (0, 0)),
     ]
+    look = {"arrowstyle": "->", "lw": 1.4, "color": "#333333"}
     for start, end, text, place in arrows:
-        axes.annotate(
-            "", end, start, arrowprops={"arrowstyle": "->", "lw": 1.4, "color": "#333333"}
-        )
+        axes.annotate("", end, start, arrowprops=look)
         axes.text(*place, text, fontsize=8.5, ha="center", style="italic")
+    axes.plot([18.6, 44], [17, 17], color="#333333", lw=1, ls="--")
+    for end in (23, 11):
+        axes.annotate("", (44, end), (44, 17), arrowprops=look | {"lw": 1, "ls": "--"})
+    axes.text(31.5, 17.8, "both learn, every night", fontsize=8.5, ha="center", style="italic")
     return figure
 
 
@@ -276,42 +270,53 @@ def capacity(table: pd.DataFrame) -> Figure:
 
 
 def head_effect(times_bought: np.ndarray) -> Figure:
-    """How often each item was bought, by rank; and the share of events that the top items take."""
+    """How often each item was bought, by rank, with the limits of tail and head; and the share of
+    events that the top items take, with the tenth's marked.
+    """
     counts = np.sort(times_bought)[::-1]
     rank = np.arange(1, len(counts) + 1)
-    figure, (left, right) = panels(2, of=counts)
+    figure, (left, right) = panels(2, height=3.4, of=counts)
     left.plot(rank, counts, color=BLUE, lw=2)
     left.set(xscale="log", yscale="log", title="Buyers per item, by rank")
     left.set(xlabel="item, by rank", ylabel="buyers of the item")
-    right.plot(100 * rank / len(rank), 100 * counts.cumsum() / counts.sum(), color=BLUE, lw=2)
-    right.plot([0, 100], [0, 100], color=GREY, ls="--", lw=1, label="if all were alike")
+    for name, (low, high), alpha in (("tail", (1, 20), 0.35), ("mid", (20, 100), 0.18)):
+        left.axhspan(low, high, color=GREY, alpha=alpha, lw=0)
+        left.text(1.1, (low * high) ** 0.5, name, va="center")
+    left.text(1.1, 130, "head", va="center")
+    top, share = 100 * rank / len(rank), 100 * counts.cumsum() / counts.sum()
+    tenth = share[np.searchsorted(top, 10.01) - 1] if len(top) >= 10 else share[0]
+    right.plot(top, share, color=BLUE, lw=2)
+    right.plot([0, 100], [0, 100], color=GREY, ls="--", lw=1)
+    right.text(56, 47, "if all were alike", color="#555555")
+    right.plot([10, 10, 0], [0, tenth, tenth], color=RED, lw=1, ls=":")
+    right.plot(10, tenth, "o", color=RED)
+    right.text(13, tenth - 3, f"{tenth:.0f} %", color=RED, va="top")
     right.set(xlabel="top items (% of catalogue)", ylabel="share of events (%)")
     right.set(title="What the top items take")
-    _legend_below(figure, right)
     return figure
 
 
-def hours_against_day(observed: np.ndarray, shuffled: np.ndarray) -> Figure:
-    """How far an hour's goods are from its day's, and how far a random hour of the same size would
-    be.
+def hours_against_day(values: dict[str, np.ndarray], xlabel: str, title: str) -> Figure:
+    """Histograms of what was measured of hours, random draws and what else has the same size: the
+    first real hours, the second filled in grey; a line at each mean.
     """
-    figure, (axes,) = panels(height=3)
-    bins = np.linspace(0, 1, 41)
-    axes.hist(
-        shuffled, bins, color=GREY, alpha=0.55, label="same size, drawn at random from the day"
-    )
-    axes.hist(observed, bins, histtype="step", lw=2, color=RED, label="a real hour")
-    axes.set(
-        xlabel="distance from the whole day's mix of goods (total variation: 0 same, 1 disjoint)",
-        ylabel="hours",
-    )
-    axes.set_title("An hour is not a small day")
+    figure, (axes,) = panels(height=3.2, of=values)
+    least, most = (end([end(part) for part in values.values()]) for end in (np.min, np.max))
+    count = 40 if min(map(len, values.values())) > 500 else 16
+    edges = np.linspace(min(0, least), most, count + 1)
+    styles = ((RED, "-"), (GREY, "-"), (BLUE, "--"))
+    for (name, part), (colour, dashes) in zip(values.items(), styles, strict=False):
+        filled = {"alpha": 0.5} if colour == GREY else {"histtype": "step", "lw": 2, "ls": dashes}
+        label = f"{name} (mean {np.mean(part):.2f})"
+        axes.hist(part, edges, color=colour, label=label, **filled)
+        axes.axvline(np.mean(part), color=colour, ls=dashes, lw=1)
+    axes.set(xlabel=xlabel, ylabel="hours", title=title)
     _legend_below(figure, axes)
     return figure
 
 
 def newcomers(log: EventLog, start: str) -> Figure:
-    """Items and users seen for the first time, by week from `start` on."""
+    """Items and users seen for the first time, by whole week from `start` on."""
     first = {column: log.events.drop_duplicates(column) for column in ("item", "user")}
     first = {column: new[new["time"] >= start] for column, new in first.items()}
     if not all(map(len, first.values())):
@@ -319,17 +324,16 @@ def newcomers(log: EventLog, start: str) -> Figure:
             f"nobody or nothing is seen for the first time from {start} on; the log's days are "
             f"{log.days[0]:%Y-%m-%d} … {log.days[-1]:%Y-%m-%d}."
         )
-    figure, axes = panels(2, height=2.8)
+    figure, axes = panels(2, height=2.8, of=first, sharey=True)
     for ax, (column, new), colour in zip(axes, first.items(), (BLUE, ORANGE), strict=True):
         weekly = new.resample("W", on="time").size()
+        if len(weekly) > 1:  # the last week is seldom whole
+            weekly = weekly[weekly.index <= log.days[-1]]
         ax.bar(weekly.index, weekly, width=5, color=colour)
-        ax.set(
-            ylabel=f"{column}s seen for the first time",
-            xlabel="week",
-            title=f"New {column}s every week",
-        )
+        ax.set(title=f"New {column}s in each week")
         ax.xaxis.set_major_locator(MonthLocator(interval=2))
-        ax.tick_params(axis="x", rotation=30)
+        ax.xaxis.set_major_formatter(DateFormatter("%b\n%Y"))
+    axes[0].set_ylabel("seen for the first time")
     return figure
 
 
@@ -931,12 +935,17 @@ def _interval(axes, y: float, difference: object, mark: str = "o", hollow: str =
 def over(
     x: np.ndarray, values: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str
 ) -> Figure:
-    """A few labelled lines over the same positions, with markers."""
+    """A few labelled lines over the same positions, with markers if there are at most 50; dates
+    are shown as months.
+    """
     figure, (axes,) = panels(height=3.3, of=values)
     for name, line, look in _looks(values.items()):
-        drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
+        marker = look.marker if len(line) <= 50 else ""
+        drawn = {"color": look.colour, "marker": marker, "ls": look.dashes}
         axes.plot(x, line, ms=5, label=name, **drawn)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    if np.issubdtype(np.asarray(x).dtype, np.datetime64):
+        axes.xaxis.set_major_formatter(DateFormatter("%b"))
     _legend_below(figure, axes)
     return figure
 
