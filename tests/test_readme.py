@@ -38,6 +38,7 @@ def drawn(figure) -> np.ndarray:
 
 
 def test_the_picture_is_what_the_function_draws():
+    """If not, save `figures.pipeline()` over it, as `drawn` does."""
     (name,) = re.findall(r"!\[[^\]]{20,}\]\((.*\.png)\)", README)
     kept, changed = pixels(Image.open(ROOT / name)), figures.pipeline()
     assert kept.shape == drawn(changed).shape
