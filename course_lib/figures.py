@@ -895,7 +895,8 @@ def with_and_without(live: pd.DataFrame) -> Figure:
             f"{measure.split()[0]}, {term}": Difference(
                 *row[["difference", "low", "high", "users"]]
             )
-            for (_, measure, term), row in rows.iterrows()
+            for measure in rows.index.unique(1)
+            for (_, _, term), row in rows.xs(measure, level=1, drop_level=False).iterrows()
         }
     return differences_by(sheets, "with the term, less without")
 
