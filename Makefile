@@ -80,7 +80,7 @@ TEACHER := .venv/.teacher
 teacher: $(TEACHER)
 
 $(TEACHER): $(READY)
-	$(PIP) --no-build-isolation -e ".[test,classroom,book]"
+	$(PIP) --no-build-isolation -e ".[test,classroom,hub,book]"
 	@touch $@
 
 test: lint
@@ -123,6 +123,7 @@ bench: $(TEACHER) $(PEERS)
 	$(BIN)/python tests/benchmarks/growth.py
 	$(BIN)/python tests/benchmarks/lists.py
 	$(BIN)/python tests/benchmarks/service.py
+	$(BIN)/python tests/benchmarks/class_of_30.py
 	$(BIN)/python tests/benchmarks/side_by_side.py --log online_retail $(BENCH_ARGS)
 	$(BIN)/python tests/benchmarks/side_by_side.py --log movie_tweetings $(BENCH_ARGS)
 
@@ -130,7 +131,7 @@ bench: $(TEACHER) $(PEERS)
 # Versions in the present lock are kept where they still fit; remove the lock first to have the newest.
 lock:
 	@command -v uv > /dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
-	echo 'torch==2.13.0' | uv pip compile --quiet --universal --python-version 3.10 --extra hnswlib --extra redis --extra service --extra torchrec --extra test --extra classroom --extra book --no-annotate --no-header \
+	echo 'torch==2.13.0' | uv pip compile --quiet --universal --python-version 3.10 --extra hnswlib --extra redis --extra service --extra torchrec --extra test --extra classroom --extra hub --extra book --no-annotate --no-header \
 		--output-file requirements.lock pyproject.toml -
 	@{ echo '# Every package of the course, exactly, for Python 3.10 to 3.13 on Linux, macOS and Windows.'; \
 	   echo '# Made by "make lock" from pyproject.toml. Do not edit.'; \

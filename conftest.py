@@ -9,7 +9,7 @@ import pytest
 # spin against each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-SLOWEST = ["test_exercises.py", "test_browser.py", "test_bundle.py"]
+SLOWEST = ["test_exercises.py", "test_browser.py", "test_bundle.py", "test_hub.py"]
 SLOWEST += ["15_your_own_log.ipynb", "02_two_towers.ipynb"]
 
 

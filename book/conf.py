@@ -7,6 +7,8 @@ here as in the repository.
 
 import json
 import re
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 from docutils import nodes
@@ -17,13 +19,13 @@ project = "Nomination"
 html_title = "Nomination: a course in notebooks"
 language = "en"
 
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "sphinx_copybutton"]
 root_doc = "book/index"
 include_patterns = [
     "book/index.md",
     "notebooks/*.ipynb",
     "notebooks/exercises/source/*/*.ipynb",
-    "notebooks/exercises/README.md",
+    "notebooks/exercises/*.md",
     "data/README.md",
     "data/*/README.md",
     "CONTRIBUTING.md",
@@ -60,11 +62,12 @@ def for_the_page(app: Sphinx, docname: str, source: list[str]) -> None:
         return
     notebook = json.loads(source[0])
     notebook["cells"] = [cell for cell in notebook["cells"] if not is_worked_solution(cell)]
+    live = (Path(__file__).parent / "live" / f"{Path(docname).name}-{i}.html" for i in count())
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell["source"] = handed_out("".join(cell["source"]))
             cell["outputs"] = [
-                still(output) for output in cell["outputs"] if not is_progress(output)
+                on_the_page(output, live) for output in cell["outputs"] if not is_progress(output)
             ]
     source[0] = json.dumps(notebook)
 
@@ -83,8 +86,22 @@ def is_worked_solution(cell: dict) -> bool:
 
 
 def link_from_here(app: Sphinx, path: Path, docname: str, content: list[str]) -> None:
-    """The landing page includes the README, which lies a folder higher."""
-    content[0] = re.sub(r"\]\((?!\w+:|#)", "](../", content[0])
+    """The landing page includes the README, which lies a folder higher, and shows its ways in and
+    its chapters as cards.
+    """
+    text = re.sub(r"\]\((?!\w+:|#)", "](../", content[0])
+    begin = re.compile(r"(?<=^## Where to begin\n\n)(.*?)(?=\n\n## )", re.M | re.S)
+    text = begin.sub(r"````{container} cards\n\1\n````", text)
+    content[0] = re.sub(r"^\| chapter \|.*\n\| -.*\n((?:\|.*\n)+)", chapters, text, flags=re.M)
+
+
+def chapters(table: re.Match) -> str:
+    rows = re.findall(r"^\| (\[.*?\)),? ?(.*?) \| .* \| (\d+) \| (.*) \|$", table[1], re.M)
+    cards = [
+        f"- **{link}**\\\n  {about.removeprefix(': ')}\n\n  {minutes} minutes to read, runs in {time}"
+        for link, about, minutes, time in rows
+    ]
+    return "\n".join(["````{container} cards", *cards, "````", ""])
 
 
 def words(output: dict) -> str:
@@ -96,10 +113,15 @@ def is_progress(output: dict) -> bool:
     return PROGRESS.search(words(output)) is not None
 
 
-def still(output: dict) -> dict:
-    """A widget says that it is one, in a sentence and not in typewriter."""
+def on_the_page(output: dict, live: Iterator[Path]) -> dict:
+    """A widget is replaced by the next of its pages with all states (see live.py), or, where there
+    is none, says that it is one, in a sentence and not in typewriter.
+    """
     if "application/vnd.jupyter.widget-view+json" not in output.get("data", {}):
         return output
+    page = next(live)
+    if page.is_file():
+        return output | {"data": {"text/html": page.read_text("utf-8")}}
     return output | {"data": {"text/markdown": f"*{words(output)}*"}}
 
 

@@ -32,6 +32,7 @@ from course_lib import looks, texts
 from course_lib.log import EventLog
 from course_lib.looks import BLUE, FIVE, GREEN, GREY, ORANGE, RED
 
+MANY = 100  # a set of more items than these is shown on a map by brightness, not by markers
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -61,21 +62,28 @@ def show(figure: Figure, alt: str) -> None:
     """Display the figure, twice as sharp as it is wide, with `alt` as its text for readers who
     cannot see it: the text itself, or "NN: name" for one of those in texts/NN.toml.
     """
+    html_tag, alt = tag(figure, alt)
+    # as HTML, because JupyterLab gives an image/png no alt text
+    display({"text/html": html_tag, "text/plain": alt}, raw=True)
+
+
+def tag(figure: Figure, alt: str, dpi: int = 200) -> tuple[str, str]:
+    """The figure as an HTML tag, and its text; `alt` as `show` wants it. At 100 `dpi` it is as
+    sharp as it is wide.
+    """
     if named := texts.NAMED.fullmatch(alt):
         alt = texts.alt(*named.groups())
     png, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", bbox_inches="tight", dpi=200)
+    figure.savefig(png, format="png", bbox_inches="tight", dpi=dpi)
     # 256 colours, none of them far from the true one, take a third of the bytes
     image = Image.open(png).convert("RGB")
     image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
         small, format="png", optimize=True
     )
     source = f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
-    # as HTML, because JupyterLab gives an image/png no alt text
     of = f'data-arms="{html.escape(json.dumps(arms(figure)))}" data-drawn="{fingerprint(figure)}"'
-    size = f'width="{image.width // 2}" src="{source}"'
-    tag = f'<img alt="{html.escape(alt)}" {of} {size}>'
-    display({"text/html": tag, "text/plain": alt}, raw=True)
+    size = f'width="{100 * image.width // dpi}" src="{source}"'
+    return f'<img alt="{html.escape(alt)}" {of} {size}>', alt
 
 
 def arms(figure: Figure) -> dict[str, str]:
@@ -348,17 +356,34 @@ def heat(
     figure, (axes,) = panels(
         height=0.55 * len(table) + 1.2, width=1.1 * table.shape[1] + 2.5, of=finite
     )
-    low, high = limits or (finite.min(), finite.max())
-    shown, middle = np.nan_to_num(values, neginf=np.nan), (low + high) / 2
+    _heat(axes, table, *(limits or (finite.min(), finite.max())))
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    return figure
+
+
+def sharpening(steps: dict[str, pd.DataFrame], xlabel: str, ylabel: str) -> Figure:
+    """What training does to a matrix of shares (0 to 1, each row's sum 1): `heat`, a panel for each
+    step.
+    """
+    most = max(map(len, steps.values()), default=0)
+    figure, axes = panels(len(steps), height=0.55 * most + 1.1, of=steps, sharey=True)
+    for ax, (title, table) in zip(axes, steps.items(), strict=True):
+        _heat(ax, table, 0, 1)
+        ax.set(title=title, xlabel=xlabel)
+    axes[0].set_ylabel(ylabel)
+    return figure
+
+
+def _heat(axes, table: pd.DataFrame, low: float, high: float) -> None:
+    values, middle = table.to_numpy(dtype=float), (low + high) / 2
+    shown = np.nan_to_num(values, neginf=np.nan)
     axes.imshow(shown, cmap="cividis", aspect="auto", vmin=low, vmax=high)
     for (i, j), value in np.ndenumerate(values):
         colour = "white" if value < middle else "black"
         axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour)
     axes.set_xticks(range(table.shape[1]), table.columns)
     axes.set_yticks(range(len(table)), table.index)
-    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.grid(False)
-    return figure
 
 
 def slice_bars(
@@ -635,53 +660,54 @@ def _intervals(found: list) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.array([[d.mean - d.low, d.high - d.mean] for d in found]).T
 
 
-def vector_map(items: np.ndarray, path: np.ndarray, nominated: np.ndarray) -> Figure:
-    """All item vectors [m, 2] in a plane, the nominated ones among them [k, 2], and the path of the
-    user's vector [n + 1, 2].
-    """
-    figure, (axes,) = panels(height=3.6, width=4.6)
-    _draw_map(axes, items, path, nominated)
-    return figure
-
-
-def before_after(
-    items: np.ndarray,
-    path: np.ndarray,
-    nominated: np.ndarray,
-    before: list[str],
-    after: list[str],
-    titles: tuple[str, str],
+def item_map(
+    places: np.ndarray, kinds: np.ndarray, colours: dict[str, str], steps: dict[str, dict]
 ) -> Figure:
-    """Left `vector_map`; right the lists of nominations before and after, with a line from each
-    item's old place to its new.
+    """All items in a plane, a dot each in the colour of its kind, and a panel for each step.
+
+    - `places`: [m, 2], y pointing down. `kinds`: [m] numbers of the entries of `colours`.
+    - `steps`: of each, sets of rows by name. Where there are some, all other items are pale, and
+      each set has a marker, or is merely bright: see `bright`.
     """
-    figure, (left, right) = panels(2, height=4, width=10.5, width_ratios=(1, 1.5))
-    _draw_map(left, items, path, nominated)
-    for x, align, names, title in (
-        (0.42, "right", before, titles[0]),
-        (0.58, "left", after, titles[1]),
-    ):
-        right.text(x, -1.2, title, ha=align, weight="bold", fontsize=9)
-        for row, name in enumerate(names):
-            colour = "black" if name in before else RED
-            right.text(x, row, name, ha=align, va="center", fontsize=7.5, color=colour)
-    for row, name in enumerate(before):
-        if name in after:
-            right.plot([0.43, 0.57], [row, after.index(name)], color=GREY, lw=1)
-    right.set(xlim=(0, 1), ylim=(len(before), -1.6))
-    right.axis("off")
+    columns = 2 if len(steps) in (2, 4) else min(len(steps), 3)
+    width, rows = (9 if columns > 1 else 6.6), -(-len(steps) // max(columns, 1))
+    height = rows * (0.9 * width / max(columns, 1) + 0.3) + 0.6
+    figure, axes = panels(columns, height, width, rows, of=steps and places)
+    shades = np.array(list(colours.values()))
+    small = [name for name in _names(steps) if name not in bright(steps)]
+    if len(small) > 4:
+        raise ValueError(f"there are {len(small)} sets, and a map tells 4 apart; draw fewer.")
+    markers = dict(zip(small, "so^D", strict=False))
+    for ax, (title, sets) in zip(axes, steps.items(), strict=False):
+        lit = np.concatenate([[], *(rows for name, rows in sets.items() if name not in markers)])
+        alpha = np.where(np.isin(np.arange(len(places)), lit) | (not sets), 1, 0.2)
+        ax.scatter(*places.T, s=12 / columns, c=shades[kinds], alpha=alpha, lw=0)
+        for name in sorted(filter(markers.get, sets), key=lambda name: -len(sets[name])):
+            look = {"marker": markers[name], "s": 48 / columns**0.5, "ec": "black", "lw": 1.1}
+            ax.scatter(*places[sets[name]].T, c=shades[kinds[sets[name]]], **look)
+        ax.set(aspect="equal", title=title, xticks=[], yticks=[])
+        ax.margins(0.03)
+        ax.invert_yaxis()
+        ax.grid(False)
+        ax.spines[:].set_visible(False)
+    for ax in axes[len(steps) :]:
+        ax.remove()
+    keys = [_key(name, "o", colour) for name, colour in colours.items()]
+    keys += [_key(name, mark, "black", "white") for name, mark in markers.items()]
+    keys += [_key(f"bright: {name}", ".", GREY) for name in bright(steps)]
+    look = {"ncols": 4, "frameon": False, "fontsize": 8, "columnspacing": 1, "handletextpad": 0.2}
+    figure.legend(handles=keys, loc="outside lower center", **look)
     return figure
 
 
-def _draw_map(axes, items: np.ndarray, path: np.ndarray, nominated: np.ndarray) -> None:
-    axes.plot(*items.T, ".", color=GREY, ms=2, alpha=0.35)
-    axes.plot(*nominated.T, "o", color=ORANGE, mec="black", mew=0.5, ms=5, label="nominated now")
-    axes.plot(*path.T, "-", color=BLUE, lw=1.5)
-    axes.plot(*path[0], "s", color=BLUE, mfc="white", ms=8, label="user, at first")
-    axes.plot(*path[-1], "D", color=BLUE, ms=8, label="user, now")
-    axes.set(title="All items (grey), in two of 64 dimensions", xticklabels=[], yticklabels=[])
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": 3}
-    axes.legend(frameon=False, fontsize=8, columnspacing=1, **below)
+def bright(steps: dict[str, dict[str, Sized]]) -> list[str]:
+    """The names of the sets that a map shows by brightness: over MANY items in some step."""
+    most = {name: max(len(sets.get(name, ())) for sets in steps.values()) for name in _names(steps)}
+    return [name for name, items in most.items() if items > MANY]
+
+
+def _names(steps: dict[str, dict[str, Sized]]) -> list[str]:
+    return list(dict.fromkeys(name for sets in steps.values() for name in sets))
 
 
 def histograms(values: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str) -> Figure:
@@ -712,6 +738,36 @@ def against(x: np.ndarray, y: np.ndarray, xlabel: str, ylabel: str, title: str) 
     axes.text(0.94 * most, 0.97 * most, "equal", ha="right", fontsize=9, color=GREY)
     axes.set(xlim=(0, most), ylim=(0, most), aspect="equal")
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    return figure
+
+
+def embedding_rows(
+    values: dict[str, str], indices: np.ndarray, rows: list[str], table: np.ndarray
+) -> Figure:
+    """An embedding table as strips of numbers, and which of its rows each value looks up.
+
+    - `values`: [n] what is looked up, by item; `indices`: [n] their rows. `rows`: [r] what the
+      table's rows stand for; `table`: [r, d].
+    """
+    figure, (axes,) = panels(height=0.42 * max(len(values), len(rows)) + 0.9, of=values)
+    axes.axis("off")
+    axes.set(xlim=(0, 100), ylim=(max(len(values), len(rows)) - 0.3, -1.2))
+    for x, title in (
+        (9, "item and value"),
+        (26, "index"),
+        (77, "embedding table: a row for each index"),
+    ):
+        axes.text(x, -0.8, title, ha="center", va="center", fontsize=9, weight="bold")
+    limit, arrow = np.abs(table).max(), {"arrowstyle": "->", "color": "#333333", "lw": 1}
+    for y, (name, row) in enumerate(zip(rows, table, strict=True)):
+        axes.text(42, y, f"{y}: {name}", va="center", fontsize=9)
+        look = {"cmap": "cividis", "aspect": "auto", "vmin": -limit, "vmax": limit}
+        axes.imshow(np.asarray(row)[None], extent=(54, 100, y + 0.36, y - 0.36), **look)
+    for y, ((item, value), index) in enumerate(zip(values.items(), indices, strict=True)):
+        axes.text(9, y, f"{item}: {value}", ha="center", va="center", fontsize=9)
+        axes.text(26, y, f"{index}", ha="center", va="center", fontsize=9)
+        axes.annotate("", (23.5, y), (17, y), arrowprops=arrow)
+        axes.annotate("", (41, index), (28.5, y), arrowprops=arrow)
     return figure
 
 

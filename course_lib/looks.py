@@ -10,6 +10,7 @@ from typing import NamedTuple
 # Okabe and Ito, 2008
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 PINK, SKY, BLACK, BROWN = "#CC79A7", "#56B4E9", "#000000", "#8B4513"
+EIGHT = (BLUE, ORANGE, GREEN, RED, PINK, SKY, BLACK, "#999999")  # kinds of item on a map
 FIVE = (BLUE, ORANGE, GREEN, RED, GREY)
 
 

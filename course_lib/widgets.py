@@ -7,6 +7,7 @@ show.
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +18,10 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from course_lib import figures
+from course_lib import figures, item_map
 from course_lib.augment import Augmentation
 from course_lib.evaluation import TwoTowerServed, replay
+from course_lib.item_map import Plane
 from course_lib.log import DAY, EventLog
 from course_lib.nomination import Nominator
 from course_lib.production import FAULTS, Day
@@ -27,9 +29,29 @@ from course_lib.state import State
 
 
 class Panel(ipywidgets.VBox):
-    """A box that a page without widgets replaces by a sentence."""
+    """A box that a page without widgets replaces by a sentence.
 
+    `dials`: what alone decides what it shows, from the first to the last; () where more does, such
+    as what was done before.
+    """
+
+    # Else JupyterLab would take an arrow or a digit that is meant for a control.
+    KEYS = """<script>
+(() => {
+  const box = document.currentScript.closest(".widget-vbox");
+  const keep = () => box.querySelectorAll("select, input, button").forEach(
+    (control) => { control.dataset.lmSuppressShortcuts = true; });
+  new MutationObserver(keep).observe(box, { childList: true, subtree: true });
+  keep();
+})();
+</script>"""
     words = "A widget: run this cell in Jupyter to turn it; the figure below shows the same."
+    dials: tuple[ipywidgets.Dropdown, ...] = ()
+
+    def fill(self, *parts: ipywidgets.Widget) -> None:
+        """Show these parts, from top to bottom."""
+        script = {"output_type": "display_data", "data": {"text/html": self.KEYS}, "metadata": {}}
+        self.children = [*parts, ipywidgets.Output(outputs=[script])]
 
     def _repr_mimebundle_(self, **options) -> dict:
         return super()._repr_mimebundle_(**options) | {"text/plain": self.words}
@@ -38,8 +60,8 @@ class Panel(ipywidgets.VBox):
 def nomination_explorer(
     nominator: Nominator, users: Mapping | Sequence, basket: Sequence, k: int = 10
 ) -> Panel:
-    """Choose a user, see history and nominations; buy, and see at once where the vector goes and
-    what becomes of the list.
+    """Choose a user, see history and nominations; buy, and see at once how far the vector turns,
+    what becomes of the list, and where it goes on the course's map of items.
 
     - `users`: those to choose from, or their ids by what they are to be called; one that the log
       doesn't know is a new user.
@@ -51,8 +73,8 @@ def nomination_explorer(
     before the last purchase (None at first).
     """
     log, times_bought = nominator.log, _times_bought(nominator)
-    plane = Plane(_item_vectors(nominator))
-    listed = log.items.iloc[: len(plane.points)]
+    listed = log.items.iloc[: log.listed(nominator.version.time)]
+    spots, kinds, colours = _on_the_map(nominator, listed)
     others = listed.index[~listed.index.isin(list(basket))]
     names = dict(_names(listed, [*basket, *others]))
     panel = Panel()
@@ -65,10 +87,10 @@ def nomination_explorer(
     panel.again = ipywidgets.Button(description="Start again")
     panel.buy.layout.width, panel.again.layout.width = "6em", "8em"
     panel.message, panel.history, panel.nominations = (ipywidgets.HTML() for _ in range(3))
-    panel.picture = _picture(440)
-    tables = ipywidgets.HBox([panel.history, panel.nominations])
+    panel.picture = ipywidgets.HTML()
+    tables = ipywidgets.VBox([panel.nominations, panel.history])
     controls = ipywidgets.HBox([panel.user, panel.item, panel.buy, panel.again])
-    panel.children = [controls, panel.message, tables, panel.picture]
+    panel.fill(controls, panel.message, ipywidgets.HBox([tables, panel.picture]))
 
     def show(message: str) -> None:
         user = panel.user.value
@@ -79,14 +101,18 @@ def nomination_explorer(
             bought=times_bought[codes], change=_changes(panel.listed, panel.before)
         )
         panel.nominations.value = _table(f"Nominations for {panel.user.label}", table)
-        panel.history.value = _table("History, latest first", nominator.history(user, k))
+        panel.history.value = _table("History, latest first", nominator.history(user, 5))
         cosine = float((panel.path[0] * panel.path[-1]).sum())
         panel.message.value = (
             f"{html.escape(message)} Cosine of the vector with where it was at first: "
             f"<b>{cosine:.3f}</b>"
         )
-        path = plane.of(np.concatenate(panel.path))
-        panel.picture.value = png(figures.vector_map(plane.points, path, plane.points[codes]))
+        bought = log.items.index.get_indexer(nominator.history(user, k)["item"])
+        panel.first = codes if panel.before is None else panel.first
+        sets = {"bought last": bought, "nominated at first": panel.first, "nominated now": codes}
+        figure = figures.item_map(spots, kinds, colours, {"": sets})
+        alt = "The items that were bought and nominated, on the map of all items."
+        panel.picture.value = _image(figure, 440, alt)
 
     def start(_=None) -> None:
         nominator.live.pop(panel.user.value, None)
@@ -119,34 +145,30 @@ def circle_search(
     - `degrees`: where the items point. `searches`: of each where the query points, the items'
       groups and its steps, all as `figures.circles` wants them.
 
-    Parts: `search`, `step`; `message`, `picture`; and as a value `shown`, the step.
+    Parts: `search`, `step` (beyond a search's last it stays there); `message`, `picture`; and as a
+    value `shown`, the step.
     """
     panel = Panel()
-    names = list(_some("searches", searches))
-    panel.search = ipywidgets.Dropdown(options=names, description="search")
-    panel.step = ipywidgets.IntSlider(min=1, max=1, description="step")
-    panel.message, panel.picture = ipywidgets.HTML(), _picture(400)
-    controls = ipywidgets.HBox([panel.search, panel.step])
-    panel.children = [controls, panel.message, panel.picture]
+    most = max(len(steps) for _, _, steps in _some("searches", searches).values())
+    panel.search, panel.step = _dial("search", searches), _dial("step", range(1, most + 1))
+    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
+    panel.dials = (panel.search, panel.step)
+    panel.fill(ipywidgets.HBox(panel.dials), panel.message, panel.picture)
 
     def show(_=None) -> None:
         query, groups, steps = searches[panel.search.value]
-        panel.step.max = len(steps)
-        number = panel.step.value
+        number = min(panel.step.value, len(steps))
         panel.shown = step = {"title": f"step {number} of {len(steps)}"} | steps[number - 1]
         seen = {*step["seen"], *step.get("above", {}).get("seen", ())}
         panel.message.value = (
             f"compared <b>{len(seen)} of {len(degrees)}</b>, best so far: "
             f"{', '.join(map(str, step['found'])) or 'none in this layer'}"
         )
-        panel.picture.value = png(figures.circles(degrees, query, groups, [step]))
+        alt = "Items on a circle: what was compared is bright, the best so far has a ring."
+        panel.picture.value = _image(figures.circles(degrees, query, groups, [step]), 400, alt)
 
-    def begin(_) -> None:
-        panel.step.value = 1
-        show()
-
-    panel.search.observe(begin, "value")
-    panel.step.observe(show, "value")
+    for dial in panel.dials:
+        dial.observe(show, "value")
     show()
     return panel
 
@@ -160,15 +182,13 @@ def index_dials(table: pd.DataFrame) -> Panel:
     """
     ivf, hnsw = (_some(kind, table[table["index"] == kind]) for kind in ("ivf", "hnsw"))
     panel = Panel()
-    panel.kind = ipywidgets.ToggleButtons(options=["ivf", "hnsw"], description="index")
-    panel.nprobe = ipywidgets.SelectionSlider(options=_values(ivf["value"]), description="nprobe")
-    panel.M = ipywidgets.SelectionSlider(options=_values(hnsw["M"]), description="M")
-    panel.ef_search = ipywidgets.SelectionSlider(
-        options=_values(hnsw["value"]), description="efSearch"
-    )
-    panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
-    dials = ipywidgets.HBox([panel.nprobe, panel.M, panel.ef_search])
-    panel.children = [panel.kind, dials, panel.message, panel.picture]
+    panel.kind = _dial("index", ["ivf", "hnsw"])
+    panel.nprobe = _dial("nprobe", _values(ivf["value"]))
+    panel.M = _dial("M", _values(hnsw["M"]))
+    panel.ef_search = _dial("efSearch", _values(hnsw["value"]))
+    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
+    panel.dials = (panel.kind, panel.nprobe, panel.M, panel.ef_search)
+    panel.fill(ipywidgets.HBox(panel.dials), panel.message, panel.picture)
 
     def show(_=None) -> None:
         of_graph = panel.kind.value == "hnsw"
@@ -181,42 +201,35 @@ def index_dials(table: pd.DataFrame) -> Panel:
             f"recall <b>{row['recall']:.3f}</b>, compared <b>{100 * row['compared']:.1f} %</b> of "
             "the vectors"
         )
-        panel.picture.value = png(figures.dials(table, row.name))
+        alt = "Recall over the share of vectors compared, with a ring where the dials stand."
+        panel.picture.value = _image(figures.dials(table, row.name), 800, alt)
 
-    for part in (panel.kind, panel.nprobe, panel.M, panel.ef_search):
-        part.observe(show, "value")
+    for dial in panel.dials:
+        dial.observe(show, "value")
     show()
     return panel
 
 
-class Plane:
-    """The two directions in which vectors [m, d] differ most (principal components), and the
-    vectors in it: `points` [m, 2].
-    """
-
-    def __init__(self, vectors: np.ndarray) -> None:
-        self.middle = _some("the index", vectors).mean(0)
-        axes = np.linalg.svd(vectors - self.middle, full_matrices=False)[2][:2].T
-        self.axes = np.pad(axes, ((0, 0), (0, 2 - axes.shape[1])))  # [d, 2]; one item has no second
-        self.points = self.of(vectors)
-
-    def of(self, vectors: np.ndarray) -> np.ndarray:
-        """[n, d] → [n, 2]"""
-        return (vectors - self.middle) @ self.axes
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as the bytes of a PNG."""
+def _image(figure: Figure, width: int, alt: str) -> str:
+    """As HTML, because a widget's picture has no alt text."""
     file = io.BytesIO()
     figure.savefig(file, format="png")
-    return file.getvalue()
+    source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return f'<img alt="{html.escape(alt)}" width="{width}" src="{source}">'
 
 
-def _item_vectors(nominator: Nominator) -> np.ndarray:
-    version, log = nominator.version, nominator.log
-    return version.state.item_vectors(
-        log, np.arange(log.listed(version.time)), version.time
-    ).numpy()
+def _on_the_map(
+    nominator: Nominator, listed: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
+    """Where the listed items are, what kind each is of, and the kinds' colours: on the course's
+    map, or for another log in a plane of its own.
+    """
+    spots, log, version = item_map.places(listed.index), nominator.log, nominator.version
+    if spots is not None:
+        kinds = pd.Index(item_map.KINDS).get_indexer(item_map.load()["kind"][listed.index])
+        return spots, kinds, item_map.KINDS
+    vectors = version.state.item_vectors(log, np.arange(len(listed)), version.time).numpy()
+    return Plane(vectors).points, np.zeros(len(listed), int), {"items": figures.GREY}
 
 
 def _times_bought(nominator: Nominator) -> np.ndarray:
@@ -239,8 +252,13 @@ def _some(what: str, values: Sequence) -> Sequence:
     return values
 
 
-def _picture(width: int) -> ipywidgets.Image:
-    return ipywidgets.Image(format="png", layout={"width": f"{width}px"})
+def _dial(name: str, options: Sequence, value: object = None) -> ipywidgets.Dropdown:
+    """A list to choose from: a screen reader is told its name, and of no slider it is."""
+    options = list(options)
+    first = options[0][1] if isinstance(options[0], tuple) else options[0]
+    chosen = first if value is None else value
+    layout = {"width": "13em"}
+    return ipywidgets.Dropdown(options=options, value=chosen, description=name, layout=layout)
 
 
 def _values(column: pd.Series) -> list[int]:
@@ -262,7 +280,7 @@ def _html(table: pd.DataFrame, **options) -> str:
     """Whole texts, escaped, without pandas' class, whose style holds for the whole page."""
     with pd.option_context("display.max_colwidth", None):
         text = table.to_html(border=0, justify="left", **options)
-    return text.replace('class="dataframe"', 'cellpadding="5"', 1)
+    return text.replace('class="dataframe"', 'cellpadding="3" style="font: 12px/1.3 sans-serif"', 1)
 
 
 def _table(title: str, table: pd.DataFrame) -> str:
@@ -281,10 +299,11 @@ def update_dials(
     """
     panel = Panel()
     ages = sorted(_some("states", states))
-    panel.age = ipywidgets.SelectionSlider(options=ages, description="days old")
-    panel.rate = ipywidgets.SelectionSlider(options=["none", *rates], description="hourly rate")
-    panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
-    panel.children = [ipywidgets.HBox([panel.age, panel.rate]), panel.message, panel.picture]
+    panel.age = _dial("days old", ages)
+    panel.rate = _dial("hourly rate", ["none", *rates])
+    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
+    panel.dials = (panel.age, panel.rate)
+    panel.fill(ipywidgets.HBox(panel.dials), panel.message, panel.picture)
 
     def show(_=None) -> None:
         rate = None if panel.rate.value == "none" else panel.rate.value
@@ -298,12 +317,13 @@ def update_dials(
             "last night's, no hourly update": plain.iloc[:-1],
             "as chosen": panel.recall.iloc[:-1],
         }
-        panel.picture.value = png(
-            figures.over(plain.index[:-1], named, "hour of the day", "R@100", f"{day:%Y-%m-%d}")
-        )
+        labels = "hour of the day", "R@100", f"{day:%Y-%m-%d}"
+        figure = figures.over(plain.index[:-1], named, *labels)
+        alt = "R@100 by the hour, as chosen and without an hourly update."
+        panel.picture.value = _image(figure, 800, alt)
 
-    for part in (panel.age, panel.rate):
-        part.observe(show, "value")
+    for dial in panel.dials:
+        dial.observe(show, "value")
     show()
     return panel
 
@@ -333,13 +353,9 @@ def production_dashboard(begin: Callable[[], Day]) -> Panel:
     panel.again = ipywidgets.Button(description="Start again")
     for button in panel.faults:
         button.layout.width = "12em"
-    panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
-    panel.children = [
-        ipywidgets.HBox([panel.hour, panel.again]),
-        ipywidgets.HBox(panel.faults),
-        panel.message,
-        panel.picture,
-    ]
+    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
+    controls = [ipywidgets.HBox([panel.hour, panel.again]), ipywidgets.HBox(panel.faults)]
+    panel.fill(*controls, panel.message, panel.picture)
 
     def show(became: dict[str, str]) -> None:
         day = panel.day
@@ -354,7 +370,8 @@ def production_dashboard(begin: Callable[[], Day]) -> Panel:
             f"<b>{row['hour']}</b>, {version}, {row['answers']} answers. "
             f"{html.escape('; '.join(lines).rstrip('.'))}.{waiting}"
         )
-        panel.picture.value = png(figures.dashboard(day.table))
+        alt = "By the hour: recall, the served state's age, what was published, latency."
+        panel.picture.value = _image(figures.dashboard(day.table), 800, alt)
 
     def start(_=None) -> None:
         panel.day = begin()
@@ -388,22 +405,21 @@ def capacity_dials(
         [64, 128, 256, 512, 1024],
     )
     for name, label, values, value in zip(names, labels, choices, start, strict=True):
-        slider = ipywidgets.SelectionSlider(options=values, value=value, description=label)
-        setattr(panel, name, slider)
-    sliders = [getattr(panel, name) for name in names]
-    panel.message, panel.picture = ipywidgets.HTML(), _picture(800)
-    rows = [ipywidgets.HBox(sliders[:2]), ipywidgets.HBox(sliders[2:])]
-    panel.children = [*rows, panel.message, panel.picture]
+        setattr(panel, name, _dial(label, values, value))
+    panel.dials = tuple(getattr(panel, name) for name in names)
+    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
+    panel.fill(ipywidgets.HBox(panel.dials), panel.message, panel.picture)
 
     def show(_=None) -> None:
-        panel.table = plan(*(slider.value for slider in sliders))
+        panel.table = plan(*(dial.value for dial in panel.dials))
         least = panel.table["machines"].idxmin()
         machines = f"{panel.table.loc[least, 'machines']:,.0f}"
         panel.message.value = f"fewest machines: <b>{html.escape(least)}</b>, {machines}"
-        panel.picture.value = png(figures.capacity(panel.table))
+        alt = "What each kind of index needs, a panel for each resource."
+        panel.picture.value = _image(figures.capacity(panel.table), 800, alt)
 
-    for slider in sliders:
-        slider.observe(show, "value")
+    for dial in panel.dials:
+        dial.observe(show, "value")
     show()
     return panel
 
@@ -420,11 +436,13 @@ def view_explorer(
     panel = Panel()
     names = _names(log.items.iloc[: log.listed(time)], _some("items", items))
     panel.item = ipywidgets.Dropdown(options=names, description="item", layout={"width": "36em"})
-    panel.draw = ipywidgets.IntSlider(value=0, min=0, max=19, description="draw")
-    panel.table, panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML(), _picture(440)
-    controls = ipywidgets.HBox([panel.item, panel.draw])
-    panel.children = [controls, panel.table, panel.message, panel.picture]
-    plane = Plane(state.item_vectors(log, np.arange(log.listed(time)), time).numpy())
+    panel.draw = _dial("draw", list(range(20)))
+    panel.table, panel.message, panel.picture = (ipywidgets.HTML() for _ in range(3))
+    panel.dials = (panel.item, panel.draw)
+    shown = ipywidgets.HBox([panel.table, panel.picture])
+    panel.fill(ipywidgets.HBox(panel.dials), panel.message, shown)
+    rows = np.arange(log.listed(time))
+    plane = Plane(state.item_vectors(log, rows, time).numpy(), log.items.index[rows])
 
     def show(_=None) -> None:
         item, seed = panel.item.value, panel.draw.value
@@ -437,10 +455,11 @@ def view_explorer(
             "<b>{:.2f}</b>; of the views <b>{:.2f}</b>"
         )
         panel.message.value = words.format(*panel.cosines)
-        panel.picture.value = png(figures.views_map(plane.points, plane.of(vectors)))
+        figure = figures.views_map(plane.points, plane.of(vectors))
+        panel.picture.value = _image(figure, 360, "The item and its two views among all items.")
 
-    for part in (panel.item, panel.draw):
-        part.observe(show, "value")
+    for dial in panel.dials:
+        dial.observe(show, "value")
     show()
     return panel
 

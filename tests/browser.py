@@ -24,13 +24,14 @@ from pathlib import Path
 
 import matplotlib.font_manager  # which makes Matplotlib's cache, if there is none
 import nbformat
+import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
 
 COURSE = Path(__file__).parent.parent
 PATIENCE, RUN = 120, 600
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 PROMPTS = ".jp-CodeCell .jp-InputArea-prompt"
-ROW = ".widget-inline-hbox, .widget-toggle-buttons"  # a control with its label
+ROW = ".widget-inline-hbox"  # a control with its label
 
 
 def chromium() -> str | None:
@@ -179,6 +180,22 @@ def answer(control: Locator, choices: Sequence[int]) -> None:
         expect(told).to_contain_text("The answer is")
 
 
+def inaccessible(page: Page, part: str) -> list[str]:
+    """What axe-core finds against WCAG 2, levels A and AA, in a part of the page: such as text too
+    near to its ground, and controls without a name. A rule and an element each.
+    """
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-core needs pip install -e '.[test]'"
+    )
+    rules = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+    found = axe.Axe().run(page, part, {"runOnly": rules, "resultTypes": ["violations"]}).response
+    return [
+        f"{rule['id']}: {node['html'][:200]}"
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ]
+
+
 class Api:
     def __init__(self, url: str, token: str) -> None:
         self.url, self.token = url, token
@@ -303,9 +320,9 @@ class Notebook:
 
     def panels(self, count: int) -> list["Panel"]:
         """The widgets, from top to bottom, once there are `count` of them. Progress bars are no
-        vertical boxes.
+        vertical boxes, and a column inside a widget is none of its own.
         """
-        boxes = self.page.locator(".jp-OutputArea-output .widget-vbox")
+        boxes = self.page.locator(".jp-OutputArea-output .widget-vbox:not(.widget-vbox *)")
         expect(boxes).to_have_count(count)
         return [Panel(self, boxes.nth(place)) for place in range(count)]
 
@@ -325,9 +342,7 @@ class Notebook:
 
 
 class Panel:
-    """A widget of several controls, and parts that show something: text or tables as HTML, and
-    pictures.
-    """
+    """A widget of several controls, and parts that show something: texts, tables, pictures."""
 
     def __init__(self, notebook: Notebook, box: Locator) -> None:
         self.notebook, self.box = notebook, box
@@ -338,7 +353,7 @@ class Panel:
 
     def controls(self) -> list[str]:
         """The label of each, or what is written on a button."""
-        kinds = "select, input, textarea, [role=slider], .widget-toggle-buttons, .widget-button"
+        kinds = "select, input, textarea, [role=slider], .widget-button"
         label = "(control.closest(row)?.querySelector('.widget-label') ?? control).textContent"
         return self.box.evaluate(
             f"(box, [kinds, row]) => [...box.querySelectorAll(kinds)].map(control => {label})",
@@ -346,47 +361,39 @@ class Panel:
         )
 
     def shown(self) -> list[str]:
-        """What each part shows: its HTML, or the digest of a picture's bytes ("" if it isn't
-        drawn).
-        """
+        """What each part shows, as HTML; "" for one with a picture that isn't drawn."""
         return self.box.evaluate(
-            """box => Promise.all([
-                ...box.querySelectorAll(".widget-html-content, .widget-image")
-            ].map(async part => {
-                if (part.tagName !== "IMG") return part.innerHTML;
-                if (!part.complete || part.naturalWidth === 0) return "";
-                const bytes = await (await fetch(part.src)).arrayBuffer();
-                return [...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))].join(" ");
-            }))
+            """box => [...box.querySelectorAll(".widget-html-content")].map(part =>
+                [...part.querySelectorAll("img")].every(one => one.naturalWidth) ? part.innerHTML : "")
             """
         )
 
     def text(self) -> str:
-        return " ".join(self.box.locator(".widget-html-content").all_inner_texts())
+        return " ".join(self.box.locator(".widget-html-content").all_inner_texts()).strip()
 
     def turn(self, name: str, to: str | None) -> None:
-        """Press a button (`to` is None) or a slider's key; choose from a list or among toggles;
+        """Press a button (`to` is None), by the keyboard; a key on a list, or one of its choices;
         type a text.
         """
         if to is None:
-            self.box.get_by_role("button", name=name, exact=True).click()
+            self.box.get_by_role("button", name=name, exact=True).press("Space")
             return
-        label = self.box.page.locator(".widget-label", has_text=re.compile(f"^{re.escape(name)}$"))
-        row = self.box.locator(ROW).filter(has=label)
-        kinds = row.get_attribute("class").split()
-        if "widget-slider" in kinds:
-            readout = row.locator(".widget-readout")
-            before = readout.inner_text()
-            row.get_by_role("slider").press(to)
-            expect(readout).not_to_have_text(before)
-        elif "widget-dropdown" in kinds:
-            assert row.locator("select").input_value() != to, f"{to} is chosen already"
-            row.locator("select").select_option(to)
-        elif "widget-toggle-buttons" in kinds:
-            row.get_by_role("button", name=to, exact=True).click()
+        control = self.box.get_by_label(name, exact=True)
+        before = control.input_value()
+        if to in ("Home", "End", "ArrowDown"):
+            control.press(to)
+            expect(control).not_to_have_value(before)
+        elif "widget-dropdown" in control.locator("..").get_attribute("class").split():
+            assert before != to, f"{to} is chosen already"
+            control.select_option(to)
         else:
-            row.locator("input").fill(to)
-            row.locator("input").press("Enter")
+            control.fill(to)
+            control.press("Enter")
+
+    def fits(self) -> bool:
+        """Whether all of it is seen at once."""
+        room = self.box.page.locator(".jp-WindowedPanel-outer").first.bounding_box()
+        return self.box.bounding_box()["height"] <= room["height"]
 
     def cut_off(self) -> list[str]:
         """What has less room than it needs: labels, buttons, read-outs, texts, a choice of a list,

@@ -18,13 +18,17 @@ needs_redis = pytest.mark.skipif(
 )
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Server:
     """A process that listens on a free port. `command` is called with the port."""
 
     def __init__(self, command: Callable[[int], list[str]]) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.command = command(self.port)
 
     def __enter__(self) -> "Server":

@@ -22,20 +22,35 @@ pytest.importorskip("myst_nb", reason="the website needs myst-nb: pip install -e
 pytest.importorskip(
     "sphinx_book_theme", reason="the website needs sphinx-book-theme: pip install -e '.[book]'"
 )
+pytest.importorskip(
+    "sphinx_copybutton", reason="the website needs sphinx-copybutton: pip install -e '.[book]'"
+)
 from bs4 import BeautifulSoup  # comes with the theme
 
 from course_lib.texts import HERE, tomllib
+
+sys.path.append(str(Path(__file__).parent.parent / "book"))
+from live import LIVE
 
 ROOT = Path(__file__).parent.parent
 CHAPTERS, EXERCISES = (
     sorted(ROOT.glob(f"notebooks/{what}.ipynb")) for what in ("*", "exercises/source/*/*")
 )
 NOTEBOOKS = CHAPTERS + EXERCISES
+ACCESSIBLE = (
+    "search",
+    "book/index",
+    "notebooks/00_start_here",
+    "notebooks/03_online_nomination",
+    "notebooks/exercises/source/02_two_towers/02_two_towers",
+    "data/results/README",
+)
 PAGES = (
     "CONTRIBUTING",
     "data/README",
     *sorted(f"data/{path.parent.name}/README" for path in (ROOT / "data").glob("*/README.md")),
     "notebooks/exercises/README",
+    "notebooks/exercises/TEACHERS",
 )
 
 
@@ -131,9 +146,10 @@ def test_the_landing_page_is_the_readme_and_the_front_door_leads_there(book: Boo
     assert article.h1.get_text().startswith(re.match(r"# (.*)", readme)[1])
     assert (
         "One real result" in article.get_text()
+        and len(article.select(".cards > p")) == 4  # the ways in
         and article.img["alt"] == re.search(r"!\[(.*)\]", readme)[1]
     )
-    chapters = [a["href"] for a in article.select("table a")]
+    chapters = [a["href"] for a in article.select(".cards li strong a")]
     assert chapters == [
         f"../notebooks/{name}.html"
         for name in re.findall(r"^\| \[.*?notebooks/(\w+)\.ipynb", readme, re.M)
@@ -145,7 +161,7 @@ def test_the_landing_page_is_the_readme_and_the_front_door_leads_there(book: Boo
     "path", NOTEBOOKS, ids=lambda path: path.relative_to(ROOT / "notebooks").as_posix()
 )
 def test_figures_keep_their_alt_texts_and_order(book: Book, path: Path):
-    shown = book.article(path.relative_to(ROOT)).select(".cell_output img")
+    shown = book.article(path.relative_to(ROOT)).select(".cell_output img:not(.course-live *)")
     assert [image["alt"] for image in shown] == alts(path)
 
 
@@ -451,7 +467,7 @@ def test_a_reader_walks_in_searches_and_unfolds(page):
     page.goto("/")
     page.wait_for_url("**/book/index.html")
     assert page.locator("article img").first.evaluate("image => image.naturalWidth") > 300
-    page.locator("article table a").first.click()
+    page.locator("article .cards li a").first.click()
     page.wait_for_url("**/notebooks/00_start_here.html")
     fold = page.locator("article details").first
     assert not fold.locator("p").first.is_visible()
@@ -509,6 +525,54 @@ def test_a_control_can_be_read_in_a_bright_and_in_a_dark_room(page, scheme: str)
     assert (lighter + 0.05) / (darker + 0.05) >= 4.5
     assert (luminance(ground) > 0.5) == (scheme == "light")
     assert legend.evaluate("element => getComputedStyle(element).colorScheme") == scheme
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_checker_of_accessibility_finds_nothing(page, scheme: str):
+    page.emulate_media(color_scheme=scheme)
+    for name in ACCESSIBLE:
+        page.goto(f"/{name}.html")
+        assert not browser.inaccessible(page, "html"), name
+    page.locator("article p").first.evaluate(
+        "one => { one.style.color = '#777'; one.style.background = '#888'; }"
+    )
+    assert any("color-contrast" in one for one in browser.inaccessible(page, "html"))
+
+
+@pytest.mark.parametrize(("name", "number"), LIVE.items())
+def test_a_reader_of_the_website_turns_a_widget(page, name: str, number: int):
+    """By the keyboard, through all states: each shows what is kept of it; and it fits one screen."""
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(f"/notebooks/{name}.html")
+    (widget,) = page.locator(".course-live").all()
+    kept = soup(ROOT / "book" / "live" / f"{name}-{number}.html")
+    known = json.loads(kept.find("script", type="application/json").get_text())
+    dials = widget.locator("input, select").all()
+    for state in known["states"]:
+        for dial, place in zip(dials, state["at"], strict=True):
+            while place is not None and (by := place - int(dial.input_value())):
+                dial.press("ArrowRight" if by > 0 else "ArrowLeft")
+        assert [dial.is_disabled() for dial in dials] == [place is None for place in state["at"]]
+        parts = "".join(state["parts"])
+        (picture,) = re.findall(r'"#(\d+)"', parts)
+        texts = widget.locator(":scope > div").evaluate_all(
+            "all => all.map(one => one.textContent)"
+        )
+        assert "".join(texts).split() == BeautifulSoup(parts, "html.parser").get_text().split()
+        assert widget.locator("img").get_attribute("src") == known["pictures"][int(picture)]
+    assert widget.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)")
+    assert len(known["states"]) > 15 and widget.bounding_box()["height"] <= 720 - 60
+
+
+def test_code_can_be_copied(page):
+    page.goto("/notebooks/02_two_towers.html")
+    cells, buttons = page.locator(".cell_input pre"), page.locator(".cell_input .copybtn")
+    assert buttons.count() == cells.count() > 10
+    assert all(
+        buttons.evaluate_all(
+            "all => all.map(one => one.getAttribute('aria-label') || one.dataset.tooltip)"
+        )
+    )
 
 
 def luminance(colour: str) -> float:

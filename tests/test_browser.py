@@ -26,6 +26,9 @@ NOTEBOOKS = ROOT / "notebooks"
 TEXTS = tomllib.loads((HERE / "00.toml").read_text("utf-8"))
 
 
+WIDGET = ".jp-OutputArea-output .widget-vbox"
+
+
 class Move(NamedTuple):
     control: str  # its label, or what is written on a button
     to: str | None  # as Panel.turn wants it
@@ -41,22 +44,22 @@ class Widget(NamedTuple):
 
 EXPLORER = Widget(
     "nomination_explorer",
-    "message history nominations picture",
+    "message nominations history picture",
     [
         Move("item", "JUMBO BAG ALPHABET (23201)", ""),
         Move(
             "Buy",
             None,
-            "message history nominations picture",
-            r"Bought: JUMBO BAG ALPHABET .*first.*\b23201\b.*Nominations",
+            "message nominations history picture",
+            r"Bought: JUMBO BAG ALPHABET .*Nominations.*first.*\b23201\b",
         ),
         Move(
             "Start again",
             None,
-            "message history nominations picture",
+            "message nominations history picture",
             r"Nothing bought yet.* 1\.000 .*latest first\s+nothing",
         ),
-        Move("user", "16438", "history nominations picture", "Nominations for 16438"),
+        Move("user", "16438", "nominations history picture", "Nominations for 16438"),
     ],
 )
 INDEX_DIALS = Widget(
@@ -67,6 +70,14 @@ INDEX_DIALS = Widget(
         Move("index", "hnsw", "message picture", r"recall 0\.[67]"),
         Move("M", "End", "message picture", r"recall 0\.[789]"),
         Move("efSearch", "End", "message picture", r"recall (0\.99|1\.00)"),
+    ],
+)
+CIRCLE_SEARCH = Widget(
+    "circle_search",
+    "message picture",
+    [
+        Move("step", "End", "message picture", r"compared 12 of 12, best so far: 3, 2"),
+        Move("search", "End", "message picture", r"best so far: 10, 9"),
     ],
 )
 CAPACITY_DIALS = Widget(
@@ -109,21 +120,21 @@ def view_explorer(item: str, presses: int = 1) -> Widget:
     """`presses` of the arrow key until the draw shows other views."""
     code = re.search(r"\((\w+)\)$", item)[1]
     moves = [
-        Move("item", item, "table message picture", rf"item\s+{code}\b"),
-        *[Move("draw", "ArrowRight", "")] * (presses - 1),
-        Move("draw", "ArrowRight", "table message picture", rf"item\s+{code}\b"),
+        Move("item", item, "message table picture", rf"item\s+{code}\b"),
+        *[Move("draw", "ArrowDown", "")] * (presses - 1),
+        Move("draw", "ArrowDown", "message table picture", rf"item\s+{code}\b"),
     ]
-    return Widget("view_explorer", "table message picture", moves)
+    return Widget("view_explorer", "message table picture", moves)
 
 
 WIDGETS = {
-    "03_online_nomination": [INDEX_DIALS, EXPLORER],
+    "03_online_nomination": [CIRCLE_SEARCH, INDEX_DIALS, EXPLORER],
     "06_full_versus_incremental": [UPDATE_DIALS],
     "08_random_mask": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
     "09_dropout": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
     "10_complementary": [view_explorer("REGENCY CAKESTAND 3 TIER (22423)")],
     "13_a_day_in_production": [DASHBOARD],
-    "14_beyond_one_machine": [CAPACITY_DIALS],
+    "capacity": [CAPACITY_DIALS],
     "11_correlated_mask": [
         view_explorer("REGENCY CAKESTAND 3 TIER (22423)", presses=2)
     ],  # two seed fields with the same relatives
@@ -165,6 +176,8 @@ def test_the_first_screen_is_the_course_and_nothing_else(lab: browser.Lab):
     expect(page.locator(".jp-OutputArea-output img").first).to_be_in_viewport(ratio=0.3)
     page.wait_for_timeout(3000)  # for what pops up late
     page.screenshot(path=lab.pictures / "first-screen.png")
+    # what the course shows; the rest is JupyterLab's
+    assert not browser.inaccessible(page, ".jp-OutputArea, .jp-RenderedMarkdown")
     assert page.locator(".Toastify__toast, .jp-Dialog, .jp-toast-button").count() == 0
     assert not re.search(
         "nbgrader|assignment|validate|news", page.locator("body").inner_text() + titles(page), re.I
@@ -282,6 +295,8 @@ def all_ran(notebook: nbformat.NotebookNode) -> None:
 
 def turn_all(notebook: browser.Notebook, panel: browser.Panel, widget: Widget) -> None:
     assert sorted(panel.controls()) == sorted({move.control for move in widget.moves})
+    notebook.page.set_viewport_size({"width": 1280, "height": 720})
+    panel.to_the_top()
     notebook.picture(f"{widget.name}-0")
     for number, move in enumerate(widget.moves, 1):
         before = panel.shown()
@@ -289,7 +304,8 @@ def turn_all(notebook: browser.Notebook, panel: browser.Panel, widget: Widget) -
         await_change(panel, widget, move, before)
         panel.to_the_top()
         notebook.picture(f"{widget.name}-{number}-{move.control.replace(' ', '_')}")
-        assert not panel.cut_off(), move
+        assert not panel.cut_off() and panel.fits(), move
+    assert not browser.inaccessible(notebook.page, WIDGET)
 
 
 def await_change(panel: browser.Panel, widget: Widget, move: Move, before: list[str]) -> None:

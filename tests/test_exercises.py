@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
@@ -266,7 +267,7 @@ def test_form_of_the_wrong_answers(chapter: str):
 # -------------------
 
 
-def nbgrader(course: Path, *arguments: str) -> str:
+def nbgrader(course: Path, *arguments: str, patience: int = 300) -> str:
     """Run a command of nbgrader in a copy of the course directory; what it logs."""
     own = {
         name: str(course / ".jupyter")
@@ -279,7 +280,7 @@ def nbgrader(course: Path, *arguments: str) -> str:
         env=os.environ | own,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=patience,
         check=False,
     )
     return done.stdout + done.stderr
@@ -557,6 +558,25 @@ def test_what_students_do_to_tests_does_not_help(small: Path, tmp_path: Path):
     }  # right for the visible example only
     ((name, (error, message)),) = errors(course, "small", "endless").items()
     assert (name, error) == (hidden, "TimeoutError") and is_sentence(message)
+
+
+def test_two_processes_grade_into_one_gradebook(small: Path, tmp_path: Path):
+    """With the patterns of the teachers' page, each has its part of the students and no other."""
+    course = shutil.copytree(small, tmp_path / "course")
+    for number in range(6):
+        answers = ANSWERS if number % 3 else {"double": ANSWERS["double"]}
+        submit(course, f"student{number}", "small", answers)
+    page = (COURSE / "TEACHERS.md").read_text("utf-8")
+    parts = re.findall(r"^nbgrader autograde \w+ --student '(.*?)'", page, re.M)
+    assert len(parts) == 2
+    with ThreadPoolExecutor(2) as pool:
+        logs = pool.map(
+            lambda part: nbgrader(course, "autograde", "small", "--student", part), parts
+        )
+    begun = sorted("".join(re.findall(r"Autograding .*/student(\d)/", log)) for log in logs)
+    assert begun == ["024", "135"]
+    half = FULL | dict.fromkeys(TESTS[2:], (0, 2))
+    assert [marks(course, "small", f"student{n}") for n in range(6)] == [half, FULL, FULL] * 2
 
 
 # -- what happens to cells

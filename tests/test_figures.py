@@ -30,6 +30,7 @@ TOWERS = {
     "item": {"ID 7": np.array([3.0, 4.0]), "colour RED": np.array([-3.0, 1.0])},
     "user": {"history 1": np.array([2.0, 0.0])},
 }
+ROWS = {"a": "RED", "b": "missing", "c": "RED"}, [1, 0, 1], ["default", "RED"], PLANE[:2]
 HARD = [
     "GIFT $_$ CARD",
     "CARD $5 OR $10",
@@ -106,10 +107,16 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
         9,
     ),
     "capacity": (lambda n, t: figures.capacity(pd.DataFrame({t: 2.0, "b": 3.0}, index=n)), None),
-    "before_after": (
-        lambda n, t: figures.before_after(PLANE, PLANE[:2], PLANE[:3], n, n[::-1], (t, t)),
-        None,
+    "item_map": (
+        lambda n, t: figures.item_map(
+            PLANE,
+            np.arange(40) % 2,
+            {"one": "#000000", "other": "#ffffff"},
+            {t: {m: [3] for m in n}},
+        ),
+        4,
     ),
+    "sharpening": (lambda n, t: figures.sharpening({t: bar_table(n)}, t, t), None),
 }
 every = pytest.mark.parametrize("name", ARMS)
 STEP = {  # from item 3 of the layer above to item 0, and on to item 1
@@ -168,11 +175,14 @@ def test_every_arm_is_drawn_or_all_are_refused(name: str):
 @every
 def test_nothing_to_draw_is_said_in_a_sentence(name: str):
     draw, _ = ARMS[name]
-    if name not in ("before_after", "dials", "lines", "gains"):
+    if name not in ("item_map", "sharpening", "dials", "lines", "gains"):
         assert refusal(draw, [], "title").startswith("there is nothing to draw")
     for draw in (
         lambda: figures.lines({}, np.arange(3), "x", "y"),
         lambda: figures.gains({}, [], "x", "y"),
+        lambda: figures.item_map(PLANE, np.zeros(40, int), {"one": "#000000"}, {}),
+        lambda: figures.sharpening({}, "x", "y"),
+        lambda: figures.embedding_rows({}, [], ["default"], PLANE[:1]),
         lambda: figures.dials(dial_rows([4])[:0]),
         lambda: figures.head_effect(np.array([])),
         lambda: figures.curves({"empty": np.array([])}, "x", "y", "title"),
@@ -286,6 +296,29 @@ def test_a_delta_table_shows_its_own_rows_and_else_the_base():
     texts = figures.delta_rows(base, np.array([1, 4]), own).axes[0].texts
     read = [text.get_text() for text in texts if text.get_position()[0] == 87]
     assert read[1:] == ["+0.00", "+7.00", "+2.00", "+8.00"]  # below the column's title
+
+
+def test_every_value_points_at_its_row():
+    """Two items that share a value, and one that has none."""
+    (axes,) = figures.embedding_rows(*ROWS).axes
+    arrows = [text for text in axes.texts if isinstance(text, Annotation)]
+    rows = [(text.xyann[1], text.xy[1]) for text in arrows if text.xy[0] == 41]
+    assert rows == [(0, 1), (1, 0), (2, 1)]
+    strips = [np.asarray(image.get_array())[0].tolist() for image in axes.images]
+    assert strips == ROWS[3].tolist()
+
+
+def test_a_map_shows_small_sets_by_markers_and_large_ones_by_brightness():
+    places = np.arange(400.0).reshape(200, 2)
+    steps = {"first": {"large": np.arange(50), "small": [7]}, "second": {"large": np.arange(150)}}
+    figure = figures.item_map(places, np.arange(200) % 2, {"a": "#0072B2", "b": "#E69F00"}, steps)
+    first, second = figure.axes
+    assert [(ax.collections[0].get_alpha() == 1).sum() for ax in (first, second)] == [50, 150]
+    (marked,) = first.collections[1:]
+    assert marked.get_offsets().tolist() == [[14, 15]]
+    assert to_hex(marked.get_facecolor()[0]) == "#e69f00" and len(second.collections) == 1
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words == ["a", "b", "small", "bright: large"]
 
 
 def test_matches_keep_views_of_the_same_item_apart_from_those_of_others():
@@ -420,6 +453,7 @@ def pictures() -> dict[str, list]:
         "head_effect": look_of(figures.head_effect(np.arange(1, 50))),
         "circles": look_of(figures.circles(turn, 30, groups, [STEP])),
         "against": look_of(figures.against(PLANE[:, 0] + 9, PLANE[:, 1] + 9, "x", "y", "t")),
+        "embedding_rows": look_of(figures.embedding_rows(*ROWS)),
         "views_map": look_of(figures.views_map(PLANE, PLANE[:3])),
         "delta_rows": look_of(figures.delta_rows(PLANE[:3], np.array([1, 4]), PLANE[3:5])),
     }

@@ -28,7 +28,7 @@ ORDER = (  # data flows down; modules in one line do not import each other
     "baselines channels simulate results",
     "tuning",
 )
-ON_TOP = ("figures", "widgets", "checks", "experiments", "service")
+ON_TOP = ("figures", "item_map", "widgets", "checks", "experiments", "service")
 PLACE = {name: place for place, line in enumerate(ORDER) for name in line.split()}
 MODULES = sorted(path.relative_to(LIBRARY) for path in LIBRARY.rglob("*.py"))
 

@@ -33,6 +33,7 @@ WHOLE = [
     "LICENSE",
     "requirements.lock",
     "environment.yml",
+    "postBuild",
     "jupyter",
     "data",
     "course_lib",
