@@ -145,35 +145,30 @@ def circle_search(
     - `degrees`: where the items point. `searches`: of each where the query points, the items'
       groups and its steps, all as `figures.circles` wants them.
 
-    Parts: `search`, `step`; `message`, `picture`; and as a value `shown`, the step.
+    Parts: `search`, `step` (beyond a search's last it stays there); `message`, `picture`; and as a
+    value `shown`, the step.
     """
     panel = Panel()
-    names = list(_some("searches", searches))
-    panel.search = ipywidgets.Dropdown(options=names, description="search")
-    panel.step = ipywidgets.IntSlider(min=1, max=1, description="step")
+    most = max(len(steps) for _, _, steps in _some("searches", searches).values())
+    panel.search, panel.step = _dial("search", searches), _dial("step", range(1, most + 1))
     panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
-    panel.fill(ipywidgets.HBox([panel.search, panel.step]), panel.message, panel.picture)
+    panel.dials = (panel.search, panel.step)
+    panel.fill(ipywidgets.HBox(panel.dials), panel.message, panel.picture)
 
     def show(_=None) -> None:
         query, groups, steps = searches[panel.search.value]
-        panel.step.max = len(steps)
-        number = panel.step.value
+        number = min(panel.step.value, len(steps))
         panel.shown = step = {"title": f"step {number} of {len(steps)}"} | steps[number - 1]
         seen = {*step["seen"], *step.get("above", {}).get("seen", ())}
         panel.message.value = (
             f"compared <b>{len(seen)} of {len(degrees)}</b>, best so far: "
             f"{', '.join(map(str, step['found'])) or 'none in this layer'}"
         )
-        figure = figures.circles(degrees, query, groups, [step])
-        alt = "Items on a circle; bright ones were compared, and rings mark the best so far."
-        panel.picture.value = _image(figure, 400, alt)
+        alt = "Items on a circle: what was compared is bright, the best so far has a ring."
+        panel.picture.value = _image(figures.circles(degrees, query, groups, [step]), 400, alt)
 
-    def begin(_) -> None:
-        panel.step.value = 1
-        show()
-
-    panel.search.observe(begin, "value")
-    panel.step.observe(show, "value")
+    for dial in panel.dials:
+        dial.observe(show, "value")
     show()
     return panel
 

@@ -72,6 +72,14 @@ INDEX_DIALS = Widget(
         Move("efSearch", "End", "message picture", r"recall (0\.99|1\.00)"),
     ],
 )
+CIRCLE_SEARCH = Widget(
+    "circle_search",
+    "message picture",
+    [
+        Move("step", "End", "message picture", r"compared 12 of 12, best so far: 3, 2"),
+        Move("search", "End", "message picture", r"best so far: 10, 9"),
+    ],
+)
 CAPACITY_DIALS = Widget(
     "capacity_dials",
     "message picture",
@@ -121,7 +129,7 @@ VIEW_EXPLORER = Widget(
 
 
 WIDGETS = {
-    "03_online_nomination": [INDEX_DIALS, EXPLORER],
+    "03_online_nomination": [CIRCLE_SEARCH, INDEX_DIALS, EXPLORER],
     "06_full_versus_incremental": [UPDATE_DIALS],
     "08_random_mask": [VIEW_EXPLORER],
     "13_a_day_in_production": [DASHBOARD],

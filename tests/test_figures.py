@@ -247,7 +247,7 @@ def test_an_arm_has_one_colour_and_marker_through_the_course():
             for name, look in arms.items():
                 name = re.sub(r" \([\d,]+\)$", "", name)  # how many values a histogram has
                 found.setdefault(name, {}).setdefault(look, []).append(path.name)
-    assert len(found) > 30
+    assert len(found) > 20
     several = {name: where for name, where in found.items() if len(where) > 1}
     assert not several
 
