@@ -22,11 +22,13 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import faiss
 import pandas as pd
-import tomllib
+import torch
 
 from course_lib.files import atomic_write
 from course_lib.results import RESULTS, stamp
+from course_lib.texts import tomllib
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parents[1] / "notebooks" / "exercises" / "source"
@@ -108,23 +110,28 @@ def _bytecode(code: types.CodeType) -> tuple:
 
 def _changes(tree: ast.AST, lines: range) -> Iterator[tuple[str, list, ast.AST | None]]:
     """(what is changed, the way to the place, what comes there; None: nothing)."""
-    for node, path in _marked(tree, []):
+    for node, above, path in _marked(tree, []):
+        if isinstance(node, ast.FunctionDef):  # begins before its solution
+            yield from _seeded(node, path)
         if getattr(node, "lineno", 0) not in lines:
             continue
-        text = ast.unparse(node)
+        text = _line(node)
+        where = f" in {_line(above)}" if isinstance(node, ast.Constant) else ""
         for new in _instead(node):
-            yield f"{text} → {ast.unparse(new)}", path, new
+            yield f"{text} → {_line(new)}{where}", path, new
         if isinstance(node, ast.Call):
             for place, keyword in enumerate(node.keywords):
                 more = f"{text} without {keyword.arg or '**'}"
                 if keyword.arg != "strict":
                     yield more, [*path, ("keywords", place)], None
-        if isinstance(node, ast.FunctionDef):
-            yield from _seeded(node, path)
         droppable = ast.Assign, ast.AugAssign, ast.Expr, ast.If, ast.For, ast.While, ast.Raise
         flow = ast.Assert, ast.Delete, ast.Continue, ast.Break, ast.With
         if isinstance(node, (*droppable, *flow)) and not _is_docstring(node):
-            yield f"without {text.splitlines()[0]}", path, ast.Pass()
+            yield f"without {text}", path, ast.Pass()
+
+
+def _line(node: ast.AST) -> str:
+    return ast.unparse(node).splitlines()[0]
 
 
 def _seeded(node: ast.FunctionDef, path: list) -> Iterator[tuple[str, list, ast.AST]]:
@@ -141,8 +148,8 @@ def _is_docstring(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _marked(node: ast.AST, path: list) -> Iterator[tuple[ast.AST, list]]:
-    """Every node and the way to it, but what no mark depends on: guesses, errors' texts, types, and
+def _marked(node: ast.AST, path: list) -> Iterator[tuple[ast.AST, ast.AST, list]]:
+    """Every node, the one above it and the way to it, but what no mark depends on: guesses, errors' texts, types, and
     `zip`'s `strict`, which guards what the exercise promises.
     """
     for field, value in ast.iter_fields(node):
@@ -156,7 +163,7 @@ def _marked(node: ast.AST, path: list) -> Iterator[tuple[ast.AST, list]]:
             names = {name.id if isinstance(name, ast.Name) else name for name in names}
             if isinstance(child, ast.AST) and not names & UNMARKED:
                 way = [*path, (field, place)]
-                yield child, way
+                yield child, node, way
                 yield from _marked(child, way)
 
 
@@ -252,45 +259,50 @@ def graded(answer: str, tests: list[str], space: dict) -> str:
     return "time"
 
 
-def survivors(chapter: str, only: str | None) -> Iterator[tuple[str, int, list[str]]]:
-    """(exercise, number of mutants, those that keep all their marks), exercise by exercise."""
+def exercises(chapter: str) -> Iterator[tuple[str, str, list[str], dict]]:
+    """(exercise, its answer's cell, its tests' cells, what the cells before have defined)."""
     found, space = cells(chapter), {"__name__": "__main__"}
-    for place, (exercise, source) in enumerate(found):
-        if exercise.endswith(("-check", "-hidden")):
+    for place, (name, source) in enumerate(found):
+        if name.endswith(("-check", "-hidden")):
             continue
-        if not exercise or (only and only != exercise):
-            run(source, f"cell_{place}.py", space)
-            continue
-        tests = [text for name, text in found if re.match(rf"{exercise}-(check|hidden)", name)]
-        assert graded(source, tests, space) == "passes", f"{chapter}: {exercise} is not solved"
-        lines = source.splitlines()
-        first = 1 + next(i for i, line in enumerate(lines) if "### BEGIN SOLUTION" in line)
-        last = len(lines) - next(i for i, line in enumerate(lines[::-1]) if "### END" in line)
-        made, kept = mutants(source, first, last), []
-        for name, text in made.items():
-            if graded(text, tests, space) == "passes":
-                kept.append(name)
-                print(f"  {exercise}: {name}", flush=True)
-        yield exercise, len(made), kept
+        if name:
+            tests = [text for test, text in found if re.fullmatch(rf"{name}-(check|hidden)", test)]
+            yield name, source, tests, space
         run(source, f"cell_{place}.py", space)
 
 
-def main(chapter: str | None = None, exercise: str | None = None) -> None:
+def survivors(source: str, tests: list[str], space: dict) -> tuple[int, list[str]]:
+    """How many mutants there are, and those that keep all their marks."""
+    lines = source.splitlines()
+    first = 1 + next(i for i, line in enumerate(lines) if "### BEGIN SOLUTION" in line)
+    last = len(lines) - next(i for i, line in enumerate(lines[::-1]) if "### END" in line)
+    made = mutants(source, first, last)
+    kept = [name for name, text in made.items() if graded(text, tests, space) == "passes"]
+    return len(made), kept
+
+
+def main(chapter: str = "", exercise: str = "") -> None:
+    torch.set_num_threads(1)  # a fork would wait for the others' threads
+    faiss.omp_set_num_threads(1)
     reasons = tomllib.loads(REASONS.read_text("utf-8"))
-    tables = {name: RESULTS / f"{name}.csv" for name in ("mutants", "mutants_survivors")}
-    for path in sorted(SOURCE.glob(f"{chapter or ''}*")):
+    for path in sorted(SOURCE.glob(f"{chapter}*")):
         number = path.name[:2]
-        for name, made, kept in survivors(number, exercise):
-            known = reasons.get(number, {}).get(name, {})
-            here = {"chapter": number, "exercise": name}
+        for name, source, tests, space in exercises(number):
+            if exercise not in ("", name):
+                continue
+            assert graded(source, tests, space) == "passes", f"{number}: {name} is not solved"
+            made, kept = survivors(source, tests, space)
+            known, here = reasons.get(name, {}), {"chapter": number, "exercise": name}
             row = here | {"mutants": made, "killed": made - len(kept)}
             row |= {"share": round(1 - len(kept) / made, 3), **stamp()}
             left = [here | {"mutation": one, "reason": known.get(one, "")} for one in kept]
+            save(RESULTS / "mutants.csv", here, [row])
+            save(RESULTS / "mutants_survivors.csv", here, left)
             print(f"{number} {name}: {row['killed']} of {made}", flush=True)
+            for one in (one for one in kept if one not in known):
+                print(f"  survives without a reason: {one}")
             for one in sorted(known.keys() - set(kept)):
                 print(f"  {REASONS.name} names what does not survive: {one}")
-            for table, rows in zip(tables.values(), ([row], left), strict=True):
-                save(table, here, rows)
 
 
 def save(path: Path, here: dict, rows: list[dict]) -> None:
