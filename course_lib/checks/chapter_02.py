@@ -249,7 +249,7 @@ def step_by_hand(
     unit: bool = True,
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """The loss, and both tables after a step, whose slopes are differences of the loss."""
-    tables = [np.array(table, dtype=float) for table in (users, items)]
+    tables = [np.asarray(table).astype(float) for table in (users, items)]
     log_q, pairs = np.asarray(log_q, dtype=float), np.asarray(pairs)
 
     def value():
