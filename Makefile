@@ -118,6 +118,7 @@ build/peers/%/.ready: tests/benchmarks/peers/%.txt
 		{ echo "$* could not be installed, see build/peers/$*.log"; rm -rf build/peers/$*; }
 
 bench: $(TEACHER) $(PEERS)
+	$(BIN)/python tests/benchmarks/mutants.py
 	$(BIN)/python tests/benchmarks/bad_input.py
 	$(BIN)/python tests/benchmarks/speed.py
 	$(BIN)/python tests/benchmarks/growth.py

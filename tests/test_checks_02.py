@@ -1,7 +1,6 @@
 """Chapter 02's checks: mistakes beside those in the checks, and the references by hand."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -13,11 +12,20 @@ def in_place(day, items, m, half_life):
     return 0.0
 
 
+def steps_in_place(users, items, *rest):
+    users += 1
+    return 0.0, users, items
+
+
 OWN = {
     "cosines": [(lambda users, items: items @ users.T, "expected shape")],
     "surprise": [(in_place, "in place")],
-    "verdicts": [
-        (lambda *given: chapter_02.verdicts_by_hand(*given, 3).sort_index(), "ed the index")
+    "tower": [
+        (lambda features, *rest: features["user"], "expected shape"),
+    ],
+    "training_step": [
+        (lambda users, *rest: (0.0, users), "3 things should come back"),
+        (steps_in_place, "in place"),
     ],
 }
 
@@ -35,9 +43,10 @@ def test_the_references_against_numbers_by_hand():
     assert chapter_02.surprise_by_hand(events, events, 2, 1.0) == pytest.approx(
         [np.log(2), -np.log(0.6)]
     )
-    # gaps 1 and 3: mean 2, standard error 1; Student's t of 95 % with one degree of freedom 12.706
-    runs = pd.DataFrame({"arm": list("aabb"), "seed": [0, 1, 1, 0], "r": [0.0, 0.0, 3.0, 1.0]})
-    (row,) = chapter_02.verdicts_by_hand(runs, "a", "r", 1).to_dict("records")
-    assert row == pytest.approx(
-        {"mean": 2.0, "low": 2 - 12.7062, "high": 2 + 12.7062, "verdict": "open"}, abs=1e-3
-    )
+    # two pairs at right angles: own logits 1, others 0, both slopes of 1 / (1 + e) go sideways
+    eye, pairs = np.eye(2), np.array([[0, 0], [1, 1]])
+    loss, users, items = chapter_02.step_by_hand(eye, eye, pairs, np.zeros(2), 1.0, 0.5)
+    away = 0.5 / 2 / (1 + np.e)
+    assert loss == pytest.approx(np.log(1 + np.exp(-1)))
+    assert users == pytest.approx(np.array([[1, -away], [-away, 1]]), abs=1e-8)
+    assert items == pytest.approx(users, abs=1e-8)

@@ -37,23 +37,20 @@ def unseeded(function):
     return lambda *given: function(*given[:-1], fresh)
 
 
-def weighted_mask(features, chances, generator, masked=0, one_coin=False, ask=True):
-    if ask and (not set(chances) <= set(features) or max(chances.values()) > 1):
-        raise ValueError("a chance of no field, or above 1")
-    view, coin = {}, torch.rand(len(features["item"]), generator=generator)
-    for name, values in features.items():
-        coin = coin if one_coin else torch.rand(len(values), generator=generator)
-        keep = (coin >= chances.get(name, 0)).view(-1, *[1] * (values.dim() - 1))
-        view[name] = values.masked_fill(~keep, masked)
-    return view
+def never_empty(features, p, generator, masked=0, ask=True, coins=random_mask):
+    """The library's mask, and for whoever shows nothing the first of 99 more that shows anything."""
+    if ask and not 0 <= p < 1:
+        raise ValueError("p is no chance to leave anything")
+    masks = [coins(features, p, generator)[0] for _ in range(99 if p else 1)]
+    for new in masks[1:]:
+        shown = sum(v.view(len(v), -1).any(1).int() for v in masks[0].values()) > 0
+        for name, values in masks[0].items():
+            values[~shown] = new[name][~shown]
+    return {n: torch.where(v == 0, masked, v) for n, v in masks[0].items()}
 
 
-def shaped(shape):
-    """A mask whose coins have `shape(values)`."""
-    return lambda features, chances, generator: {
-        name: values * (torch.rand(shape(values), generator=generator) >= chances.get(name, 0))
-        for name, values in features.items()
-    }
+def at_most(features, p, generator):
+    return random_mask(features, min(max(p, 0), 0.9), generator)
 
 
 OWN = {
@@ -69,14 +66,13 @@ OWN = {
         (lambda f, p, g: ({n: v - 1 for n, v in f.items()},) * 2, "a value that the item does not"),
         (unseeded(random_mask), "draw everything with"),
     ],
-    "weighted_mask": [
-        (weighted_mask, None),
-        (shaped(lambda values: values.shape), "lost one word"),
-        (shaped(lambda values: 1), "one coin for all items"),
-        (partial(weighted_mask, one_coin=True), "coins of their own"),
-        (partial(weighted_mask, masked=-1), "a value that the item does not have"),
-        (unseeded(weighted_mask), "draw everything with"),
-        (partial(weighted_mask, ask=False), "colr.*should raise ValueError"),
+    "never_empty": [
+        (never_empty, None),
+        (partial(never_empty, coins=of_coins(one_coin)), "expected 0.45.*, and got"),
+        (partial(never_empty, masked=-1), "a value that the item does not have"),
+        (unseeded(never_empty), "draw everything with"),
+        (partial(never_empty, ask=False, coins=at_most), "p = 1.0 should raise ValueError"),
+        (lambda features, p, generator: list(features), "[Ee]xpected a dict"),
     ],
     "paired": [(lambda *given: (0.15, 0.1), "3 things should come back, mean, low, high")],
 }

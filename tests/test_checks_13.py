@@ -1,17 +1,11 @@
-"""Chapter 13's checks: mistakes beside those in the checks, references by the library, the kill."""
-
-import os
-from functools import partial
+"""Chapter 13's checks: mistakes beside those in the checks, and references by the library."""
 
 import numpy as np
 import pytest
-from helpers import needs_fork
 
 from course_lib.channels import merge
 from course_lib.checks import chapter_13
-from course_lib.files import atomic_write
-
-HERE = os.getpid()
+from course_lib.checks.chapter_13 import NEW, OLD
 
 
 def by_turns(lists, quotas):
@@ -25,55 +19,79 @@ def by_turns(lists, quotas):
     return np.array(merged[: len(turns)])
 
 
-def put_online(
-    folder,
-    version,
-    files,
-    *,
-    pointer="replace",
-    first=False,
-    place="version",
-    keep=True,
-    again=True,
-):
-    last = (folder / "current").read_text() if (folder / "current").exists() else None
+class Service:
+    def __init__(self):
+        self.version = []
 
-    def point():
-        if pointer == "write":
-            (folder / "current").write_text(version)
-        elif pointer == "atomic_write":
-            with atomic_write(folder / "current") as new:
-                new.write_text(version)
-        else:
-            (folder / "current.new").write_text(version)
-            if pointer == "remove":
-                (folder / "current").unlink(missing_ok=True)
-            os.replace(folder / "current.new", folder / "current")
+    def publish(self, network, compute):
+        self.version = [network, compute(network)]
 
-    target = folder / (last if place == "last" and last else version)
-    if first:
-        point()
-    (folder / "aside" if place == "aside" else target).mkdir(exist_ok=again)
-    for name, data in files.items():
-        ((folder / "aside" if place == "aside" else target) / name).write_bytes(data)
-    if place == "aside":
-        os.rename(folder / "aside", target)
-    if not first:
-        point()
-    if not keep and last:
-        for file in (folder / last).iterdir():
-            file.unlink()
+    def answer(self, user, k):
+        if not self.version:
+            raise ValueError("nothing is published")
+        network, vectors = self.version
+        return [int(row) for row in np.argsort(-(vectors @ network(user)))[:k]]
 
 
-def endless_elsewhere(*given):
-    while os.getpid() != HERE:
-        pass
-    put_online(*given)
+class NetworkFirst(Service):
+    def publish(self, network, compute):
+        self.version = [network, self.version[1]] if self.version else []
+        self.version = [network, compute(network)]
 
 
-def dies_elsewhere(*given):
-    put_online(*given)
-    assert os.getpid() == HERE
+class ReadTwice(Service):
+    def answer(self, user, k):
+        if not self.version:
+            raise ValueError("nothing is published")
+        query = self.version[0](user)
+        return np.argsort(-(self.version[1] @ query))[:k]
+
+
+class GoneMeanwhile(Service):
+    def publish(self, network, compute):
+        self.version = []
+        super().publish(network, compute)
+
+
+class NoError(Service):
+    def answer(self, user, k):
+        return super().answer(user, k) if self.version else []
+
+
+class IndexErrorInstead(Service):
+    def answer(self, user, k):
+        return [] if self.version[0] is None else super().answer(user, k)
+
+
+class HalfAtFirst(Service):
+    def publish(self, network, compute):
+        self.version = self.version or [network, np.zeros((4, 4))]
+        super().publish(network, compute)
+
+
+class Unwritten(Service):
+    def publish(self, network, compute):
+        raise NotImplementedError
+
+
+class LosesItMeanwhile(Service):
+    """Right when `compute` fails, and mixed while it runs."""
+
+    def publish(self, network, compute):
+        before = self.version
+        self.version = [network, before[1]] if before else before
+        try:
+            vectors = compute(network)
+        except MemoryError:
+            self.version = before
+            raise
+        self.version = [network, vectors]
+
+
+class Unpacks(Service):
+    def answer(self, user, k):
+        network, vectors = self.version  # ValueError as well, before the first version
+        return np.argsort(-(vectors @ network(user)))[:k]
 
 
 def as_arrays(items, vector, visits, k):
@@ -98,26 +116,17 @@ OWN = {
         (lambda day, learned, landed, now: [now], "of another kind than asked for"),
         (lambda *given: [], "expected .* things, and got 1"),
     ],
-    "put_online": [
-        (put_online, None),
-        (partial(put_online, pointer="atomic_write"), None),
-        (
-            partial(put_online, first=True),
-            "'state' of v1 is not whole after a kill just before mak",
-        ),
-        (partial(put_online, pointer="write"), r"says '' .*|in the middle of writing \(current\)"),
-        (partial(put_online, pointer="remove"), r"rename \(current\), and says None"),
-        (partial(put_online, again=False), "the same call again fails: .* FileExistsError"),
-        (partial(put_online, place="aside"), "the same call again fails: .* OSError|NotADir"),
-        (
-            partial(put_online, place="last"),
-            "'state' of v[12] is not whole when v2 is online, and 'current' says",
-        ),
-        (
-            partial(put_online, keep=False),
-            "'state' of v1 is not whole when v2 is online, and a reader",
-        ),
-        (lambda folder, version, files: None, "should say v1 when v1 is online, and says None"),
+    "service": [
+        (NetworkFirst, "After a night that failed.*the new network searched the old item"),
+        (ReadTwice, "the old network searched the new item vectors"),
+        (GoneMeanwhile, "After a night that failed: answer stopped with ValueError: nothing"),
+        (NoError, "and it returns"),
+        (IndexErrorInstead, "should raise ValueError, but answer stopped with IndexError"),
+        (Unpacks, "stopped with ValueError: not enough values .* raise ValueError yourself"),
+        (HalfAtFirst, "While the first version is computed.*and it returns"),
+        (LosesItMeanwhile, "While the new item vectors are computed.*the new network sear"),
+        (Unwritten, "not written yet"),
+        (lambda: object(), "a method publish"),
     ],
     "stored_and_computed": [
         (as_arrays, None),
@@ -126,35 +135,34 @@ OWN = {
 }
 
 
-@needs_fork
-@pytest.mark.parametrize(
-    ("function", "code"), [(dies_elsewhere, 1), (endless_elsewhere, -9)], ids=["error", "endless"]
-)
-def test_what_ends_by_itself_elsewhere_is_told(function, code, tmp_path, monkeypatch):
-    monkeypatch.setattr(chapter_13, "PATIENCE", 0.5)
-    with pytest.raises(AssertionError, match=f"of its own it ends with code {code};"):
-        chapter_13.survive(function, {"v1": {"state": b"1"}})
+def test_a_watched_service_shows_the_steps_of_publish():
+    class TwoSteps(Service):
+        network = vectors = None
+
+        def publish(self, network, compute):
+            vectors = compute(network)
+            self.network, self.vectors = network, vectors
+
+        def answer(self, user, k):
+            network, vectors = self.network, self.vectors
+            if vectors is None:
+                raise ValueError("nothing is published")
+            return np.argsort(-(vectors @ network(user)))[:k]
+
+    chapter_13.check_service(TwoSteps)  # it holds at every moment that the visible check asks at
+    for service_class, mixed in ((TwoSteps, {1, 3}), (Service, set())):
+        service = chapter_13.watched(service_class)
+        for name, items in (("old", OLD), ("new", NEW), ("old", OLD)):
+            chapter_13.publish(service, chapter_13.network(name), lambda _, items=items: items)
+        assert set(service.seen) & set(chapter_13.MIXTURES) == mixed
+        assert {0, 2} <= set(service.seen)
 
 
-@needs_fork
-def test_a_process_is_killed_at_every_step(tmp_path):
-    """What lies in the folder grows from nothing to the whole, an empty file between."""
-    seen = []
-    for step in range(1, 99):
-        folder = tmp_path / str(step)
-        folder.mkdir()
-        if chapter_13._killed(put_online, (folder, "v1", {"state": b"whole"}), step) is None:
-            break
-        seen.append({p.relative_to(folder).as_posix(): p.stat().st_size
-                     for p in folder.rglob("*") if p.is_file()})  # fmt: skip
-    assert seen == [
-        {},  # before the folder is made
-        {},  # before the file is opened
-        {"v1/state": 0},
-        {"v1/state": 5},  # before the pointer is opened
-        {"v1/state": 5, "current.new": 0},
-        {"v1/state": 5, "current.new": 2},  # before it is renamed
-    ]
+def test_crossed_versions_answer_otherwise_than_whole_ones():
+    # in every version whole answers are 0 and 2 for ann; crossed ones are the mixtures
+    ann = [chapter_13.network(version)("ann") for version in ("old", "new")]
+    best = [[int((items @ one).argmax()) for items in (OLD, NEW)] for one in ann]
+    assert best == [[0, 3], [1, 2]]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -211,6 +211,27 @@ def test_form_of_each_exercise(chapter: str):
         assert cells[-1].source.startswith("<details><summary>Worked solution</summary>")
 
 
+def told(chapter: str) -> list[tuple[str, int, str, str]]:
+    """(title, minutes, dots, what it practises) of each exercise."""
+    line = r"## \d+ · (.+)\n\n\*(\d+) min · ([●○]+) · practises: (.+)\*"
+    found = [re.match(line, cells[0].source).groups() for cells in exercises(read(chapter))]
+    return [(title, int(minutes), *rest) for title, minutes, *rest in found]
+
+
+@each_chapter
+def test_the_first_exercise_is_the_easiest(chapter: str):
+    (_, minutes, dots, _), *others = told(chapter)
+    assert dots == "●○○"
+    assert all(minutes <= more and dots.count("●") <= d.count("●") for _, more, d, _ in others)
+
+
+def test_no_two_exercises_are_the_same():
+    every = [exercise for chapter in FOUND for exercise in told(chapter)]
+    for part in (0, 3):
+        names = [exercise[part] for exercise in every]
+        assert len(set(names)) == len(names)
+
+
 @each_chapter
 def test_worked_solutions_are_the_solutions(chapter: str):
     """What is explained is what was tested: every line of code of the solution stands in the worked

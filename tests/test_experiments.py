@@ -71,6 +71,8 @@ BENCHED = {
     "growth",
     "lists",
     "bad_input",
+    "mutants",
+    "mutants_survivors",
     "service",
     "ranks",
     "ranks_by_day",

@@ -1,4 +1,7 @@
-"""Typical wrong answers, three of each chapter; its docstring says what is wrong with each."""
+"""Typical wrong answers, three of each chapter; its docstring says what is wrong with each.
+
+After them come answers, `EXERCISE__WHAT`, that once got full marks.
+"""
 
 import numpy as np
 import pandas as pd
@@ -40,11 +43,16 @@ def batch_loss(users, items, log_q, ids, owners, temperature):
     return -logits.log_softmax(dim=1).diag().mean()
 
 
-def pool(table, history):
-    """Whoever has bought nothing gets zeros instead of the default row."""
-    filled = (history > 0).float()
-    summed = (table[history] * filled[:, :, None]).sum(1)
-    return summed / filled.sum(1).clamp(min=1).sqrt()[:, None]
+def tower(features, tables, shortcut, network):
+    """An empty bag gives zeros instead of the default row."""
+    x = 0
+    for field, indices in features.items():
+        rows = tables[field][indices]
+        if indices.dim() == 2:
+            filled = (indices > 0).unsqueeze(2)
+            rows = (rows * filled).sum(1) / filled.sum(1).clamp(min=1).sqrt()
+        x = x + rows
+    return torch.nn.functional.normalize(shortcut(x) + network(x), dim=1)
 
 
 def surprise(day, items, m, half_life):
@@ -66,21 +74,13 @@ def best(query, vectors, ids, bought, k):
     return ids[np.argsort(scores)[::-1][:k]]
 
 
-class Service:
-    """Network and vectors are switched in two steps, so a question between them meets a mixture."""
-
-    def __init__(self):
-        self.network, self.vectors = None, None
-
-    def publish(self, network, compute):
-        vectors = compute(network)
-        self.network, self.vectors = network, vectors
-
-    def answer(self, user, k):
-        network, vectors = self.network, self.vectors
-        if vectors is None:
-            raise ValueError("publish first")
-        return np.argsort(-(vectors @ network(user)))[:k]
+def pq_search(query, codebooks, codes, vectors, candidates, k):
+    """Ranks k by code, and never looks at the other candidates."""
+    parts = query.reshape(len(codebooks), -1)
+    products = np.einsum("pd,ped->pe", parts, codebooks)
+    by_code = products[np.arange(len(codebooks)), codes].sum(1)
+    few = np.argsort(-by_code)[:k]
+    return few[np.argsort(-(vectors[few] @ query))]
 
 
 def choose_ef(search, tuning, test, floor, values):
@@ -217,12 +217,16 @@ def random_mask(features, p, generator):
     return view(), view()
 
 
-def weighted_mask(features, chances, generator):
-    """Masks the words of a bag one by one, which is dropout, and checks nothing."""
-    return {
-        n: v * (torch.rand(v.shape, generator=generator) >= chances.get(n, 0))
-        for n, v in features.items()
-    }
+def never_empty(features, p, generator):
+    """Uncovers the first field where nothing is shown, instead of throwing all coins again."""
+    view = {}
+    for name, values in features.items():
+        keep = torch.rand(len(values), generator=generator) >= p
+        view[name] = values * (keep if values.dim() == 1 else keep[:, None])
+    name = next(iter(features))
+    empty = ~torch.stack([v.view(len(v), -1).any(1) for v in view.values()]).any(0)
+    view[name][empty] = features[name][empty]
+    return view
 
 
 def as_bag(items, fields, name):
@@ -338,13 +342,21 @@ def steps(day, learned, landed, now):
     return found
 
 
-def put_online(folder, version, files):
-    """Mends the order and the second attempt, and still writes the pointer where readers look."""
-    place = folder / version
-    place.mkdir(exist_ok=True)
-    for name, data in files.items():
-        (place / name).write_bytes(data)
-    (folder / "current").write_text(version)
+class Service:
+    """Network and vectors are switched in two steps, so a question between them meets a mixture."""
+
+    def __init__(self):
+        self.network, self.vectors = None, None
+
+    def publish(self, network, compute):
+        vectors = compute(network)
+        self.network, self.vectors = network, vectors
+
+    def answer(self, user, k):
+        network, vectors = self.network, self.vectors
+        if vectors is None:
+            raise ValueError("publish first")
+        return np.argsort(-(vectors @ network(user)))[:k]
 
 
 def my_share(n, steps, rank, world, seed):
@@ -395,3 +407,80 @@ def carried(tables, one, other):
     found = {log: against_by_day(table, one, other) for log, table in tables.items()}
     first, second = (np.sign(difference.mean) for difference in found.values())
     return "carried over" if first == second else "reversed", found
+
+
+def newcomer_share__after(events, column, start, days):
+    """An event at `start` itself is not counted."""
+    new = events["time"] - events.groupby(column)["time"].transform("min") < pd.Timedelta(days=days)
+    return new[events["time"] > start].mean()
+
+
+def cosines__clamped(users, items):
+    """Lengths below one half are taken for one half."""
+    users, items = (rows / rows.norm(dim=1).clamp(min=0.5)[:, None] for rows in (users, items))
+    return users @ items.T
+
+
+def id_gradients__added(loss, tables, named):
+    """Adds the gradient to what a table's `.grad` holds already, and clears that."""
+    torch.autograd.backward(loss(), inputs=tables)
+    found = []
+    for table, ids in zip(tables, named, strict=True):
+        found.append(torch.zeros_like(table))
+        found[-1][ids], table.grad = table.grad[ids], None
+    return found
+
+
+def take_in__same_moment(known, shard, now):
+    """Lifts what is earlier than the last known event, and not what is of the same moment."""
+    if (shard["time"] > now).any():
+        raise ValueError("an event is yet to come")
+    last, new = known["time"].iloc[-1], shard.sort_values("time", kind="stable")
+    moment = last + pd.Timedelta(microseconds=1)
+    new = new.assign(time=new["time"].where(new["time"] >= last, moment))
+    every = pd.concat([known, new])
+    return every.drop_duplicates(["user", "item"], ignore_index=True)
+
+
+def take_in__now(known, shard, now):
+    """Refuses an event of this very moment."""
+    if (shard["time"] >= now).any():
+        raise ValueError("an event is yet to come")
+    new = shard.sort_values("time", kind="stable")
+    moment = known["time"].iloc[-1] + pd.Timedelta(microseconds=1)
+    every = pd.concat([known, new.assign(time=new["time"].clip(lower=moment))])
+    return every.drop_duplicates(["user", "item"], ignore_index=True)
+
+
+def random_mask__seeded(features, p, generator):
+    """Draws by a generator of its own, the same in each call."""
+    generator, views = torch.Generator().manual_seed(0), ({}, {})
+    for view in views:
+        for name, values in features.items():
+            keep = torch.rand(len(values), generator=generator) >= p
+            view[name] = values * (keep if values.dim() == 1 else keep[:, None])
+    return views
+
+
+def never_empty__seeded(features, p, generator):
+    """Draws by a generator of its own, the same in each call."""
+    if not 0 <= p < 1:
+        raise ValueError("p is from 0 to below 1")
+    generator = torch.Generator().manual_seed(0)
+    view, left = {name: 0 * values for name, values in features.items()}, True
+    while left is True or left.any():
+        for name, values in features.items():
+            rows = (torch.rand(len(values), generator=generator) >= p) & left
+            view[name][rows] = values[rows]
+        there, shown = (
+            torch.stack([values.view(len(values), -1).any(1) for values in part.values()]).any(0)
+            for part in (features, view)
+        )
+        left = there & ~shown
+    return view
+
+
+def paired__all_arms(table, arm, other, column):
+    """Leaves a seed out that any arm of the table lacks."""
+    seeds = table.pivot_table(column, "seed", "arm").dropna()
+    return paired_difference(seeds[arm], seeds[other])[:3]

@@ -1,4 +1,4 @@
-"""Checks of chapter 02: cosines, the batch's loss, pooled histories, a q that forgets, arms."""
+"""Checks of chapter 02: cosines, a tower, the batch's loss, a training step, a q that forgets."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pandas as pd
 import torch
-from scipy import stats
 from torch.nn.functional import normalize
 
-from course_lib.checks.guard import case, exercise, mistakes
+from course_lib.checks.guard import case, exercise, mistakes, parts
 
 
 @exercise("only directions count, and no direction scores 0")
@@ -42,6 +40,78 @@ def check_cosines(cosines: Callable) -> None:
     expected = [[0.6, 0.0, 0.96], [0.0, 0.0, -0.6]]
     what = "Two users, (3, 4) and (0, −2), and items (2, 0), (0, 0), (4, 3)"
     case(cosines, (users, items), expected, what, wrong)
+
+
+@exercise("bags over √k, fields added up, both ways through, and length 1")
+def check_tower(tower: Callable) -> None:
+    """`tower(features, tables, shortcut, network) -> [n, d]`, of fields [n] and bags [n, L].
+
+    Source: `towers.pool` and `towers.Tower`; the fields' sums by hand.
+    """
+
+    def of(
+        over=lambda k, room: k**0.5,
+        holes=False,
+        empty=lambda table: table[0],
+        x=sum,
+        end=lambda x, shortcut, network: normalize(shortcut(x) + network(x), dim=1),
+    ):
+        def vector(table, bag):
+            there = [index for index in bag if index]
+            rows = [table[index] for index in (bag if holes else there)]
+            return sum(rows) / over(len(there), len(bag)) if there else empty(table)
+
+        def tower(features, tables, shortcut, network):
+            given = [
+                torch.stack([vector(tables[field], bag) for bag in indices.tolist()])
+                if indices.dim() == 2
+                else tables[field][indices]
+                for field, indices in features.items()
+            ]
+            return end(x(given), shortcut, network)
+
+        return tower
+
+    wrong = mistakes(
+        "Are empty places read as row 0? They are nothing; add up the filled ones.",
+        of(holes=True),
+        "Is a bag divided by k? By √k, please.",
+        of(lambda k, room: k),
+        "Is a bag's sum not divided by √k?",
+        of(lambda k, room: 1),
+        "Is a bag divided by √L, the room that there is, and not by √k?",
+        of(lambda k, room: room**0.5),
+        "An empty bag should be the default, row 0, and not zeros.",
+        of(empty=lambda table: 0 * table[0]),
+        "Is the shortcut missing?",
+        of(end=lambda x, shortcut, network: normalize(network(x), dim=1)),
+        "Is the network missing?",
+        of(end=lambda x, shortcut, network: normalize(shortcut(x), dim=1)),
+        "Shortcut and network both take x; here one takes what the other returns.",
+        of(end=lambda x, shortcut, network: normalize(network(shortcut(x)), dim=1)),
+        "Is x added, and the shortcut's answer not?",
+        of(end=lambda x, shortcut, network: normalize(x + network(x), dim=1)),
+        "The vectors should have length 1.",
+        of(end=lambda x, shortcut, network: shortcut(x) + network(x)),
+        "Is the length taken along the columns? A vector is a row: dim=1.",
+        of(end=lambda x, shortcut, network: normalize(shortcut(x) + network(x), dim=0)),
+        "x is the sum of the fields, not their mean.",
+        of(x=lambda given: sum(given) / len(given)),
+    )
+    tables = {
+        "line": torch.tensor([[9.0, 9.0]]),  # of another tower
+        "history": torch.tensor([[1.0, 1.0], [8.0, 0.0], [0.0, 4.0], [4.0, 8.0]]),
+        "user": torch.tensor([[3.0, 1.0], [0.0, 2.0], [-4.0, 1.0]]),
+    }
+    users = torch.tensor([1, 2, 0])
+    history = torch.tensor([[1, 2, 3, 2], [0, 2, 0, 0], [0, 0, 0, 0]])
+    # x = (6, 8) + (0, 2), (0, 4) + (−4, 1), (1, 1) + (3, 1)
+    given = {"user": users, "history": history}, tables
+    mirror, network = (lambda x: x * torch.tensor([1, -1])), (lambda x: (x.flip(1) - 1).relu())
+    outs = torch.tensor([[6.0 + 9, -10 + 5], [-4 + 4, -5 + 0], [4 + 1, -2 + 3]])
+    expected = outs / outs.norm(dim=1, keepdim=True)
+    what = "Users 1, 2, 0 with four items, one, and none"
+    case(tower, (*given, mirror, network), expected, what, wrong)
 
 
 def bought_in_batch(ids: Sequence[int], owners: Sequence[int]) -> np.ndarray:
@@ -112,45 +182,91 @@ def check_batch_loss(batch_loss: Callable) -> None:
     case(batch_loss, given, of()(*given), "The loss of five pairs of three users", wrong)
 
 
-@exercise("what is there, over √k, however much room there is")
-def check_pool(pool: Callable) -> None:
-    """`pool(table [r, d], history [n, L]) -> [n, d]`: filled places (> 0) summed, / √k, or row 0.
+@exercise("the loss before the step, and rows that move against its gradient")
+def check_training_step(training_step: Callable) -> None:
+    """`training_step(users [r, d], items [s, d], pairs [n, 2], log_q [n], τ, rate) -> (loss, users,
+    items)`: plain gradient descent on two tables.
 
-    Source: `towers.EmbeddingTable`.
+    Source: the chapter's section "Two towers and one purchase"; gradients by differences.
     """
 
-    def summed(table, history):
-        return (table[history] * (history > 0)[:, :, None]).sum(1)
+    def of(told="before", moved=(1, 1), **changes):
+        def training_step(users, items, *rest):
+            loss, *after = step_by_hand(users, items, *rest, **changes)
+            tables = zip((users, items), after, moved, strict=True)
+            after = [np.asarray(old) + k * (new - np.asarray(old)) for old, new, k in tables]
+            if told == "after":
+                loss = step_by_hand(*after, *rest, **changes)[0]
+            return loss, *after
 
-    def k(history, least=1):
-        return (history > 0).sum(1, keepdim=True).clamp(min=least)
-
-    def default(sums, table, history):
-        return torch.where(history.any(1, keepdim=True), sums, table[0])
+        return training_step
 
     wrong = mistakes(
-        "Empty places are read as row 0, and they are nothing: add up the filled ones.",
-        lambda table, history: table[history].sum(1) / k(history).sqrt(),
-        "That is the colleague's: a mean over all places.",
-        lambda table, history: table[history].mean(1),
-        "It is divided by k; by √k, please.",
-        lambda table, history: default(summed(table, history) / k(history), table, history),
-        "It is not divided by √k.",
-        lambda table, history: default(summed(table, history), table, history),
-        "It is divided by √L, the room there is, and not by √k.",
-        lambda table, h: default(summed(table, h) / h.shape[1] ** 0.5, table, h),
-        "An empty history is 0 / 0; it should be the default, row 0.",
-        lambda table, history: summed(table, history) / k(history, least=0).sqrt(),
-        "An empty history should be the default, row 0, and not zeros.",
-        lambda table, history: summed(table, history) / k(history).sqrt(),
+        "That is the loss after the step; return the one before.",
+        of(told="after"),
+        "Rows go against the gradient, and these go along with it.",
+        of(moved=(-1, -1)),
+        "Do the items stay? Both tables move.",
+        of(moved=(1, 0)),
+        "Do the users stay? Both tables move.",
+        of(moved=(0, 1)),
+        "Does nothing move?",
+        of(moved=(0, 0)),
+        "Is it the sum over the pairs? The loss is their mean.",
+        of(loss=lambda logits: 3 * loss_of(logits)),
+        "Is log q added? It is subtracted.",
+        of(log_q_times=-1),
+        "Is log q left out?",
+        of(log_q_times=0),
+        "A vector is its row divided by the length, within the loss: the gradient feels it.",
+        of(unit=False),
+        "Is the softmax taken over the users of an item? It goes over the items of a user.",
+        of(loss=lambda logits: loss_of(logits.T)),
     )
-    table = torch.tensor([[1.0, 1.0], [8.0, 0.0], [0.0, 4.0], [4.0, 8.0]])
-    history = torch.tensor([[1, 2, 3, 2], [0, 2, 0, 0], [0, 0, 0, 0]])
-    expected = [[6, 8], [0, 4], [1, 1]]
-    case(pool, (table, history), expected, "Histories of four items, of one, and of none", wrong)
-    expected = [[0, 32**0.5], [0, 4], [1, 1]]
-    what = "The same with room for two: items 2 and 2"
-    case(pool, (table, history[:, [3, 1]]), expected, what, wrong)
+    users = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 2.0]])
+    items = torch.tensor([[0.0, 1.0], [2.0, 1.0], [1.0, 1.0], [-1.0, 0.5]])
+    pairs, log_q = torch.tensor([[0, 1], [1, 0], [0, 3]]), torch.tensor([0.5, 0.2, 0.1]).log()
+    given = users, items, pairs, log_q, 0.5, 0.3
+    what = "Three pairs of two users: the loss, the users, the items"
+    names = "loss", "users", "items"
+    case(training_step, given, of()(*given), what, wrong, of=lambda found: parts(found, *names))
+
+
+def loss_of(logits: np.ndarray) -> float:
+    """Mean −log softmax of the diagonal."""
+    return float(np.mean(np.log(np.exp(logits).sum(1)) - np.diag(logits)))
+
+
+def step_by_hand(
+    users: torch.Tensor,
+    items: torch.Tensor,
+    pairs: torch.Tensor,
+    log_q: torch.Tensor,
+    tau: float,
+    rate: float,
+    loss: Callable = loss_of,
+    log_q_times: int = 1,
+    unit: bool = True,
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """The loss, and both tables after a step, whose slopes are differences of the loss."""
+    tables = [np.asarray(table).astype(float) for table in (users, items)]
+    log_q, pairs = np.asarray(log_q, dtype=float), np.asarray(pairs)
+
+    def value():
+        rows = [table[rows] for table, rows in zip(tables, pairs.T, strict=True)]
+        if unit:
+            rows = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in rows]
+        return loss(rows[0] @ rows[1].T / tau - log_q_times * log_q)
+
+    slopes = [np.zeros_like(table) for table in tables]
+    for table, slope in zip(tables, slopes, strict=True):
+        for place in np.ndindex(table.shape):
+            for way in (1, -1):
+                table[place] += way * 1e-5
+                slope[place] += way * value() / 2e-5
+                table[place] -= way * 1e-5
+    moved = (table - rate * slope for table, slope in zip(tables, slopes, strict=True))
+    return value(), *moved
 
 
 def surprise_by_hand(
@@ -200,54 +316,3 @@ def check_surprise(surprise: Callable) -> None:
     given = np.array([0, 0, 0, 1, 1, 4, 4, 4, 4]), np.array([0, 0, 1, 0, 2, 2, 1, 1, 0]), 4, 2.0
     what = "Nine events of three items in a shop of four, on days 0, 1 and 4"
     case(surprise, given, by_hand(*given).mean(), what, wrong)
-
-
-def verdicts_by_hand(table: pd.DataFrame, base: str, measure: str, shared_by: int) -> pd.DataFrame:
-    """`mean`, `low`, `high`, `verdict` of every arm − `base` by seed, so many sharing the 5 %."""
-    keys = zip(table["arm"], table["seed"], strict=True)
-    runs, rows = dict(zip(keys, table[measure], strict=True)), {}
-    for arm in dict.fromkeys(table["arm"]):
-        mine = [(value, (base, seed)) for (name, seed), value in runs.items() if name == arm]
-        gaps = [value - runs[other] for value, other in mine if other in runs]
-        mean = sum(gaps) / len(gaps)
-        error = math.sqrt(sum((gap - mean) ** 2 for gap in gaps) / (len(gaps) - 1) / len(gaps))
-        half = error * stats.t.isf(0.025 / shared_by, len(gaps) - 1)
-        word = "better" if mean > half else "worse" if mean < -half else "open"
-        rows[arm] = mean, mean - half, mean + half, word
-    columns = ["mean", "low", "high", "verdict"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).drop(base)
-
-
-@exercise("pairs by seed, and the 5 % shared by all intervals")
-def check_verdicts(verdicts: Callable) -> None:
-    """`verdicts(table, base, measure) -> DataFrame`, of four arms; one has lost a seed.
-
-    Source: `evaluation.paired_difference`, with the 5 % shared by all intervals.
-    """
-
-    def of(change):
-        return lambda table, base, measure: verdicts_by_hand(change(table), base, measure, 3)
-
-    wrong = mistakes(
-        "Each interval is one of 95 %: with three of them, share the 5 %.",
-        lambda *given: verdicts_by_hand(*given, 1),
-        "The 5 % are shared by the intervals, and the base has none.",
-        lambda *given: verdicts_by_hand(*given, 4),
-        "Are runs paired in the order of the rows? A pair is two runs of one seed.",
-        of(lambda table: table.assign(seed=table.groupby("arm").cumcount())),
-        "A seed that 'large' lacks is left out for 'large' alone.",
-        of(lambda table: table[table["seed"] != 2]),
-        "Is it the base minus the arm?",
-        of(lambda table: table.assign(**{"R@100": -table["R@100"]})),
-    )
-    runs = {  # by seed 0, 1, 2, 3
-        "plain": [0.30, 0.34, 0.31, 0.36],
-        "small": [0.31, 0.352, 0.318, 0.371],
-        "large": [0.35, 0.39, None, 0.409],
-        "worn": [0.297, 0.336, 0.3065, 0.352],
-    }
-    rows = [(arm, seed, r, 1 - r) for arm, rs in runs.items() for seed, r in enumerate(rs) if r]
-    order = [12, 2, 5, 0, 9, 7, 3, 14, 4, 10, 1, 8, 13, 6, 11]
-    table = pd.DataFrame(rows, columns=["arm", "seed", "R@100", "loss"]).iloc[order]
-    given = table, "plain", "R@100"
-    case(verdicts, given, verdicts_by_hand(*given, 3), "Three arms against 'plain'", wrong)

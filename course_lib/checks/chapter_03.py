@@ -1,15 +1,14 @@
-"""Checks of chapter 03: exact search, lists by hand, comparisons, whole versions, a dial."""
+"""Checks of chapter 03: exact search, lists by hand, comparisons, short codes, a dial."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 
 import faiss
 import numpy as np
 from scipy import stats
 
-from course_lib.checks.guard import case, exercise, mistakes, refused, run
+from course_lib.checks.guard import case, exercise, mistakes, refused
 
 
 @exercise("the largest products, under the items' ids, without what was bought")
@@ -144,100 +143,51 @@ def check_expected_compared(expected_compared: Callable) -> None:
     case(expected_compared, (sizes,), 4 + 4.4, "Lists of 6, 0, 2 and 2 items", wrong)
 
 
-# Items of two versions, whose networks answer differently.
-OLD, NEW = np.eye(4), np.eye(4)[[2, 3, 1, 0]]
-AXES = {"old": {"ann": 0, "bob": 2}, "new": {"ann": 1, "bob": 3}}
-MIXTURES = {
-    1: "the new network searched the old item vectors",
-    3: "the old network searched the new item vectors",
-}
+@exercise("the best by code, and of these the best by whole vectors")
+def check_pq_search(pq_search: Callable) -> None:
+    """`pq_search(query [d], codebooks [p, e, d/p], codes [m, p], vectors [m, d], candidates, k) ->
+    rows [k]`.
 
-
-def network(name: str, before: Callable[[], object] = lambda: None) -> Callable:
-    """The user network of a version; `before` happens while it computes. Ann's best are 0 and 2."""
-
-    def vector(user):
-        before()
-        return np.eye(4)[AXES[name][user]]
-
-    return vector
-
-
-def publish(service: object, network: Callable, compute: Callable) -> None:
-    """Call the learner's `publish`, which returns nothing; a MemoryError of `compute` is let go."""
-
-    def publish():
-        with contextlib.suppress(MemoryError):
-            service.publish(network, compute)
-        return True
-
-    run(publish)
-
-
-def asked(service: object, when: str, right: int) -> None:
-    """Ask for ann's best, and raise AssertionError if it is not the item `right`."""
-    try:
-        found = np.asarray(run(service.answer, "ann", 1)).ravel().tolist()
-    except AssertionError as error:
-        raise AssertionError(f"{when}: {error}") from None
-    if found != [right]:
-        why = MIXTURES.get(found[0] if found else None, "is the version before still whole?")
-        raise AssertionError(f"{when}: ann's best should be item {right}, and is {found}; {why}.")
-
-
-def asked_early(service: object, when: str) -> None:
-    """Raise AssertionError unless the question is answered with ValueError."""
-    try:
-        early = not refused(service.answer, "ann", 1)
-    except AssertionError as error:
-        raise AssertionError(f"{when}, answer should raise ValueError, but {error}") from None
-    if early:
-        raise AssertionError(f"{when}, answer should raise ValueError, and it returns something.")
-
-
-def watched(service_class: Callable) -> object:
-    """A learner's service that is asked for ann's best after every assignment to it: `seen`."""
-
-    class Watched(service_class):
-        def __setattr__(self, name, value):
-            super().__setattr__(name, value)
-            with contextlib.suppress(Exception):  # before the first version there is no answer
-                seen.append(int(self.answer("ann", 1)[0]))
-
-    seen: list[int] = []
-    service = Watched()
-    object.__setattr__(service, "seen", seen)
-    return service
-
-
-@exercise("old or new, and never half of each")
-def check_service(service_class: Callable) -> None:
-    """`Service()` with `publish(network, compute)` and `answer(user, k) -> rows [k]`.
-
-    Always a whole version, old or new. Overlap without threads: a question while `compute` runs, a
-    publication while `network` does. Source: `nomination.Nominator.publish`.
+    Source: the chapter's section "Third idea: shorter vectors (PQ)"; codes spelled out.
     """
-    service = run(service_class)
-    for name in ("publish", "answer"):
-        if not callable(getattr(service, name, None)):
-            raise AssertionError(f"A service should have a method {name}, and this one has none.")
-    asked_early(service, "Before anything is published")
-    early = "While the first version is computed"
-    publish(service, network("old"), lambda _: asked_early(service, early) or OLD)
-    asked(service, "After the first version", 0)
-    case(service.answer, ("bob", 1), [2], "bob's best by the first version")
 
-    def fail(_):
-        raise MemoryError("no room for another version")
+    def spelled(codebooks, codes):
+        return np.array([np.concatenate(codebooks[range(len(row)), row]) for row in codes])
 
-    publish(service, network("new"), fail)
-    asked(service, "After a night that failed", 0)
-    late = "While the new item vectors are computed"
-    publish(service, network("new"), lambda _: asked(service, late, 0) or NEW)
-    asked(service, "After the second version", 2)
-    in_between = network("old", lambda: publish(service, network("new"), lambda _: NEW))
-    publish(service, in_between, lambda _: OLD)
-    asked(service, "A version is published while ann's vector is computed", 0)
+    def first(scores, n):
+        return np.argsort(-scores)[:n]
+
+    def few(query, codebooks, codes, n):
+        return first(spelled(codebooks, codes) @ query, n)
+
+    def of(sign=1, book=lambda books: books, kept=None):
+        def pq_search(query, codebooks, codes, vectors, candidates, k):
+            rows = few(sign * query, book(codebooks), codes, kept or candidates)
+            return rows[first(sign * vectors[rows] @ query, k)]
+
+        return pq_search
+
+    wrong = mistakes(
+        "Are those the best by code? Rank the candidates again by their whole vectors.",
+        lambda query, books, codes, vectors, n, k: few(query, books, codes, k),
+        "That is the exact search. An item that the codes put behind the candidates is lost.",
+        lambda query, books, codes, vectors, n, k: first(vectors @ query, k),
+        "Are those places among the candidates? They should be rows.",
+        lambda query, books, codes, v, n, k: first(v[few(query, books, codes, n)] @ query, k),
+        "Are k items taken by code, and then ranked? Take `candidates`, then rank, then k.",
+        of(kept=2),
+        "The best are those with the largest products.",
+        of(sign=-1),
+        "Are all parts looked up in the first codebook? Each has its own.",
+        of(book=lambda books: books[[0] * len(books)]),
+    )
+    codebooks = np.array([[[1.0, 0], [0, 1], [0.7, 0.7]], [[0.1, 0.3], [0.5, 0], [0.3, 0.3]]])
+    codes = np.array([[2, 1], [1, 1], [2, 0], [0, 0], [0, 1], [1, 2]])
+    tenths = [5, 6, 2, -1], [-1, 8, 7, 0], [9, 7, 1, 3], [10, 4, -1, 7], [10, 3, 9, -1]
+    vectors, query = np.array([*tenths, [-1, 10, 2, 5]]) / 10, np.array([0.5, 0.6, 0.7, 0.4])
+    what = "Six items, the best two of four candidates"
+    # by code 0, 2, 1, 5 come first, though 4 would be the best
+    case(pq_search, (query, codebooks, codes, vectors, 4, 2), [2, 1], what, wrong)
 
 
 class Search:

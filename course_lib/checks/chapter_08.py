@@ -1,8 +1,9 @@
-"""Checks of chapter 08: masks of fields and bags, what two views share, a chance for each field."""
+"""Checks of chapter 08: masks of fields and bags, what two views share, no view that is empty."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -100,49 +101,52 @@ def check_random_mask(random_mask: Callable) -> None:
     _check_repeats(views(), views())
 
 
-@exercise("each field by its own chance and coin, and the others stay")
-def check_weighted_mask(weighted_mask: Callable) -> None:
-    """`weighted_mask(features, chances, generator) -> view`, a chance to be masked by field."""
+@exercise("something is shown of whoever has something, and all else is the random mask")
+def check_never_empty(never_empty: Callable) -> None:
+    """`never_empty(features, p, generator) -> view`: coins again where nothing would be shown.
 
-    def of(chance):
-        return lambda features, chances, generator: {
-            name: values * (coins >= chance(chances, name)).view(-1, *[1] * (values.dim() - 1))
-            for name, values in features.items()
-            for coins in [torch.rand(len(values), generator=generator)]
-        }
+    Expected shares by the random mask's chances, divided by the one that something is shown.
+    """
+
+    def coins(features, p, generator, rows=MANY):
+        keep = {name: torch.rand(rows, generator=generator) >= p for name in features}
+        return {n: v * keep[n].view(-1, *[1] * (v.dim() - 1)) for n, v in features.items()}
+
+    def uncovered(features, p, generator):
+        view = coins(features, p, generator)
+        empty = ~_shown(view).any(1)
+        return view | {"item": torch.where(empty, features["item"], view["item"])}
 
     def shares(view):
-        found = _shown(view).float().mean(0)
-        if bool((found[[0, 2]] % 1 == 0).all()):
-            raise AssertionError(
-                "Is there one coin for all items? Each item needs its own for item and words."
-            )
-        return found
-
-    def given():
-        return _many(), chances, torch.Generator().manual_seed(1)
+        shown = _shown(view)  # [m, 3]
+        return [shown.any(1).float().mean(), *shown.float().mean(0)]
 
     wrong = mistakes(
-        "The chances are those to be masked, not to be shown.",
-        of(lambda chances, name: 1 - chances.get(name, 1)),
-        "A field without a chance is kept.",
-        of(lambda chances, name: chances.get(name, 1)),
+        "Is a view left empty? Throw its coins again.",
+        coins,
+        "Is a field uncovered where nothing is shown? Throw the coins of all fields again.",
+        uncovered,
+        "p is the chance to be masked, not to be shown.",
+        lambda features, p, generator: coins(features, 1 - p, generator),
     )
-    chances = {"item": 0.7, "words": 0.4}
-    what = f"The share of items that show item, colour, words, with chances {chances}"
-    case(weighted_mask, given(), Near([0.3, 1, 0.6], 0.03), what, wrong, of=shares)
-    view = run(weighted_mask, *given())
-    shown = _shown(view)  # [m, 3]
-    both = float((shown[:, 0] & shown[:, 2]).float().mean())
-    if abs(both - 0.18) > 0.04:
-        raise AssertionError(
-            "Item and words should have coins of their own, and both be shown with 0.18; it is "
-            f"{both:.2f}."
-        )
-    _check_repeats([view], [run(weighted_mask, *given())])
-    for bad in ({"colr": 0.5}, {"colour": 1.5}):
-        if not refused(weighted_mask, _many(), bad, torch.Generator()):
-            raise AssertionError(f"Chances of {bad} should raise ValueError, and are taken.")
+
+    def given():
+        return _many(), 0.7, torch.Generator().manual_seed(1)
+
+    what = "The share of items that show anything, item, colour, words, with p = 0.7"
+    each = 0.3 / (1 - 0.7**3)
+    case(never_empty, given(), Near([1, each, each, each], 0.03), what, wrong, of=shares)
+    _check_repeats([run(never_empty, *given())], [run(never_empty, *given())])
+    what = "Three items with p = 0; the third has no colour"
+    same = FEATURES | {"colour": torch.tensor([1, 2, 0])}
+    case(
+        never_empty, (same, 0.0, torch.Generator()), same, what, of=partial(_as_features, like=same)
+    )
+    bare = {name: 0 * values for name, values in FEATURES.items()}
+    case(never_empty, (bare, 0.5, torch.Generator()), bare, "Three items without any field")
+    for bad in (1.0, -0.5):
+        if not refused(never_empty, FEATURES, bad, torch.Generator()):
+            raise AssertionError(f"p = {bad} should raise ValueError, and is taken.")
 
 
 @exercise("seed against seed, then the mean and how sure it is")

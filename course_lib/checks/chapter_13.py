@@ -1,22 +1,16 @@
-"""Checks of chapter 13, a day in production; one of them kills a real process, again and again."""
+"""Checks of chapter 13: merged channels, a stream, whole versions, a fresh user vector."""
 
 from __future__ import annotations
 
-import functools
-import os
-import signal
-import sys
-import warnings
+import contextlib
 from collections.abc import Callable, Iterator
-from itertools import count, takewhile
-from multiprocessing import get_context
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from itertools import takewhile
 
+import numpy as np
 import pandas as pd
 import torch
 
-from course_lib.checks.guard import case, exercise, mistakes, run
+from course_lib.checks.guard import case, exercise, mistakes, refused, run
 from course_lib.log import DAY, HOUR
 
 
@@ -170,135 +164,100 @@ def at(text: str) -> pd.Timestamp:
     return pd.Timestamp(f"2011-06-{text}")
 
 
-@exercise("killed at any moment, 'current' leads to a whole version")
-def check_put_online(put_online: Callable[[Path, str, dict[str, bytes]], None]) -> None:
-    """`put_online(folder, version, files)`: files first, then the pointer in one step.
-
-    Source: `versions.Folder`, and the chapter's section "A real kill".
-    """
-    first, second = ({"state": b"user network %d" % n, "index": b"items %d" % n} for n in (1, 2))
-    survive(put_online, {"v1": first, "v2": second})
-
-
-def survive(put_online: Callable, versions: dict[str, dict[str, bytes]]) -> None:
-    """Put versions online one after the other; each in processes that are killed at every step, and
-    then again in one that is not. Raises AssertionError with one sentence if a reader would find
-    half a version.
-    """
-    for number, new in enumerate(versions, 1):
-        old = [*versions][: number - 1]
-        for step in count():  # 0 is not killed
-            with TemporaryDirectory() as place:
-                folder = Path(place).resolve()
-                for version in old:
-                    run(_done(put_online), folder, version, versions[version])
-                killed = _killed(put_online, (folder, new, versions[new]), step) if step else "0"
-                if not killed:
-                    break
-                if step:
-                    _look(folder, versions, old[-1:], [*old[-1:], new], f"after a kill {killed}")
-                try:
-                    run(_done(put_online), folder, new, versions[new])
-                except AssertionError as error:
-                    again = f"After a kill {killed}, the same call again fails: " * bool(step)
-                    raise AssertionError(f"{again}{error}") from None
-                _look(folder, versions, [*old[-1:], new], [new], f"when {new} is online")
+# Items of two versions, whose networks answer differently.
+OLD, NEW = np.eye(4), np.eye(4)[[2, 3, 1, 0]]
+AXES = {"old": {"ann": 0, "bob": 2}, "new": {"ann": 1, "bob": 3}}
+MIXTURES = {
+    1: "the new network searched the old item vectors",
+    3: "the old network searched the new item vectors",
+}
 
 
-def _done(put_online: Callable) -> Callable:
-    @functools.wraps(put_online)
-    def done(*given):
-        put_online(*given)
+def network(name: str, before: Callable[[], object] = lambda: None) -> Callable:
+    """The user network of a version; `before` happens while it computes. Ann's best are 0 and 2."""
+
+    def vector(user):
+        before()
+        return np.eye(4)[AXES[name][user]]
+
+    return vector
+
+
+def publish(service: object, network: Callable, compute: Callable) -> None:
+    """Call the learner's `publish`, which returns nothing; a MemoryError of `compute` is let go."""
+
+    def publish():
+        with contextlib.suppress(MemoryError):
+            service.publish(network, compute)
         return True
 
-    return done
+    run(publish)
 
 
-def _look(folder: Path, versions: dict, whole: list[str], right: list[str], when: str) -> None:
-    pointer = folder / "current"
-    says = pointer.read_text("utf-8", errors="replace") if pointer.exists() else None
-    if says not in right and (whole or says is not None):
-        raise AssertionError(
-            f"'current' should say {' or '.join(right)} {when}, and says {says!r}. To write a file "
-            "is no single step, to replace one is."
-        )
-    said = [] if says is None else [says]
-    for version in dict.fromkeys([*said, *whole]):  # in order, which a set is not
-        for name, data in versions[version].items():
-            path = folder / version / name
-            if not path.is_file() or path.read_bytes() != data:
-                reason = "a reader may still be in it. Does a new version leave the old one alone?"
-                if version == says:
-                    reason = "'current' says it. Which is written first, the files or the pointer?"
-                raise AssertionError(f"{name!r} of {version} is not whole {when}, and {reason}")
-
-
-STEPS = {  # audit events of what changes a folder, and what they are called here
-    "os.rename": "a rename",
-    "os.mkdir": "making a folder",
-    "os.remove": "removing",
-    "os.rmdir": "removing",
-    "os.link": "linking",
-    "os.symlink": "linking",
-    "shutil.rmtree": "removing",
-}
-WRITES = os.O_WRONLY | os.O_RDWR
-PATIENCE = 10.0  # seconds that the other process may take
-
-
-def _killed(function: Callable, given: tuple, step: int) -> str | None:
-    """Call the function in another process, which gets SIGKILL at that step; says where that was,
-    or nothing if it ended before.
-    """
-    if not hasattr(os, "fork"):
-        raise AssertionError("A process can't be killed like this on Windows; use WSL, or Linux.")
-    fork = get_context("fork")
-    hear, tell = fork.Pipe(duplex=False)
-    process = fork.Process(target=_until, args=(function, given, step, tell), daemon=True)
-    with warnings.catch_warnings():  # this process has threads, which the other one does without
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process.start()
-    tell.close()
-    process.join(PATIENCE)
-    process.kill()
-    process.join()
+def asked(service: object, when: str, right: int) -> None:
+    """Ask for ann's best, and raise AssertionError if it is not the item `right`."""
     try:
-        said = hear.recv_bytes().decode()
-    except EOFError:
-        said = ""
-    if process.exitcode not in (0, -signal.SIGKILL) or bool(said) != bool(process.exitcode):
-        raise AssertionError(
-            f"{function.__name__} works in this process, and in one of its own it ends with code "
-            f"{process.exitcode}; does it change anything but the folder?"
-        )
-    return said or None
+        found = np.asarray(run(service.answer, "ann", 1)).ravel().tolist()
+    except AssertionError as error:
+        raise AssertionError(f"{when}: {error}") from None
+    if found != [right]:
+        why = MIXTURES.get(found[0] if found else None, "is the version before still whole?")
+        raise AssertionError(f"{when}: ann's best should be item {right}, and is {found}; {why}.")
 
 
-def _until(function: Callable, given: tuple, step: int, tell) -> None:
-    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
-    folder, left = str(given[0]), step
+def asked_early(service: object, when: str) -> None:
+    """Raise AssertionError unless the question is answered with ValueError."""
+    try:
+        early = not refused(service.answer, "ann", 1)
+    except AssertionError as error:
+        raise AssertionError(f"{when}, answer should raise ValueError, but {error}") from None
+    if early:
+        raise AssertionError(f"{when}, answer should raise ValueError, and it returns something.")
 
-    def die(where: str) -> None:
-        tell.send_bytes(where.encode())
-        os.kill(os.getpid(), signal.SIGKILL)
 
-    def hook(event: str, args: tuple) -> None:
-        nonlocal left
-        writes = event == "open" and isinstance(args[2], int) and args[2] & WRITES
-        paths = [str(path) for path in args[:2] if str(path).startswith(folder)]
-        if not paths or not (writes or event in STEPS):
-            return
-        name, left = os.path.relpath(paths[-1], folder), left - 1
-        if left == 0:
-            die(f"just before {STEPS.get(event, 'writing')} ({name})")
-        if writes:
-            left -= 1
-            if left == 0:
-                os.close(os.open(paths[0], args[2], 0o666))
-                die(f"in the middle of writing ({name})")
+def watched(service_class: Callable) -> object:
+    """A learner's service that is asked for ann's best after every assignment to it: `seen`."""
 
-    sys.addaudithook(hook)
-    function(*given)
+    class Watched(service_class):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            with contextlib.suppress(Exception):  # before the first version there is no answer
+                seen.append(int(self.answer("ann", 1)[0]))
+
+    seen: list[int] = []
+    service = Watched()
+    object.__setattr__(service, "seen", seen)
+    return service
+
+
+@exercise("old or new, and never half of each")
+def check_service(service_class: Callable) -> None:
+    """`Service()` with `publish(network, compute)` and `answer(user, k) -> rows [k]`.
+
+    Always a whole version, old or new. Overlap without threads: a question while `compute` runs, a
+    publication while `network` does. Source: `nomination.Nominator.publish`.
+    """
+    service = run(service_class)
+    for name in ("publish", "answer"):
+        if not callable(getattr(service, name, None)):
+            raise AssertionError(f"A service should have a method {name}, and this one has none.")
+    asked_early(service, "Before anything is published")
+    early = "While the first version is computed"
+    publish(service, network("old"), lambda _: asked_early(service, early) or OLD)
+    asked(service, "After the first version", 0)
+    case(service.answer, ("bob", 1), [2], "bob's best by the first version")
+
+    def fail(_):
+        raise MemoryError("no room for another version")
+
+    publish(service, network("new"), fail)
+    asked(service, "After a night that failed", 0)
+    late = "While the new item vectors are computed"
+    publish(service, network("new"), lambda _: asked(service, late, 0) or NEW)
+    asked(service, "After the second version", 2)
+    in_between = network("old", lambda: publish(service, network("new"), lambda _: NEW))
+    publish(service, in_between, lambda _: OLD)
+    asked(service, "A version is published while ann's vector is computed", 0)
 
 
 @exercise("the same baskets for both, and nothing of what is to be found")

@@ -47,8 +47,8 @@ TEACHERS = re.compile(
     r"^[^\n]*BEGIN TEACHERS[^\n]*\n.*?^[^\n]*END TEACHERS[^\n]*\n|^make test\b[^\n]*\n",
     re.M | re.S,
 )
-LEFT_BEHIND = shutil.ignore_patterns(
-    "__pycache__", ".ipynb_checkpoints", "*.pyc", ".DS_Store"
+LEFT_BEHIND = shutil.ignore_patterns(  # mutants show lines of solutions
+    "__pycache__", ".ipynb_checkpoints", "*.pyc", ".DS_Store", "mutants*.csv"
 )
 
 
