@@ -91,8 +91,8 @@ def run(function: Callable, *arguments: object, seconds: float = SECONDS) -> obj
     except (Exception, SystemExit) as error:
         if isinstance(error, AssertionError) and str(error):
             raise
-        where, told = _where(function, error), f"{type(error).__name__}: {_first_line(error)}"
-        raise AssertionError(f"{name} stopped{where} with {told}.") from None
+        told = f"{type(error).__name__}: {_first_line(error)}{_where(function, error)}."
+        raise AssertionError(f"{name} stopped with {told}") from None
     for number, (old, new) in enumerate(zip(before, arguments, strict=True), 1):
         if not _unchanged(old, new):
             raise AssertionError(
@@ -259,7 +259,7 @@ def _where(function: Callable, error: BaseException) -> str:
     lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file and f.line]
     line = " ".join(lines[-1].line.split()) if lines else ""
     line = f"{line[:57]}…" if len(line) > 58 else line
-    return f" in line {lines[-1].lineno}, `{line}`," if line else ""
+    return f" (line {lines[-1].lineno}: `{line}`)" if line else ""
 
 
 def _raised_by(function: Callable, error: BaseException) -> bool:

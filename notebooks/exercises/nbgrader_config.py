@@ -217,14 +217,15 @@ DIED = (
 class Run(Execute):
     """Runs a submission so that no answer costs the marks of another exercise.
 
-    All cells run in one kernel. If it dies, or if a cell does not end, or if an answer has bound
-    names that were given, each exercise that is not passed runs again: alone, in a new kernel. A
-    test runs with what was imported, and with the functions of the libraries as they were; it
-    counts if it has run to its end.
+    All cells run in one kernel. If it dies, if a cell does not end, if a test is kept from running,
+    or if an answer binds names that were given, each exercise that has not passed runs again:
+    alone, in a new kernel. A test runs with what was imported, and with the libraries' functions as
+    they were; it counts if it has run to its end.
     """
 
     def preprocess(self, nb, resources, km=None):
-        self.ended, source = set(), source_of(self.config, resources).cells
+        self.ended, self.kept_from = set(), False
+        source = source_of(self.config, resources).cells
         text = "\n".join(cell.source for cell in nb.cells if is_grade(cell))
         modules = sorted(set(re.findall(r"\bchapter_\d\d\b", text)))
         root = Path(CourseDirectory(config=self.config).root).resolve()
@@ -234,9 +235,10 @@ class Run(Execute):
         )
         self.imports = imports([cell for cell in source if is_given(cell)])
         exercises = by_exercise(nb.cells, {cell.source for cell in source})
-        whole = self.run_all(nb, resources, nb.cells)
+        whole = self.run_all(nb, resources, nb.cells) and not self.kept_from
         names = {
-            key: set().union(*map(bound, cells)) for key, cells in exercises.items()
+            key: set().union(*(bound(cell) for cell in cells if not is_grade(cell)))
+            for key, cells in exercises.items()
         }
         given = names.pop("", set())
         for name, cells in exercises.items():
@@ -292,13 +294,15 @@ class Run(Execute):
         self.tell("", put_back)
         source, proof = cell.source, secrets.token_hex(8)
         cell.source = f"{source}\n__ended__ = '{proof}'"
-        super().preprocess_cell(cell, resources, index)
-        cell.source = source
+        try:
+            super().preprocess_cell(cell, resources, index)
+        finally:
+            cell.source = source
         for output in cell.outputs:
             if output.output_type == "stream":
                 output.name = "stdout"  # nbgrader takes stderr for a failure
         if proof not in self.tell("", "__ended__") and not has_failed(cell):
-            told = "This test was kept from running to its end."
+            self.kept_from, told = True, "This test was kept from running to its end."
             error = {"ename": "AssertionError", "evalue": told, "traceback": [told]}
             cell.outputs.append(nbformat.v4.new_output("error", **error))
         self.ended.add(id(cell))
