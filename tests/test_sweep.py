@@ -26,9 +26,8 @@ NOTEBOOKS = {path.stem: nbformat.read(path, 4) for path in sorted(SOURCE.glob("*
 APART = {"mean-rows"}
 # The check is given what was predicted, and tells whoever has predicted nothing.
 PREDICTED = {"seeds-needed": ["predict"], "clear-by-chance": ["prediction"]}
-QUICKER = {
-    "three-views": lambda given: setattr(given["with_an_empty_view"], "__defaults__", (300,))
-}
+# These return nothing, or are taken out of what wraps them.
+UNSEEN = {"publish", "put-online", "follow"}
 ENOUGH = 8  # answers of an exercise that are looked at, to see whether a form changes them
 
 
@@ -71,13 +70,8 @@ def of_types(floats: str, integers: str) -> Callable:
     def change(value):
         if isinstance(value, pd.DataFrame):
             return value.apply(change)
-        if isinstance(value, torch.Tensor):
-            kind = "f" if value.is_floating_point() else "b" if value.dtype == torch.bool else "i"
-            return (
-                value
-                if kind == "b"
-                else value.to(getattr(torch, {"f": floats}.get(kind, integers)))
-            )
+        if isinstance(value, torch.Tensor) and value.dtype != torch.bool:
+            return value.to(getattr(torch, floats if value.is_floating_point() else integers))
         if isinstance(value, (np.ndarray, np.generic, pd.Series)) and value.dtype.kind in "fi":
             return value.astype(floats if value.dtype.kind == "f" else integers)
         return value
@@ -161,7 +155,9 @@ def outcomes(chapter: str, exercise: str, change: Callable, without: bool = Fals
     - `without`: whether all else that the answer binds is deleted, such as a prediction.
     """
     space, told = given(chapter).copy(), []
-    QUICKER.get(exercise, lambda space: None)(space)
+    if exercise == "three-views":  # 2,000 draws of all items otherwise
+        space["real"] = {name: values[:100] for name, values in space["real"].items()}
+        space["with_an_empty_view"].__defaults__ = (400,)
     for cell in NOTEBOOKS[chapter].cells:
         if grade_id(cell) == exercise:
             file = f"<{exercise}>"
@@ -211,7 +207,7 @@ def test_a_right_answer_is_right_in_every_form(chapter: str, exercise: str):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("chapter", "exercise"), EXERCISES)
+@pytest.mark.parametrize(("chapter", "exercise"), [e for e in EXERCISES if e[1] not in UNSEEN])
 def test_an_answer_of_another_kind_is_refused_by_both(chapter: str, exercise: str):
     check, *hidden = outcomes(chapter, exercise, lambda answer: object())
     assert check.startswith("AssertionError: ") and all(hidden), (check, hidden)

@@ -218,7 +218,8 @@ def mistakes(*told: str | Callable) -> dict[str, Callable]:
 
 def parts(found: object, *names: str) -> tuple:
     """The learner's answer as a tuple, which must have as many parts as there are names."""
-    if not isinstance(found, (tuple, list)) or len(found) != len(names):
+    several = isinstance(found, (tuple, list)) or (isinstance(found, torch.Tensor) and found.dim())
+    if not several or len(found) != len(names):
         these = f"{len(names)} things should come back, {', '.join(names)}"
         raise AssertionError(f"{these}; {_short(found)} came.")
     return tuple(found)
@@ -242,8 +243,8 @@ def _tensors(value: object) -> object:
         return {key: _tensors(part) for key, part in value.items()}
     if type(value) is tuple:
         return tuple(map(_tensors, value))
-    if isinstance(value, np.ndarray) or _is_of_numbers(value):
-        return torch.as_tensor(value) if _is_numeric(value) else value
+    if (isinstance(value, np.ndarray) or _is_of_numbers(value)) and _is_numeric(value):
+        return torch.as_tensor(value)
     return list(map(_tensors, value)) if isinstance(value, list) else value
 
 
