@@ -9,6 +9,7 @@ import functools
 import io
 import linecache
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -195,6 +196,7 @@ def test_a_right_answer_is_right_in_every_form(chapter: str, exercise: str):
         print("on the way", file=sys.stderr)
         warnings.warn("a warning", stacklevel=1)
         list(tqdm(range(2)))
+        time.sleep(0.002)  # as a loop over elements would
         seen.extend([answer][: ENOUGH - len(seen)])
         return answer
 

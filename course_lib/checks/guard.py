@@ -73,7 +73,6 @@ def run(function: Callable, *arguments: object, seconds: float = SECONDS) -> obj
     What it writes to stderr goes to stdout: nbgrader takes stderr for a failure. Asked with tensors
     it may answer with arrays or lists of numbers: they come back as tensors, without gradients.
     """
-    __tracebackhide__ = True  # IPython leaves this frame out of what the learner sees
     name = _name(function)
     _check_signature(function, name, arguments)
     before = _copy(arguments)
