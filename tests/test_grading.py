@@ -45,7 +45,8 @@ CHEATS = {
     "        return tree\nget_ipython().ast_transformers.append(Empty())",
     "empties lines": "shell = get_ipython()\n"
     "shell.input_transformer_manager.cleanup_transforms.append(lambda lines: [])",
-    "runs nothing": "get_ipython().run_code = lambda *given, **named: False",
+    "runs nothing": "async def nothing(*given, **named):\n    return False\n"
+    "get_ipython().run_code = nothing",
     "reads the source": "import os\n"
     "while not os.path.exists('nbgrader_config.py'):\n    os.chdir('..')\n"
     "text = open('source/small/small.ipynb').read()\ndouble = lambda x: 2 * x",
@@ -62,7 +63,7 @@ def test_an_answer_costs_its_own_exercise_alone(answers, lost, small: Path, tmp_
     course = shutil.copytree(small, tmp_path / "course")
     for student, answer in answers.items():
         submit(course, student, "small", ANSWERS | {"double": answer})
-    log = nbgrader(course, "autograde", "small", "--Execute.timeout=3")
+    log = nbgrader(course, "autograde", "small", "--Execute.timeout=5")
     found = {student: marks(course, "small", student) for student in answers}
     right = FULL | dict.fromkeys(lost, (0, 2))
     assert found == dict.fromkeys(answers, right), log[-3000:]

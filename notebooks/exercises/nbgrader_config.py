@@ -287,7 +287,9 @@ class Run(Execute):
 
     def preprocess_cell(self, cell, resources, index):
         if self.running is None:
+            limit, self.timeout = self.timeout, None  # imports take their time
             self.tell(self.setup)
+            self.timeout = limit
         self.running = cell
         if not is_grade(cell):
             return super().preprocess_cell(cell, resources, index)
