@@ -429,6 +429,9 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
             message,
         )
 
+    shown = [cell.get("outputs") for cell in read(chapter, course, "autograded/untouched").cells]
+    assert "guard.py" not in str(shown)
+
     lost = {name for _, names in wrong_ones.values() for name in names}
     assert {name for name, (given, most) in found["wrong"].items() if given < most} == lost, failed[
         "wrong"

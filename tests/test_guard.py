@@ -83,10 +83,11 @@ def test_raises():
     def learner(x):
         return {"a": 1}[x]
 
-    assert answer(run, learner, "b").startswith("learner stopped with KeyError: 'b'.")
-    assert "ValueError: first line." in answer(
-        run, raising(ValueError("first line\nsecond line")), 1
-    )
+    line = learner.__code__.co_firstlineno + 1
+    expected = f"learner stopped with KeyError: 'b' (line {line}: `return {{\"a\": 1}}[x]`)."
+    assert answer(run, learner, "b") == expected
+    message = answer(run, raising(ValueError("first line\nsecond line")), 1)
+    assert "ValueError: first line (line" in message and "`raise error`" in message
     assert "(no message)" in answer(run, raising(ValueError()), 1)
     assert "AssertionError: (no message)" in answer(run, raising(AssertionError()), 1)
     assert "RecursionError" in answer(run, forever_deeper, 1)

@@ -16,6 +16,7 @@ import inspect
 import json
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -69,7 +70,8 @@ def run(function: Callable, *arguments: object, seconds: float = SECONDS) -> obj
     - it has not returned after `seconds`. One endless call of a compiled library can't be stopped
       from here, nor a loop that goes on after every exception (`except: pass`).
 
-    What it writes to stderr goes to stdout: nbgrader takes stderr for a failure.
+    What it writes to stderr goes to stdout: nbgrader takes stderr for a failure. Asked with tensors
+    it may answer with arrays or lists of numbers: they come back as tensors, without gradients.
     """
     name = _name(function)
     _check_signature(function, name, arguments)
@@ -77,10 +79,10 @@ def run(function: Callable, *arguments: object, seconds: float = SECONDS) -> obj
     try:
         with contextlib.redirect_stderr(sys.stdout):
             found = _in_time(function, arguments, seconds)
-    except _TimeUp:
+    except _TimeUp as error:
         raise AssertionError(
-            f"{name} did not return within {seconds:g} s; is there a loop that never ends, or one "
-            "over every element?"
+            f"{name} did not return within {seconds:g} s{_where(function, error)}; is there a loop "
+            "that never ends, or one over every element?"
         ) from None
     except NotImplementedError:
         message = f"{name} is not written yet: replace `raise NotImplementedError` by your code."
@@ -88,8 +90,8 @@ def run(function: Callable, *arguments: object, seconds: float = SECONDS) -> obj
     except (Exception, SystemExit) as error:
         if isinstance(error, AssertionError) and str(error):
             raise
-        message = f"{name} stopped with {type(error).__name__}: {_first_line(error)}."
-        raise AssertionError(message) from None
+        told = f"{type(error).__name__}: {_first_line(error)}{_where(function, error)}."
+        raise AssertionError(f"{name} stopped with {told}") from None
     for number, (old, new) in enumerate(zip(before, arguments, strict=True), 1):
         if not _unchanged(old, new):
             raise AssertionError(
@@ -98,7 +100,7 @@ def run(function: Callable, *arguments: object, seconds: float = SECONDS) -> obj
             )
     if found is None:
         raise AssertionError(f"{name} returned None; is the `return` missing?")
-    return found
+    return _tensors(found) if _has_tensors(arguments) else found
 
 
 def refused(function: Callable, *arguments: object) -> bool:
@@ -215,7 +217,8 @@ def mistakes(*told: str | Callable) -> dict[str, Callable]:
 
 def parts(found: object, *names: str) -> tuple:
     """The learner's answer as a tuple, which must have as many parts as there are names."""
-    if not isinstance(found, (tuple, list)) or len(found) != len(names):
+    several = isinstance(found, (tuple, list)) or (isinstance(found, torch.Tensor) and found.dim())
+    if not several or len(found) != len(names):
         these = f"{len(names)} things should come back, {', '.join(names)}"
         raise AssertionError(f"{these}; {_short(found)} came.")
     return tuple(found)
@@ -223,6 +226,40 @@ def parts(found: object, *names: str) -> tuple:
 
 def _near(expected: object) -> tuple[object, float]:
     return expected if isinstance(expected, Near) else (expected, 1e-5)
+
+
+def _has_tensors(value: object) -> bool:
+    if isinstance(value, (dict, list, tuple)):
+        return any(map(_has_tensors, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, (torch.Tensor, torch.Generator))
+
+
+def _tensors(value: object) -> object:
+    """The same with tensors for all arrays and lists of numbers, none of them with a gradient."""
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    if isinstance(value, dict):
+        return {key: _tensors(part) for key, part in value.items()}
+    if type(value) is tuple:
+        return tuple(map(_tensors, value))
+    if (isinstance(value, np.ndarray) or _is_of_numbers(value)) and _is_numeric(value):
+        return torch.as_tensor(value)
+    return list(map(_tensors, value)) if isinstance(value, list) else value
+
+
+def _is_of_numbers(value: object) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(_is_of_numbers(p) or isinstance(p, (int, float)) for p in value)
+    return False
+
+
+def _where(function: Callable, error: BaseException) -> str:
+    """The last line of the learner's own that was on its way when it ended, for a sentence."""
+    file = getattr(getattr(inspect.unwrap(function), "__code__", None), "co_filename", None)
+    lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file and f.line]
+    line = " ".join(lines[-1].line.split()) if lines else ""
+    line = f"{line[:57]}…" if len(line) > 58 else line
+    return f" (line {lines[-1].lineno}: `{line}`)" if line else ""
 
 
 def _raised_by(function: Callable, error: BaseException) -> bool:
