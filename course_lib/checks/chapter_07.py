@@ -217,7 +217,7 @@ def draws(draw: Callable, times: int, *arguments: object) -> list[list[int]]:
         return [np.asarray(draw(*arguments)).tolist() for _ in range(times)]
 
     run(draw, *arguments)
-    return run(repeatedly, *arguments)
+    return run(repeatedly, *arguments, seconds=30)  # a loop over elements may be slow
 
 
 def _check_drawn(drawn: list[list[int]], expected: np.ndarray, power: int) -> None:
