@@ -864,7 +864,7 @@ def differences_grouped(sheets: dict[str, dict[str, dict[str, object]]], xlabel:
     figure, axes = panels(columns, height, **options)
     if len(names) > 3:
         raise ValueError(f"there are {len(names)} arms, and three are told apart; draw fewer.")
-    marks = "oD^"[: len(names)]
+    marks = [look.marker for look in looks.of(names)]
     for ax in axes[len(sheets) :]:
         ax.remove()
     for ax, (title, found) in zip(axes, sheets.items(), strict=False):

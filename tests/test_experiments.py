@@ -71,6 +71,7 @@ BENCHED = {
     "growth",
     "lists",
     "bad_input",
+    "class_of_30",
     "mutants",
     "mutants_survivors",
     "service",

@@ -17,14 +17,6 @@ INTRODUCED = texts.tomllib.loads(TERMS.read_text("utf-8"))["introduced"]
 PAGES = {path.name[:2]: path for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))}
 # Words that an earlier page uses in another sense, or in a chapter's title
 ELSEWHERE = {"index", "rank", "head", "tail"}
-# (term, page): used too early, and to be mended there
-EARLY = {
-    ("Adagrad", "04"),
-    ("paired", "05"),
-    ("AUC", "07"),
-    ("AUC", "08"),
-    ("complementary", "08"),
-}
 
 
 def prose(page: str) -> str:
@@ -73,7 +65,7 @@ def test_no_term_is_used_before_it_is_explained(page: str):
     early = {
         term: text[max(found.start() - 40, 0) : found.end() + 40].replace("\n", " ")
         for term, chapter in INTRODUCED.items()
-        if page < chapter and term not in ELSEWHERE and (term, page) not in EARLY
+        if page < chapter and term not in ELSEWHERE
         if (found := re.search(uses(term), text))
     }
     assert not early, "\n".join(f"{term}: …{where}…" for term, where in early.items())
