@@ -257,7 +257,8 @@ def _dial(name: str, options: Sequence, value: object = None) -> ipywidgets.Drop
     options = list(options)
     first = options[0][1] if isinstance(options[0], tuple) else options[0]
     chosen = first if value is None else value
-    layout = {"width": "13em"}
+    longest = max(len(str(one[0] if isinstance(one, tuple) else one)) for one in options)
+    layout = {"width": f"{max(13, 8 + 0.6 * longest):g}em"}
     return ipywidgets.Dropdown(options=options, value=chosen, description=name, layout=layout)
 
 
@@ -371,7 +372,7 @@ def production_dashboard(begin: Callable[[], Day]) -> Panel:
             f"{html.escape('; '.join(lines).rstrip('.'))}.{waiting}"
         )
         alt = "By the hour: recall, the served state's age, what was published, latency."
-        panel.picture.value = _image(figures.dashboard(day.table), 800, alt)
+        panel.picture.value = _image(figures.dashboard(day.table), 740, alt)
 
     def start(_=None) -> None:
         panel.day = begin()

@@ -269,7 +269,7 @@ def images_of(path: Path) -> str:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda axes: axes.lines[1].set_ydata([9, 9, 9]),
+        lambda axes: axes.lines[1].set_data([1, 2], [9, 9]),
         lambda axes: axes.plot([1, 2], [1, 2]),
         lambda axes: axes.set_title("another"),
         lambda axes: axes.text(0, 0, "another"),
