@@ -112,7 +112,7 @@ def nomination_explorer(
         sets = {"bought last": bought, "nominated at first": panel.first, "nominated now": codes}
         figure = figures.item_map(spots, kinds, colours, {"": sets})
         alt = "The items that were bought and nominated, on the map of all items."
-        panel.picture.value = _image(figure, 440, alt)
+        panel.picture.value = _image(figure, 330, alt)
 
     def start(_=None) -> None:
         nominator.live.pop(panel.user.value, None)
