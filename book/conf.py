@@ -121,7 +121,9 @@ def on_the_page(output: dict, live: Iterator[Path]) -> dict:
         return output
     page = next(live)
     if page.is_file():
-        return output | {"data": {"text/html": page.read_text("utf-8")}}
+        script = (Path(__file__).parent / "live.js").read_text("utf-8")
+        html = page.read_text("utf-8").replace("<script></script>", f"<script>\n{script}</script>")
+        return output | {"data": {"text/html": html}}
     return output | {"data": {"text/markdown": f"*{words(output)}*"}}
 
 

@@ -63,7 +63,9 @@ def parts(box: ipywidgets.Box) -> Iterator[ipywidgets.HTML]:
 
 
 def page(panel) -> str:
-    """The panel as HTML: a slider or a list for each dial, and what its first state shows."""
+    """The panel as HTML: a slider or a list for each dial, and what its first state shows. `make
+    book` puts live.js into the empty script.
+    """
     found, pictures = list(states(panel)), {}
     for state in found:
         for place, part in enumerate(state["parts"]):
@@ -75,15 +77,13 @@ def page(panel) -> str:
     shown = "\n".join(f"<div>{part}</div>" for part in found[0]["parts"])
     for picture, number in pictures.items():
         shown = shown.replace(f'src="#{number}"', f'src="{picture}"')
-    script = (HERE / "live.js").read_text("utf-8")
     return f"""<div class="course-live">
 <p class="dials" hidden>
 {controls}
 </p>
 {shown}
 <script type="application/json">{known}</script>
-<script>
-{script}</script>
+<script></script>
 </div>
 """
 

@@ -152,19 +152,17 @@ def test_cells_are_short(notebook: Notebook):
 
 @pytest.mark.parametrize("path", CHAPTERS + BESIDE, ids=lambda path: path.stem)
 def test_a_chapter_can_be_read_in_one_go(path: Path):
-    """At most 2,500 words, the list of further reading not counted, and 45 cells of code."""
+    """At most 2,500 words and 45 cells of code."""
     chapter = opened(path)
-    text = chapter.text.partition("\n## Further reading\n")[0]
-    assert len(text.split()) <= 2_500 and len(chapter.code) <= 45
+    assert len(chapter.text.split()) <= 2_500 and len(chapter.code) <= 45
 
 
 @pytest.mark.parametrize("number", ["08", "09", "10", "11"])
 def test_an_augmentations_chapter_is_short(number: str):
-    """At most 1,500 words, counted as above, and 25 cells of code; and its results are in chapter 12, not here."""
+    """At most 1,500 words and 25 cells of code; and its results are in chapter 12, not here."""
     (path,) = (path for path in CHAPTERS if path.stem.startswith(number))
     chapter = Notebook(path)
-    text = chapter.text.partition("\n## Further reading\n")[0]
-    assert len(text.split()) <= 1_500 and len(chapter.code) <= 25
+    assert len(chapter.text.split()) <= 1_500 and len(chapter.code) <= 25
     assert not any(re.search(r"\bresults\b", cell.source) for cell in chapter.code)
 
 
