@@ -137,10 +137,9 @@ OWN = {
 
 
 def test_a_watched_service_shows_the_steps_of_publish():
-    chapter_13.check_service(
-        wrong_answers.Service
-    )  # it holds at every moment that the visible check asks at
-    for service_class, mixed in ((TwoSteps, {1, 3}), (Service, set())):
+    # at every moment that the visible check asks at, it is whole
+    chapter_13.check_service(wrong_answers.Service)
+    for service_class, mixed in ((wrong_answers.Service, {1, 3}), (Service, set())):
         service = chapter_13.watched(service_class)
         for name, items in (("old", OLD), ("new", NEW), ("old", OLD)):
             chapter_13.publish(service, chapter_13.network(name), lambda _, items=items: items)
