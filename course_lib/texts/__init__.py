@@ -21,7 +21,8 @@ else:
     import tomli as tomllib
 
 HERE = Path(__file__).parent
-NAMED = re.compile(r"(\d\d|capacity|side_by_side|when_it_pays): (.+)")  # a page's alt text
+PAGES = "|".join(sorted(path.stem for path in HERE.glob("*.toml")))
+NAMED = re.compile(rf"(\d\d|{PAGES}): (.+)")  # a page's alt text
 KEYS = {"question": str, "choices": list, "answer": int, "because": str}
 
 
