@@ -326,6 +326,15 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return course
 
 
+def solutions(chapter: str) -> dict[str, str]:
+    """The solution of each exercise, by its id."""
+    return {
+        grade_id(cell): re.sub(r"^ *### (BEGIN|END) SOLUTION\n?", "", cell.source, flags=re.M)
+        for cell in read(chapter).cells
+        if kind(cell) == "solution"
+    }
+
+
 def submit(course: Path, student: str, chapter: str, answers: dict[str, str]) -> None:
     """The students' version with other text in the cells named."""
     notebook = read(chapter, course, "release")
@@ -349,7 +358,7 @@ def errors(course: Path, chapter: str, student: str) -> dict[str, tuple[str, str
     found = {}
     for cell in read(chapter, course, f"autograded/{student}").cells:
         for output in cell.get("outputs", []):
-            if output.output_type == "error" and cell.metadata["nbgrader"]["grade"]:
+            if output.output_type == "error" and kind(cell) in ("check", "hidden"):
                 found[grade_id(cell)] = (output.ename, output.evalue)
     return found
 
@@ -386,22 +395,17 @@ def test_the_students_version_holds_no_solution(chapter: str, released: Path):
 
 @each_chapter
 def test_marks(chapter: str, released: Path, tmp_path: Path):
-    """Three students in one run of `nbgrader autograde`: who solved everything, and saw what the
-    source shows, who touched nothing, who got three wrong.
+    """Four students in one run of `nbgrader autograde`: who solved everything, and saw what the
+    source shows, who did so and handled each exercise's cells in one of the ways of HANDLED, who
+    touched nothing, who got three wrong.
     """
-    source, wrong_ones = read(chapter), wrong_answers(chapter)
+    source, wrong_ones, solved = read(chapter), wrong_answers(chapter), solutions(chapter)
     course = copy_of_course(tmp_path / "course", chapter)
     shutil.copytree(released / "release" / chapter, course / "release" / chapter)
     shutil.copy(released / "gradebook.db", course)
-    solved = {
-        grade_id(c): re.sub(r"^ *### (BEGIN|END) SOLUTION\n?", "", c.source, flags=re.M)
-        for c in source.cells
-    }
-    solved = {
-        name: solved[name]
-        for name in (grade_id(cell) for cell in source.cells if kind(cell) == "solution")
-    }
     submit(course, "solved", chapter, solved)
+    submit(course, "handled", chapter, solved)
+    costs = handle(course, chapter)
     submit(course, "untouched", chapter, {})
     wrongly = {name: f"{solved[name]}\n\n\n{code}" for name, (code, _) in wrong_ones.items()}
     submit(course, "wrong", chapter, solved | wrongly)
@@ -410,7 +414,8 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
     points = graded(source)
     try:
         found = {
-            student: marks(course, chapter, student) for student in ("solved", "untouched", "wrong")
+            student: marks(course, chapter, student)
+            for student in ("solved", "handled", "untouched", "wrong")
         }
     except MissingEntry:
         pytest.fail(log[-3000:])
@@ -419,6 +424,9 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
         "solved"
     ]
     assert compared(read(chapter, course, "autograded/solved")) == compared(source)
+
+    kept = {name: (0 if name in costs else most, most) for name, most in points.items()}
+    assert found["handled"] == kept, failed["handled"]
 
     assert found["untouched"] == {name: (0, most) for name, most in points.items()}
     for name in points:
@@ -619,6 +627,99 @@ def split(cells: list, place: int) -> list:
     return [*cells[:place], *parts, *cells[place + 1 :]]
 
 
+def exercise(cells: list, name: str) -> tuple[int, list[int]]:
+    """Where the answer of an exercise is, and where its tests are."""
+    names = [grade_id(cell) for cell in cells]
+    return names.index(name), [i for i, one in enumerate(names) if one.rpartition("-")[0] == name]
+
+
+def split_anywhere(cells: list, name: str) -> list:
+    """An answer in two cells; a single statement is parted from a comment before it."""
+    place, _ = exercise(cells, name)
+    text = cells[place].source
+    second = ([0] + [node.lineno - 1 for node in ast.parse(text).body])[-1]
+    lines = text.splitlines()
+    texts = "\n".join(lines[:second]).strip() or "# mine", "\n".join(lines[second:])
+    parts = [copy(cells[place]) for _ in range(2)]
+    for part, source in zip(parts, texts, strict=True):
+        part.source = source
+    return [*cells[:place], *parts, *cells[place + 1 :]]
+
+
+def copied(cells: list, name: str) -> list:
+    """The answer, and its tests, stand there once more: the copies are the learner's first try."""
+    place, tests = exercise(cells, name)
+    tries = [copy(cells[one]) for one in (place, *tests)]
+    tries[0].source = "# a first try\nraise NotImplementedError"
+    return [*cells[:place], *tries, *cells[place:]]
+
+
+def with_text(cells: list, places: list[int], text: str) -> list:
+    for place in places:
+        cells[place].source = text
+    return cells
+
+
+def without(cells: list, places: list[int]) -> list:
+    return [cell for place, cell in enumerate(cells) if place not in places]
+
+
+# What a learner may do to the cells of an exercise, and whether that costs its points.
+HANDLED = {
+    "copied": (copied, False),
+    "split": (split_anywhere, False),
+    "tests emptied": (lambda cells, name: with_text(cells, exercise(cells, name)[1], ""), False),
+    "tests deleted": (lambda cells, name: without(cells, exercise(cells, name)[1]), False),
+    "emptied": (lambda cells, name: with_text(cells, [exercise(cells, name)[0]], ""), True),
+    "deleted": (lambda cells, name: without(cells, [exercise(cells, name)[0]]), True),
+}
+
+
+def handle(course: Path, chapter: str) -> set[str]:
+    """Do one of HANDLED to each exercise of a chapter that was handed in, another one in each, and
+    in the next chapter another one first; the tests that this costs.
+    """
+    path = course / "submitted" / "handled" / chapter / f"{chapter}.ipynb"
+    notebook, costs = nbformat.read(path, as_version=4), set()
+    ways = list(HANDLED.values())
+    for number, name in enumerate(solutions(chapter), int(chapter[:2])):
+        change, costly = ways[number % len(ways)]
+        _, tests = exercise(notebook.cells, name)
+        costs |= {grade_id(notebook.cells[place]) for place in tests if costly}
+        notebook.cells = change(notebook.cells, name)
+    nbformat.write(notebook, path)
+    return costs
+
+
+@each_chapter
+def test_whatever_is_done_to_cells_the_tests_stay(chapter: str, released: Path):
+    """Every test of the chapter is as it was, there once, behind its own answer; and of the other
+    exercises the answers are as they were handed in.
+    """
+    answers = solutions(chapter)
+    tests = {
+        grade_id(cell): cell.source
+        for cell in read(chapter).cells
+        if kind(cell) in ("check", "hidden")
+    }
+    for way, (change, _) in HANDLED.items():
+        for half in (0, 1):
+            names = list(answers)[half::2]
+            cells = read(chapter, released, "release").cells
+            for cell in cells:
+                cell.source = answers.get(grade_id(cell), cell.source)
+            for name in names:
+                cells = change(cells, name)
+            cells = sanitized(released, cells, chapter)
+            found = [grade_id(cell) for cell in cells]
+            assert {n: c.source for n, c in zip(found, cells, strict=True) if n in tests} == tests
+            assert all(found.count(test) == 1 for test in tests), (way, names)
+            for name in set(answers) & set(found):
+                place = found.index(name)
+                assert all(place < found.index(t) for t in tests if t.rpartition("-")[0] == name)
+                assert name in names or cells[place].source == answers[name], (way, name)
+
+
 def without_marks(cells: list) -> list:
     """As after a way through a program that doesn't keep metadata."""
     for cell in cells:
@@ -653,12 +754,12 @@ def test_what_happens_to_cells_costs_nothing(small: Path, tmp_path: Path):
     ]
 
 
-def sanitized(course: Path, cells: list) -> list:
+def sanitized(course: Path, cells: list, chapter: str = "small") -> list:
     """The cells that nbgrader will run, by the steps of the configuration."""
     config = PyFileConfigLoader("nbgrader_config.py", path=str(COURSE)).load_config()
     where = {
-        "notebook": "small",
-        "assignment": "small",
+        "notebook": chapter,
+        "assignment": chapter,
         "db_url": f"sqlite:///{course / 'gradebook.db'}",
     }
     notebook = new_notebook(cells=cells)
