@@ -769,7 +769,7 @@ def shares(values: dict[str, np.ndarray], xlabel: str, of: str, title: str) -> F
     top = max(np.quantile(part, 0.985) for _, part, _ in looks)
     edges = np.linspace(min(0, *(np.min(part) for _, part, _ in looks)), top, 31)
     peak = 0
-    for name, part, look in looks:
+    for _, part, look in looks:
         weights = np.full(len(part), 100 / len(part))
         drawn = {"color": look.colour, "weights": weights}
         heights, _, _ = axes.hist(np.minimum(part, top), edges, alpha=0.35, **drawn)
