@@ -20,9 +20,9 @@ from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 LIVE = {  # the chapter, and which of its widgets
-    "03_online_nomination": 1,
     "06_full_versus_incremental": 0,
     "08_random_mask": 0,
+    "engines": 0,
 }
 SOURCE = re.compile(r'src="data:image/png;base64,([^"]*)"')
 

@@ -11,7 +11,7 @@ import json
 import warnings
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sized
-from itertools import cycle, pairwise
+from itertools import pairwise
 
 import matplotlib
 import numpy as np
@@ -425,21 +425,33 @@ def lines(
 
 
 def circles(degrees: np.ndarray, query: float, groups: np.ndarray, steps: list[dict]) -> Figure:
-    """Unit vectors of two entries on their circle, a panel for each step of a search.
+    """Unit vectors of two entries on their circle, a panel for each step of a search, and below
+    them what the marks mean.
 
     - `degrees`: [m] where the items point; `query`: where the query points.
-    - `groups`: [m] 0, 1 or 2: each has a colour and a marker.
+    - `groups`: [m] 0, 1 or 2: each has a colour and a marker, and if there are several, says
+      whether it was opened.
     - `steps`: each a `title`; `seen`, the items that were compared, the others being pale; and
       `found`, those with a ring. A step in a graph has `links` too, a list of items for each item
       in it, and the items along its `walk`; and it may have such a graph `above` it, whose walk
       came first.
     """
-    height, width = 3.4 if len(steps) < 4 else 2.7, min(9.0, 3.4 * len(steps))
-    figure, axes = panels(len(steps), height, width, of=steps)
+    columns = 2 if len(steps) == 4 else min(len(steps), 3)
+    rows = -(-len(steps) // max(columns, 1))
+    side = 3.0 if columns == 3 else 3.9
+    figure, axes = panels(columns, rows * (side + 0.2) + 0.6, columns * side, rows, of=steps)
     turns, around = np.radians(degrees), np.linspace(0, 2 * np.pi, 200)
     outer = np.stack([np.cos(turns), np.sin(turns)], axis=1)  # [m, 2]
     tip = np.cos(np.radians(query)), np.sin(np.radians(query))
-    for ax, step in zip(axes, steps, strict=True):
+    keys = [
+        _key("compared", "o", BLUE),
+        _key("not compared", "o", "#BFDBEC"),
+        Line2D([], [], ls="", marker="o", mfc="none", mec=RED, color=RED, ms=11, label="found"),
+        Line2D([], [], color=RED, lw=1.5, label="query"),
+    ]
+    if any("walk" in step for step in steps):
+        keys.append(Line2D([], [], color="black", lw=2, label="walk"))
+    for ax, step in zip(axes, steps, strict=False):
         layers = [(outer, step)]
         if "above" in step:
             layers.append((0.6 * outer, step["above"]))
@@ -449,27 +461,43 @@ def circles(degrees: np.ndarray, query: float, groups: np.ndarray, steps: list[d
             links = {(item, near) for item in graph for near in graph[item]}
             if not graph:
                 ax.plot(np.cos(around), np.sin(around), color=GREY, lw=0.5, zorder=0)
+                _name_groups(ax, outer, groups, layer["seen"])
             for start, end in sorted(links):
                 if (end, start) in links:
                     ax.plot(*places[[start, end]].T, color=GREY, lw=0.8, zorder=0)
                 else:
                     _arrow(ax, places[start], places[end], "#555555", 1, head="-|>")
             for item in graph or range(len(degrees)):
-                look = {"color": FIVE[groups[item]], "marker": "os^"[groups[item]], "ms": 8}
+                look = {"color": FIVE[groups[item]], "marker": "os^"[groups[item]], "ms": 9}
                 ax.plot(*places[item], alpha=1 if item in layer["seen"] else 0.25, **look)
                 if places is not outer:  # beside it, off the links
                     spot = 0.79 * np.array([np.cos(turns[item] + 0.2), np.sin(turns[item] + 0.2)])
-                    ax.text(*spot, item, ha="center", va="center", fontsize=8)
+                    ax.text(*spot, item, ha="center", va="center", fontsize=9)
             walked = [*places[layer.get("walk", [])], *walked]
         for start, end in zip(walked, walked[1:], strict=False):
             _arrow(ax, start, end, "black", 2)
-        ax.plot(*outer[step["found"]].T, "o", mfc="none", mec=RED, ms=15, mew=1.8)
+        ax.plot(*outer[step["found"]].T, "o", mfc="none", mec=RED, ms=17, mew=1.8)
         _arrow(ax, (0, 0), tip, RED, 1.5, head="-|>", gap=0)
         for number, place in enumerate(1.2 * outer):
-            ax.text(*place, number, ha="center", va="center", fontsize=9)
+            ax.text(*place, number, ha="center", va="center", fontsize=10)
         ax.set(aspect="equal", title=step["title"], xlim=(-1.35, 1.35), ylim=(-1.35, 1.35))
         ax.axis("off")
+    for ax in axes[len(steps) :]:
+        ax.remove()
+    look = {"frameon": False, "fontsize": 9, "columnspacing": 1.2, "handletextpad": 0.4}
+    look["ncols"] = min(len(keys), 3 * columns)
+    figure.legend(handles=keys, loc="outside lower center", **look)
     return figure
+
+
+def _name_groups(axes, places: np.ndarray, groups: np.ndarray, seen: Collection[int]) -> None:
+    """Write beside each of several groups whether its items were compared."""
+    for group in np.unique(groups) if len(set(np.asarray(groups).tolist())) > 1 else ():
+        items = np.flatnonzero(groups == group)
+        middle = places[items].mean(0)
+        spot, opened = 0.6 * middle / np.linalg.norm(middle), np.isin(items, list(seen)).all()
+        look = {"ha": "center", "va": "center", "fontsize": 9, "color": FIVE[group]}
+        axes.text(*spot, "list opened" if opened else "not opened", **look)
 
 
 def _arrow(axes, start, end, colour: str, width: float, head: str = "->", gap: int = 5) -> None:
@@ -477,48 +505,51 @@ def _arrow(axes, start, end, colour: str, width: float, head: str = "->", gap: i
     axes.annotate("", end, start, arrowprops=line, zorder=0 if width == 1 else 3)
 
 
-def dials(table: pd.DataFrame, chosen: int | None = None) -> Figure:
-    """Recall over vectors compared: left IVF with a dot per nprobe, right HNSW with a line per M
-    and a dot per efSearch.
+def dials(table: pd.DataFrame, chosen: int | None = None, title: str = "") -> Figure:
+    """Recall over vectors compared: a line for lists, and one for a graph of each M; a small number
+    beside each dot is the dial's. A bar at a recall of 0.95 leads from the least that a graph
+    compares to what lists do.
 
     - `table`: `index` ("ivf" or "hnsw"), `M`, `value` (nprobe or efSearch), `recall`, `compared`
       (share of the vectors).
-    - `chosen`: a row of it, to be ringed.
+    - `chosen`: a row of it, to be ringed, and then there is no bar.
     """
-    figure, axes = panels(2, height=4.2, of=table, sharey=True, sharex=True)
+    figure, (axes,) = panels(height=4.4, of=table)
+    needed = {"ivf": [], "hnsw": []}
+    sides = ((9, -7), "left"), ((-6, 4), "right"), ((0, 7), "center")
     parts = table.groupby(["index", "M"], dropna=False)
     parts = sorted(parts, key=lambda part: part[0][0] == "hnsw")
-    places = list(zip(_looks(parts), cycle(("right", "right", "center", "left")), strict=False))
-    for ax, kind, name in zip(axes, ("ivf", "hnsw"), ("nprobe", "efSearch"), strict=True):
-        for (_, part, look), side in places:
-            if part["index"].iloc[0] != kind:
-                continue
-            M = part["M"].iloc[0]
-            label = None if np.isnan(M) else f"M = {M:.0f}"
-            x, y = 100 * part["compared"], part["recall"]
-            drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
-            ax.plot(x, y, ms=5, label=label, **drawn)
-            shift = {"right": (-6, 3), "center": (2, -14), "left": (7, -6)}[side]
-            for value, *place in zip(part["value"], x, y, strict=True):
-                text = {"textcoords": "offset points", "fontsize": 8, "color": look.colour}
-                text["path_effects"] = [withStroke(linewidth=2, foreground="white")]
-                ax.annotate(f"{value:.0f}", place, xytext=shift, ha=side, **text)
-        _stretch_to_one(ax, "y", table["recall"].min())
-        ax.set(
-            xscale="log",
-            xlabel="vectors compared (% of all, log scale)",
-            title=f"{kind.upper()}: the numbers are {name}",
-        )
-        ax.set_xticks([2, 5, 10, 20, 50], [2, 5, 10, 20, 50])
-        ax.margins(x=0.1)
-        ax.minorticks_off()
+    for number, (_, part, look) in enumerate(_looks(parts)):
+        kind, M, values = part["index"].iloc[0], part["M"].iloc[0], part["value"]
+        x, y = 100 * part["compared"], part["recall"]
+        name = "lists, by nprobe" if kind == "ivf" else f"graph with M = {M:.0f}, by efSearch"
+        drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
+        axes.plot(x, y, ms=5, label=name, **drawn)
+        for value, *place in zip(values, x, y, strict=True):
+            text = {"textcoords": "offset points", "fontsize": 9, "color": look.colour}
+            text["path_effects"] = [withStroke(linewidth=2, foreground="white")]
+            shift, side = sides[number % 3]
+            axes.annotate(f"{value:.0f}", place, xytext=shift, ha=side, **text)
+        if y.max() > 0.95 > y.min():
+            rising = part.sort_values("recall")
+            needed[kind].append(np.interp(0.95, rising["recall"], rising["compared"]))
+    _stretch_to_one(axes, "y", table["recall"].min())
+    axes.set(xscale="log", xlabel="vectors compared (% of all)", ylabel="recall", title=title)
+    axes.set_xticks([2, 5, 10, 20, 50], [2, 5, 10, 20, 50])
+    axes.margins(x=0.1)
+    axes.minorticks_off()
     if chosen is not None:
         row = table.loc[chosen]
-        ax = axes[0] if row["index"] == "ivf" else axes[1]
-        ax.plot(100 * row["compared"], row["recall"], "o", mfc="none", mec=RED, ms=16, mew=2)
-    axes[0].set_ylabel("recall")
-    if axes[1].lines:
-        _legend_below(figure, axes[1])
+        axes.plot(100 * row["compared"], row["recall"], "o", mfc="none", mec=RED, ms=16, mew=2)
+    elif all(needed.values()):
+        ends = [100 * min(needed["hnsw"]), 100 * min(needed["ivf"])]
+        axes.plot(ends, [0.95, 0.95], "|-", color=RED, lw=3, ms=14, mew=3)
+        look = {"color": RED, "fontsize": 11, "weight": "bold", "va": "center"}
+        look["path_effects"] = [withStroke(linewidth=3, foreground="white")]
+        for x, side, shift in zip(ends, ("right", "left"), (-12, 12), strict=True):
+            text = {"textcoords": "offset points", "ha": side, **look}
+            axes.annotate(f"{x:.0f} %", (x, 0.95), (shift, 0), **text)
+    axes.legend(loc="lower right", frameon=False)
     return figure
 
 
@@ -531,34 +562,50 @@ def _stretch_to_one(axes, name: str, least: float) -> None:
     getattr(axes, f"set_{name}lim")(least - 0.05, 1.002)
 
 
-def frontier(table: pd.DataFrame, titles: dict[str, str], valued: Collection[str] = ()) -> Figure:
+def frontier(
+    table: pd.DataFrame, names: dict[str, str], title: str, at: float, least: float = 0.6
+) -> Figure:
     """The least CPU milliseconds per query at which each index reaches a recall, a named line per
-    index; a panel for each `vectors` in `titles`, with a scale of its own. A setting that another
-    one of the same index beats in both is left out.
+    index with its time `at` a recall, from a recall of `least` on. A setting that another one of
+    the same index beats in both is left out. An arrow leads from the time of the exact scan
+    ("flat"), if there is one, to the least of these times.
 
-    - `valued`: the indexes whose dots have their dial's `value` beside them.
+    - `table`: `index`, `recall`, `ms`. `names`: what each index is called.
     """
-    figure, axes = panels(len(titles), height=4.4, of=table)
-    for ax, (data, title) in zip(axes, titles.items(), strict=True):
-        lines = {}
-        for name, part, look in _looks(table.groupby("index", sort=False)):
-            part = part[part["vectors"] == data].sort_values("ms")
-            part = part[part["recall"] > part["recall"].cummax().shift(fill_value=-1)]
-            drawn = {"marker": look.marker, "color": look.colour, "mfc": "none", "ms": 6}
-            if len(part):
-                ax.plot(part["recall"], part["ms"], ls=look.dashes, **drawn)
-                lines[name] = part[["recall", "ms"]].to_numpy(), look.colour
-            for row in part.itertuples() if name in valued else ():
-                shift = {"textcoords": "offset points", "color": look.colour, "fontsize": 7.5}
-                ax.annotate(row.value, (row.recall, row.ms), (4, -9), **shift)
-        _stretch_to_one(ax, "x", table.loc[table["vectors"] == data, "recall"].min())
-        ax.set(yscale="log", xlabel="recall@100 (stretched towards 1)", title=title)
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.margins(y=0.12)
-        _name_lines(ax, lines)
-    axes[0].set_ylabel("CPU ms per query, one thread")
+    figure, (axes,) = panels(height=4.6, of=table)
+    lines, times, scan = {}, [], None
+    parts = table[table["index"].isin(list(names))].groupby("index", sort=False)
+    for name, part, look in _looks(parts):
+        called, part = names[name.lstrip("\u200b")], part.sort_values("ms")
+        part = part[part["recall"] > part["recall"].cummax().shift(fill_value=-1)]
+        drawn = {"marker": look.marker, "color": look.colour, "mfc": "white", "ms": 6}
+        axes.plot(part["recall"], part["ms"], ls=look.dashes, **drawn)
+        points = part.loc[part["recall"] >= least, ["recall", "ms"]].to_numpy()
+        ms = np.exp(np.interp(at, part["recall"], np.log(part["ms"])))
+        if name == "flat":
+            scan = ms
+            axes.axhline(ms, color=look.colour, lw=1, ls=":")
+            lines[f"{called}: {ms:.1f} ms"] = points, look.colour
+        elif part["recall"].max() >= at:
+            times.append(ms)
+            axes.plot(at, ms, "o", color=look.colour, ms=5)
+            lines[f"{called}: {ms:.2f} ms"] = points, look.colour
+        else:
+            lines[called] = points, look.colour
+    _stretch_to_one(axes, "x", least + 0.05)
+    axes.set(yscale="log", title=title, ylabel="CPU ms per query, one thread")
+    axes.set_xlabel(f"recall of the right hundred; times are those at {at:g}")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    shown = [points[:, 1] for points, _ in lines.values() if len(points)]
+    axes.set_ylim(0.7 * min(map(min, shown)), 2 * max(map(max, shown)))
+    if scan and times:
+        _arrow(axes, (at, scan), (at, min(times)), RED, 2, gap=2)
+        look = {"color": RED, "weight": "bold", "ha": "right", "va": "center"}
+        text = f"{scan / min(times):.0f} times as fast"
+        axes.annotate(text, (at, 3 * min(times)), (-8, 24), textcoords="offset points", **look)
+    _name_lines(axes, lines)
     return figure
 
 
@@ -711,34 +758,30 @@ def _names(steps: dict[str, dict[str, Sized]]) -> list[str]:
     return list(dict.fromkeys(name for sets in steps.values() for name in sets))
 
 
-def histograms(values: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str) -> Figure:
-    """Two or three sets of values over the same bins; the first filled, the others as outlines with
-    their own dashes.
+def shares(values: dict[str, np.ndarray], xlabel: str, of: str, title: str) -> Figure:
+    """How two or three sets of values are spread, each as shares of its own, so that a small set
+    shows beside a large one; named at its median. The last bin holds all larger values, too.
+
+    `of`: what is counted.
     """
-    figure, (axes,) = panels(height=3, of=values)
-    _outlines(axes, values, min(0, *(np.min(part, initial=0) for part in values.values())))
-    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    _legend_below(figure, axes)
-    return figure
-
-
-def _outlines(axes, values: dict[str, np.ndarray], low: float, room: float = 1, bins=40) -> None:
+    figure, (axes,) = panels(height=3.6, of=values)
     looks = list(_looks(values.items()))
-    edges = np.linspace(low, room * max(np.max(part) for part in values.values()), bins + 1)
-    for row, (name, part, look) in enumerate(looks):
-        filled = {"alpha": 0.45} if row == 0 else {"histtype": "step", "lw": 2, "ls": look.dashes}
-        axes.hist(part, edges, color=look.colour, label=f"{name} ({len(part):,})", **filled)
-
-
-def against(x: np.ndarray, y: np.ndarray, xlabel: str, ylabel: str, title: str) -> Figure:
-    """Pairs of values in the same unit [n], a dot each, on one scale, with the line of equality."""
-    figure, (axes,) = panels(height=4, width=4.6, of=x)
-    most = 1.04 * max(np.max(x), np.max(y))
-    axes.plot(x, y, "o", color=BLUE, ms=4, alpha=0.5, mec="none")
-    axes.plot([0, most], [0, most], "--", color=GREY, lw=1)
-    axes.text(0.94 * most, 0.97 * most, "equal", ha="right", fontsize=9, color=GREY)
-    axes.set(xlim=(0, most), ylim=(0, most), aspect="equal")
-    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    top = max(np.quantile(part, 0.985) for _, part, _ in looks)
+    edges = np.linspace(min(0, *(np.min(part) for _, part, _ in looks)), top, 31)
+    peak = 0
+    for _, part, look in looks:
+        weights = np.full(len(part), 100 / len(part))
+        drawn = {"color": look.colour, "weights": weights}
+        heights, _, _ = axes.hist(np.minimum(part, top), edges, alpha=0.35, **drawn)
+        axes.hist(np.minimum(part, top), edges, histtype="step", lw=1.6, ls=look.dashes, **drawn)
+        peak = max(peak, heights.max())
+    for row, (name, part, look) in enumerate(sorted(looks, key=lambda each: np.median(each[1]))):
+        median, height = np.median(part), peak * (1.12 - 0.3 * row)
+        axes.plot([median, median], [0, height], color=look.colour, lw=2)
+        text = f" {name}: half of them by less than {median:.1f}"
+        axes.text(median, height, text, color=look.colour, va="top", weight="bold", fontsize=10)
+    axes.set(xlabel=f"{xlabel}; the last bin holds {top:.3g} and more", title=title)
+    axes.set(ylabel=f"share of the {of} (%)", ylim=(0, 1.15 * peak))
     return figure
 
 

@@ -165,7 +165,7 @@ def circle_search(
             f"{', '.join(map(str, step['found'])) or 'none in this layer'}"
         )
         alt = "Items on a circle: what was compared is bright, the best so far has a ring."
-        panel.picture.value = _image(figures.circles(degrees, query, groups, [step]), 400, alt)
+        panel.picture.value = _image(figures.circles(degrees, query, groups, [step]), 390, alt)
 
     for dial in panel.dials:
         dial.observe(show, "value")

@@ -129,11 +129,12 @@ VIEW_EXPLORER = Widget(
 
 
 WIDGETS = {
-    "03_online_nomination": [CIRCLE_SEARCH, INDEX_DIALS, EXPLORER],
+    "03_online_nomination": [CIRCLE_SEARCH, EXPLORER],
     "06_full_versus_incremental": [UPDATE_DIALS],
     "08_random_mask": [VIEW_EXPLORER],
     "13_a_day_in_production": [DASHBOARD],
     "capacity": [CAPACITY_DIALS],
+    "engines": [INDEX_DIALS],
 }
 
 

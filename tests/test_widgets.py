@@ -276,11 +276,10 @@ def test_a_page_without_widgets_says_so(table: pd.DataFrame, explorer: widgets.P
 
 
 def test_the_rings_are_where_the_values_are(table: pd.DataFrame):
-    """`figures.dials` rings the chosen row in the panel of its kind."""
-    for row, ax in ((2, 0), (5, 1)):
-        rings = [
-            line for line in figures.dials(table, row).axes[ax].lines if line.get_markersize() == 16
-        ]
+    """`figures.dials` rings the chosen row."""
+    for row in (2, 5):
+        (axes,) = figures.dials(table, row).axes
+        rings = [line for line in axes.lines if line.get_markersize() == 16]
         assert [(ring.get_xdata()[0], ring.get_ydata()[0]) for ring in rings] == [
             (100 * table["compared"][row], table["recall"][row])
         ]

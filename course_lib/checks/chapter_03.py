@@ -78,7 +78,8 @@ def faiss_lists(vectors: np.ndarray, centres: np.ndarray) -> faiss.IndexIVFFlat:
 def check_ivf_search(ivf_search: Callable) -> None:
     """`ivf_search(query [d], vectors [m, d], owner [m], centres [c, d], nprobe, k) -> rows [k]`.
 
-    Source: the chapter's section "Lists (IVF)"; further lists as in `FaissIndex`, one by one.
+    Source: the chapter's section "First idea: look into a few lists (IVF)"; further lists as in
+    `FaissIndex`, one by one.
     """
 
     def seen(query, owner, centres, nprobe):
@@ -148,7 +149,7 @@ def check_pq_search(pq_search: Callable) -> None:
     """`pq_search(query [d], codebooks [p, e, d/p], codes [m, p], vectors [m, d], candidates, k) ->
     rows [k]`.
 
-    Source: the chapter's section "Third idea: shorter vectors (PQ)"; codes spelled out.
+    Source: Engines and dials, "What if memory is short? Codes (PQ)"; codes spelled out.
     """
 
     def spelled(codebooks, codes):
@@ -219,8 +220,9 @@ class Search:
 def check_choose_ef(choose_ef: Callable) -> None:
     """`choose_ef(search, tuning, test, floor, values) -> (ef, recall on test)`.
 
-    `search(queries [n, d], ef) -> ids [n, k]`. Source: "The dials", with the interval of
-    `evaluation.paired_difference`: the smallest ef whose recall is surely above.
+    `search(queries [n, d], ef) -> ids [n, k]`. Source: Engines and dials, "What does a dial do?",
+    with the interval of `evaluation.paired_difference`: the smallest ef whose recall is surely
+    above.
     """
 
     def recalls(search, sample, ef):

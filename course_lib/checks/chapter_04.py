@@ -254,7 +254,7 @@ class Disk:
 def check_publish(publish: Callable[[Disk, str, dict[str, bytes]], None]) -> None:
     """`publish(disk, version, files)`: whole or not there at every moment; remains are cleared.
 
-    Source: the chapter's section "Publish one version", and `Nominator.publish`.
+    Source: the chapter's section "What has to be published?", and `Nominator.publish`.
     """
 
     @functools.wraps(publish)

@@ -160,7 +160,8 @@ Send = Callable[[np.ndarray, torch.Tensor], None]
 def check_a_day(a_day: Callable[[State, EventLog, pd.Timestamp, Send], State]) -> None:
     """`a_day(state, log, day, send) -> state`: hours learned and sent, the night, hours dropped.
 
-    Source: the chapter's sections "What the index receives" and "A day of hours, and the discard".
+    Source: the chapter's sections "What does the index receive?" and "What is left after a day of
+    hours?".
     """
     log, state, day = _three_days()
     sent = []
