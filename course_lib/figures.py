@@ -167,12 +167,12 @@ def pipeline() -> Figure:
     look = {"arrowstyle": "->", "lw": 2}
     for start, end, text, place, colour in arrows:
         axes.annotate("", end, start, arrowprops=look | {"color": colour})
-        axes.text(*place, text, fontsize=9.5, ha="center", style="italic", color=colour)
+        axes.text(*place, text, fontsize=9.5, ha="center", style="italic")
     axes.plot([18.6, 43], [17, 17], color=night, lw=1.5, ls="--")
     for end in (23.4, 10.6):
         dashed = look | {"lw": 1.5, "ls": "--", "color": night}
         axes.annotate("", (43, end), (43, 17), arrowprops=dashed)
-    axes.text(31, 18, "both learn", fontsize=9.5, ha="center", style="italic", color=night)
+    axes.text(31, 18, "both learn", fontsize=9.5, ha="center", style="italic")
     for y, text, colour in (
         (-2.6, "every night, for all items", night),
         (-5.2, "while somebody waits, for one user", now),
@@ -239,6 +239,7 @@ def towers(
     text = "purple: above 0, orange: below 0; every strip has a scale of its own"
     axes.text(25, top - 1.55, text, color="#555555", **small)
     axes.set(xlim=(0, 100), ylim=(top - 1.1, -1.8))
+    axes.set_title("Each tower adds up its fields; the two meet only in the score")
     return figure
 
 
