@@ -141,71 +141,114 @@ def _looks(named: Iterable[tuple]) -> Iterator[tuple]:
 
 def pipeline() -> Figure:
     """The whole course in one picture: log → towers → index → nominations."""
-    figure, (axes,) = panels(height=3)
+    figure, (axes,) = panels(height=3.6)
     axes.axis("off")
-    axes.set(xlim=(-1, 103), ylim=(0, 34))
+    axes.set(xlim=(-1, 103), ylim=(-5.5, 35))
     boxes = [
-        (0, 12, "LOG\nwho bought what,\nwhen", GREY),
-        (35, 23.5, "ITEM TOWER\nfeatures → vector", BLUE),
-        (35, 0.5, "USER TOWER\nfeatures → vector", ORANGE),
-        (61, 12, "VECTOR INDEX\nall item vectors", BLUE),
-        (84, 12, "NOMINATIONS\nthe k items that\npoint where the\nuser points", GREEN),
+        (0, 12, "LOG", "who bought what,\nwhen", GREY),
+        (34, 24, "ITEM TOWER", "features → vector", BLUE),
+        (34, 0, "USER TOWER", "features → vector", ORANGE),
+        (61, 12, "VECTOR INDEX", "all item vectors", BLUE),
+        (84, 12, "NOMINATIONS", "the k items that\npoint where the\nuser points", GREEN),
     ]
-    for x, y, text, colour in boxes:
-        look = {"facecolor": colour, "edgecolor": colour, "alpha": 0.18}
+    for x, y, name, text, colour in boxes:
+        look = {"facecolor": colour, "edgecolor": colour, "alpha": 0.2}
         axes.add_patch(FancyBboxPatch((x, y), 18, 10, boxstyle="round,pad=0.3", **look))
-        axes.text(x + 9, y + 5, text, ha="center", va="center", fontsize=9)
+        axes.text(x + 9, y + 9.2, name, ha="center", va="top", fontsize=10, weight="bold")
+        axes.text(x + 9, y + 4.2, text, ha="center", va="center", fontsize=9.5)
+    night, now = BLUE, "#B35C00"
     arrows = [
-        ((17, 22.6), (34.4, 29), "item features,\nevery night", (23.5, 27.6)),
-        ((17, 11.4), (34.4, 5), "the user's history,\nat each request", (22.5, 2.6)),
-        ((53.6, 28.5), (68, 22.8), "stored", (64, 26.5)),
-        ((53.6, 5.5), (68, 11.2), "the query", (64.5, 6)),
-        ((79.6, 17), (83.4, 17), "", (0, 0)),
+        ((16, 22.6), (33.4, 29.5), "item features", (21, 28.5), night),
+        ((16, 11.4), (33.4, 4.5), "the user's history", (19.5, 4), now),
+        ((52.6, 29.5), (68, 22.8), "stored", (64, 27.5), night),
+        ((52.6, 4.5), (68, 11.2), "the query", (65, 5.2), now),
+        ((79.6, 17), (83.4, 17), "", (0, 0), now),
     ]
-    look = {"arrowstyle": "->", "lw": 1.4, "color": "#333333"}
-    for start, end, text, place in arrows:
-        axes.annotate("", end, start, arrowprops=look)
-        axes.text(*place, text, fontsize=8.5, ha="center", style="italic")
-    axes.plot([18.6, 44], [17, 17], color="#333333", lw=1, ls="--")
-    for end in (23, 11):
-        axes.annotate("", (44, end), (44, 17), arrowprops=look | {"lw": 1, "ls": "--"})
-    axes.text(31.5, 17.8, "both learn, every night", fontsize=8.5, ha="center", style="italic")
+    look = {"arrowstyle": "->", "lw": 2}
+    for start, end, text, place, colour in arrows:
+        axes.annotate("", end, start, arrowprops=look | {"color": colour})
+        axes.text(*place, text, fontsize=9.5, ha="center", style="italic")
+    axes.plot([18.6, 43], [17, 17], color=night, lw=1.5, ls="--")
+    for end in (23.4, 10.6):
+        dashed = look | {"lw": 1.5, "ls": "--", "color": night}
+        axes.annotate("", (43, end), (43, 17), arrowprops=dashed)
+    axes.text(31, 18, "both learn", fontsize=9.5, ha="center", style="italic")
+    for y, text, colour in (
+        (-2.6, "every night, for all items", night),
+        (-5.2, "while somebody waits, for one user", now),
+    ):
+        axes.plot([61, 64.5], [y + 0.7, y + 0.7], color=colour, lw=2)
+        axes.text(66, y, text, fontsize=9.5, color=colour)
     return figure
 
 
-def towers(rows: dict[str, dict[str, np.ndarray]], vectors: dict[str, np.ndarray]) -> Figure:
-    """Both towers field by field: each looked-up row as a strip of its numbers, the sum of a
-    tower's rows, and the unit vector that its network makes of the sum.
+def towers(
+    rows: dict[str, dict[str, np.ndarray]],
+    vectors: dict[str, np.ndarray],
+    values: dict[str, pd.Series] | None = None,
+) -> Figure:
+    """Both towers field by field, from left to right: each looked-up row as a strip of its numbers,
+    the sum of a tower's rows, the unit vector that its network makes of the sum, and the score.
 
-    - `rows`: of each tower, [d] by what was looked up. `vectors`: of each tower, [d], length 1.
+    - `rows`: of each tower, [d] by field. `vectors`: of each tower, [d], length 1.
+    - `values`: of each tower, what was looked up, by field; None is "unknown".
     """
-    most = max(map(len, rows.values()), default=0)
-    figure, axes = panels(len(rows), height=0.27 * most + 2.6, of=rows)
-    for ax, (title, looked_up) in zip(axes, rows.items(), strict=True):
-        d, top = len(vectors[title]), most - len(looked_up)
-        strips = [(top + place, *named) for place, named in enumerate(looked_up.items())]
-        strips += [(most + 0.9, "sum", sum(looked_up.values()))]
-        strips += [(most + 4.4, "unit vector", vectors[title])]
-        for y, name, values in strips:
-            values = np.asarray(values)
-            limit, where = np.abs(values).max() or 1, (0, d, y + 0.36, y - 0.36)
-            look = {"cmap": "cividis", "aspect": "auto", "vmin": -limit, "vmax": limit}
-            ax.imshow(values[None], extent=where, **look)
-            ax.text(-0.03 * d, y, name, ha="right", va="center", fontsize=8.5)
-            ax.text(1.03 * d, y, f"{np.linalg.norm(values):.1f}", va="center", fontsize=8.5)
+    count = sum(map(len, rows.values())) + 2 * len(rows)
+    figure, (axes,) = panels(height=0.29 * count + 0.7, of=rows)
+    axes.axis("off")
+    small = {"fontsize": 9, "va": "center"}
+    arrow = {"arrowstyle": "->", "color": "#333333", "lw": 1.2}
+    top, middles = 0.0, []
+    for (title, looked_up), colour in zip(rows.items(), (BLUE, ORANGE), strict=True):
+        last = top + len(looked_up) - 1
+        middle = (top + last) / 2
+        tint = {"facecolor": colour, "alpha": 0.1, "lw": 0, "boxstyle": "round,pad=0.3"}
+        axes.add_patch(FancyBboxPatch((0.5, top - 1.4), 98.5, last - top + 2, **tint))
+        axes.text(1, top - 1.05, title, fontsize=11, weight="bold", va="center")
+        for place, (name, row) in enumerate(looked_up.items()):
+            known = (values or {}).get(title, {})
+            value = (known[name] or "unknown") if name in known else ""
+            value = " ".join(value) if isinstance(value, list) else value
+            axes.text(24, top + place, f"{name} {value}".strip(), ha="right", **small)
+            _strip(axes, row, top + place, 25, 47)
+            axes.text(48, top + place, f"{np.linalg.norm(row):.1f}", **small)
+        axes.plot([52, 52.8, 52.8, 52], [top - 0.3, top - 0.3, last + 0.3, last + 0.3], color=GREY)
+        whole, unit = sum(looked_up.values()), vectors[title]
+        for x, name, row in ((56, "sum", whole), (86, "unit vector", unit)):
+            _strip(axes, row, middle, x, x + 12)
+            axes.text(x + 6, middle - 0.8, name, ha="center", **small)
+            length = f"length {np.linalg.norm(row):.1f}"
+            axes.text(x + 6, middle + 0.8, length, ha="center", **small)
         box = {"boxstyle": "round", "facecolor": "white", "edgecolor": GREY}
-        text = f"shortcut + network: [{d}] → [{d}],\nthen ÷ length"
-        ax.text(d / 2, most + 2.6, text, ha="center", va="center", fontsize=8.5, bbox=box)
-        for start in (-0.55, 1.3, 3.35):
-            end = (d / 2, most + start + 0.65)
-            ax.annotate("", end, (d / 2, most + start), arrowprops={"arrowstyle": "->"})
-        ax.text(d / 2, top - 1, title, ha="center", fontsize=10, weight="bold")
-        ax.text(1.03 * d, top - 1, "length", fontsize=8.5)
-        ax.set(xlim=(-0.75 * d, 1.25 * d), ylim=(most + 4.9, -1.5))
-        ax.axis("off")
+        text = "network\n+ shortcut,\n÷ length"
+        axes.text(77, middle, text, ha="center", bbox=box, **small)
+        for start, end in ((53.2, 55.6), (68.4, 71), (83, 85.6)):
+            axes.annotate("", (end, middle), (start, middle), arrowprops=arrow)
+        middles.append(middle)
+        top = last + 2.8
     one, other = (np.asarray(vector, dtype=float) for vector in vectors.values())
-    figure.supxlabel(f"score = cosine of the two unit vectors = {one @ other:.3f}", fontsize=10)
+    meet = len(next(iter(rows.values())))  # between the towers
+    box = {"boxstyle": "round", "facecolor": "white", "edgecolor": GREEN, "lw": 2}
+    text = f"score = {one @ other:.3f}".replace("-", "−")
+    axes.text(92, meet, text, ha="center", va="center", fontsize=10.5, weight="bold", bbox=box)
+    for middle, way in zip(middles, (1, -1), strict=True):
+        start, end = (92, middle + 1.2 * way), (92, meet - 0.6 * way)
+        axes.annotate("", end, start, arrowprops=arrow | {"lw": 1.6})
+    axes.text(36, -1.05, "its 64 numbers", ha="center", color="#555555", **small)
+    axes.text(48, -1.05, "length", color="#555555", **small)
+    text = "purple: above 0, orange: below 0; every strip has a scale of its own"
+    axes.text(25, top - 1.55, text, color="#555555", **small)
+    axes.set(xlim=(0, 100), ylim=(top - 1.1, -1.8))
+    axes.set_title("Each tower adds up its fields; the two meet only in the score")
     return figure
+
+
+def _strip(axes, values: np.ndarray, y: float, left: float, right: float) -> None:
+    """A row of numbers as colours around 0, on a scale of its own."""
+    values = np.asarray(values)
+    limit = np.abs(values).max() or 1
+    look = {"cmap": "PuOr", "aspect": "auto", "vmin": -limit, "vmax": limit}
+    axes.imshow(values[None], extent=(left, right, y + 0.36, y - 0.36), **look)
 
 
 def copied_and_split() -> Figure:
@@ -262,29 +305,39 @@ def capacity(table: pd.DataFrame) -> Figure:
 
 
 def head_effect(times_bought: np.ndarray) -> Figure:
-    """How often each item was bought, by rank, with the limits of tail and head; and the share of
-    events that the top items take, with the tenth's marked.
+    """The share of the events that the top items take, with the tenth's marked, and how much of
+    both the head, the mid and the tail have.
     """
     counts = np.sort(times_bought)[::-1]
-    rank = np.arange(1, len(counts) + 1)
-    figure, (left, right) = panels(2, height=3.4, of=counts)
-    left.plot(rank, counts, color=BLUE, lw=2)
-    left.set(xscale="log", yscale="log", title="Buyers per item, by rank")
-    left.set(xlabel="item, by rank", ylabel="buyers of the item")
-    for name, (low, high), alpha in (("tail", (1, 20), 0.35), ("mid", (20, 100), 0.18)):
-        left.axhspan(low, high, color=GREY, alpha=alpha, lw=0)
-        left.text(1.1, (low * high) ** 0.5, name, va="center")
-    left.text(1.1, 130, "head", va="center")
-    top, share = 100 * rank / len(rank), 100 * counts.cumsum() / counts.sum()
-    tenth = share[np.searchsorted(top, 10.01) - 1] if len(top) >= 10 else share[0]
-    right.plot(top, share, color=BLUE, lw=2)
-    right.plot([0, 100], [0, 100], color=GREY, ls="--", lw=1)
-    right.text(56, 47, "if all were alike", color="#555555")
-    right.plot([10, 10, 0], [0, tenth, tenth], color=RED, lw=1, ls=":")
-    right.plot(10, tenth, "o", color=RED)
-    right.text(13, tenth - 3, f"{tenth:.0f} %", color=RED, va="top")
-    right.set(xlabel="top items (% of catalogue)", ylabel="share of events (%)")
-    right.set(title="What the top items take")
+    figure, (axes,) = panels(height=4, of=counts)
+    top = 100 * np.arange(len(counts) + 1) / len(counts)
+    share = 100 * np.r_[0, counts.cumsum()] / counts.sum()
+    bands = {"head": (counts > 100, 0.28), "mid": ((counts > 20) & (counts <= 100), 0.16)}
+    bands["tail"] = (counts <= 20, 0.06)
+    for name, (inside, alpha) in bands.items():
+        places = np.flatnonzero(inside)
+        if not len(places):
+            continue
+        start, end = top[places[0]], top[places[-1] + 1]
+        axes.axvspan(start, end, color=BLUE, alpha=alpha, lw=0)
+        axes.text((start + end) / 2, 129, name, ha="center", va="center", weight="bold")
+        part = 100 * counts[inside].sum() / counts.sum()
+        text = f"{end - start:.0f} % of the items,\n{part:.0f} % of the events"
+        axes.text((start + end) / 2, 115, text, ha="center", va="center", fontsize=9.5)
+    axes.plot(top, share, color=BLUE, lw=2.5)
+    axes.plot([0, 100], [0, 100], color=GREY, ls="--", lw=1)
+    axes.text(71, 63, "if all items sold alike", color="#555555", va="center")
+    tenth = share[np.searchsorted(top, 10.01) - 1] if len(counts) >= 10 else share[1]
+    axes.plot([10, 10, 0], [0, tenth, tenth], color=RED, lw=1.2, ls=":")
+    axes.plot(10, tenth, "o", color=RED, ms=8)
+    text = f"10 % of the items,\n{tenth:.0f} % of the events"
+    arrow = {"arrowstyle": "-", "color": RED, "shrinkB": 6}
+    look = {"color": "#A04000", "weight": "bold", "va": "bottom", "arrowprops": arrow}
+    axes.annotate(text, (10, tenth), (1.5, 80), **look)
+    axes.set(xlim=(0, 100), ylim=(0, 137))
+    axes.set(title=f"The top tenth of the items has {tenth:.0f} % of the events")
+    axes.set(xlabel="items, the most bought first (% of the catalogue)")
+    axes.set(ylabel="share of all events (%)", yticks=range(0, 101, 20))
     return figure
 
 
@@ -326,6 +379,7 @@ def newcomers(log: EventLog, start: str) -> Figure:
         ax.xaxis.set_major_locator(MonthLocator(interval=2))
         ax.xaxis.set_major_formatter(DateFormatter("%b\n%Y"))
     axes[0].set_ylabel("seen for the first time")
+    figure.suptitle("No week without new items and new users", fontsize=12)
     return figure
 
 
@@ -360,17 +414,93 @@ def heat(
     return figure
 
 
+def loss_matrix(cosines: pd.DataFrame, tau: float) -> Figure:
+    """The in-batch loss step by step, a panel each: cosines, logits, shares of the row, and −log of
+    the own shares, whose mean is the loss.
+
+    - `cosines`: [n, n] users × items; each user's own item is on the diagonal.
+    """
+    n = len(cosines)
+    options = {"gridspec_kw": {"width_ratios": [n, n, n, 1.1]}, "of": cosines}
+    figure, axes = panels(4, 0.62 * n + 1.6, **options)
+    logits = cosines / tau
+    weights = np.exp(logits.sub(logits.max(axis=1), axis=0))
+    shares = weights.div(weights.sum(axis=1), axis=0)
+    own = pd.DataFrame({"own item": -np.log(np.diag(shares))}, cosines.index)
+    steps = {"1 · cosine": cosines, f"2 · logit = cosine ÷ {tau:g}": logits}
+    steps |= {"3 · share of the row": shares, "4 · −log share": own}
+    for ax, (title, table) in zip(axes, steps.items(), strict=True):
+        _matrix(ax, table, 0, table.to_numpy().max(), range(n if table is not own else 0))
+        ax.set_title(title)
+        if ax is not axes[0]:
+            ax.set_yticks([])
+    axes[3].set_xlabel(f"mean = loss\n{own.to_numpy().mean():.3f}", weight="bold")
+    figure.suptitle("How much weight falls on each user's own item?", fontsize=12)
+    figure.supxlabel(
+        "framed: the user's own item; all others in its row are negatives", fontsize=9.5
+    )
+    return figure
+
+
 def sharpening(steps: dict[str, pd.DataFrame], xlabel: str, ylabel: str) -> Figure:
-    """What training does to a matrix of shares (0 to 1, each row's sum 1): `heat`, a panel for each
-    step.
+    """What training does to a matrix of shares (0 to 1, each row's sum 1), a panel for each step;
+    the diagonal is framed.
     """
     most = max(map(len, steps.values()), default=0)
-    figure, axes = panels(len(steps), height=0.55 * most + 1.1, of=steps, sharey=True)
+    figure, axes = panels(len(steps), height=0.62 * most + 1.4, of=steps, sharey=True)
     for ax, (title, table) in zip(axes, steps.items(), strict=True):
-        _heat(ax, table, 0, 1)
+        _matrix(ax, table, 0, 1, range(min(table.shape)))
         ax.set(title=title, xlabel=xlabel)
     axes[0].set_ylabel(ylabel)
+    figure.suptitle("Training moves each row's weight onto the user's own item", fontsize=12)
     return figure
+
+
+def mixed_columns(logits: pd.DataFrame, own: Collection[int], why: np.ndarray, m: int) -> Figure:
+    """A step's logits, users × columns, of which the last `m` were drawn from the catalogue: the
+    own column of each row framed, and what is masked hatched, with the reason.
+
+    - `why`: [n, c] the reason for each masked logit, "" for a negative and for the own item.
+    """
+    n, c = logits.shape
+    figure, (axes,) = panels(height=0.62 * n + 1.6, width=7.5, of=logits)
+    values = logits.where(why == "")
+    _matrix(axes, values, np.nanmin(values), np.nanmax(values), own)
+    for i, j in np.argwhere(why != ""):
+        look = {"facecolor": "#EEEEEE", "hatch": "////", "edgecolor": "#BBBBBB", "lw": 0}
+        axes.add_patch(Rectangle((j - 0.47, i - 0.47), 0.94, 0.94, **look))
+        box = {"facecolor": "#EEEEEE", "lw": 0, "pad": 1.5}
+        text = f"masked:\n{why[i, j]}"
+        axes.text(j, i, text, ha="center", va="center", fontsize=9, bbox=box)
+    axes.axvline(c - m - 0.5, color="black", lw=2)
+    for middle, text in (((c - m - 1) / 2, "the batch's items"), (c - (m + 1) / 2, "drawn")):
+        axes.text(middle, -0.62, text, ha="center", va="bottom", fontsize=10)
+    axes.set_title("Which columns are a user's negatives?", pad=26)
+    axes.set_xlabel("framed: the user's own item; a masked logit has no weight", fontsize=9.5)
+    return figure
+
+
+def _matrix(axes, table: pd.DataFrame, low: float, high: float, own: Iterable[int] = ()) -> None:
+    """A matrix in shades of blue with its numbers, NaN left blank; of each row the column `own` is
+    framed.
+    """
+    values = table.to_numpy(dtype=float)
+    axes.imshow(values, cmap="Blues", aspect="auto", vmin=low, vmax=low + 1.25 * (high - low))
+    for (i, j), value in np.ndenumerate(values):
+        if not np.isnan(value):
+            colour = "white" if value > low + 0.8 * (high - low) else "black"
+            axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour)
+    for i, j in enumerate(own):
+        look = {"fill": False, "edgecolor": ORANGE, "lw": 3, "zorder": 3}
+        axes.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, **look))
+    axes.set_xticks(range(table.shape[1]), table.columns)
+    axes.set_yticks(range(len(table)), table.index)
+    axes.set_xticks(np.arange(table.shape[1] + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(table) + 1) - 0.5, minor=True)
+    axes.grid(False)
+    axes.grid(which="minor", color="white", lw=2, alpha=1)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
 
 
 def _heat(axes, table: pd.DataFrame, low: float, high: float, digits: int = 2) -> None:
@@ -392,16 +522,21 @@ def slice_bars(
     title: str,
     ylabel: str = "R@100",
     xlabel: str = "how often the item had been bought before that day",
+    digits: int | None = None,
 ) -> Figure:
     """R@100, or something else, by slice: one group of bars per slice, one bar per arm; `table` is
-    arms × slices.
+    arms × slices. With `digits` each bar has its value, to so many, on top.
     """
     figure, (axes,) = panels(height=3.2, of=table)
     width = 0.8 / len(table)
     for row, (name, values, look) in enumerate(_looks(table.iterrows())):
         where = np.arange(len(values)) + (row - (len(table) - 1) / 2) * width
         drawn = {"color": look.colour, "hatch": look.hatch, "edgecolor": "white", "label": name}
-        axes.bar(where, values, width * 0.92, **drawn)
+        bars = axes.bar(where, values, width * 0.92, **drawn)
+        if digits is not None:
+            axes.bar_label(bars, fmt=f"%.{digits}f", fontsize=9, padding=2)
+            axes.grid(axis="x", visible=False)
+            axes.margins(y=0.12)
     axes.set_xticks(range(table.shape[1]), table.columns)
     axes.set(ylabel=ylabel, xlabel=xlabel, title=title)
     _legend_below(figure, axes)
@@ -805,7 +940,7 @@ def embedding_rows(
     limit, arrow = np.abs(table).max(), {"arrowstyle": "->", "color": "#333333", "lw": 1}
     for y, (name, row) in enumerate(zip(rows, table, strict=True)):
         axes.text(42, y, f"{y}: {name}", va="center", fontsize=9)
-        look = {"cmap": "cividis", "aspect": "auto", "vmin": -limit, "vmax": limit}
+        look = {"cmap": "PuOr", "aspect": "auto", "vmin": -limit, "vmax": limit}
         axes.imshow(np.asarray(row)[None], extent=(54, 100, y + 0.36, y - 0.36), **look)
     for y, ((item, value), index) in enumerate(zip(values.items(), indices, strict=True)):
         axes.text(9, y, f"{item}: {value}", ha="center", va="center", fontsize=9)
@@ -867,13 +1002,13 @@ def differences(found: dict[str, object], xlabel: str, title: str) -> Figure:
     return figure
 
 
-def differences_by(sheets: dict[str, dict[str, object]], xlabel: str) -> Figure:
-    """`differences` of the same names, several times: a panel for each sheet, three in a row."""
+def differences_by(sheets: dict[str, dict[str, object]], xlabel: str, columns: int = 3) -> Figure:
+    """`differences` of the same names, several times: a panel for each sheet, so many in a row."""
     count = len(next(iter(sheets.values()), ()))
-    rows = -(-len(sheets) // 3)
+    rows = -(-len(sheets) // columns)
     height = rows * (0.26 * count + 0.75) + 0.6
     options = {"rows": rows, "of": sheets and range(count), "sharex": True, "sharey": True}
-    figure, axes = panels(min(len(sheets), 3) or 1, height, **options)
+    figure, axes = panels(min(len(sheets), columns) or 1, height, **options)
     figure.get_layout_engine().set(hspace=0.12)
     for ax in axes[len(sheets) :]:
         ax.remove()

@@ -395,27 +395,28 @@ def test_the_students_version_holds_no_solution(chapter: str, released: Path):
 
 @each_chapter
 def test_marks(chapter: str, released: Path, tmp_path: Path):
-    """Four students in one run of `nbgrader autograde`: who solved everything, and saw what the
-    source shows, who did so and handled each exercise's cells in one of the ways of HANDLED, who
-    touched nothing, who got three wrong.
+    """Three students in one run of `nbgrader autograde`: who solved everything, and saw what the
+    source shows, though the cells were copied, split, emptied and deleted on the way; who touched
+    nothing; who got three wrong, and has no answer to a fourth.
     """
     source, wrong_ones, solved = read(chapter), wrong_answers(chapter), solutions(chapter)
     course = copy_of_course(tmp_path / "course", chapter)
     shutil.copytree(released / "release" / chapter, course / "release" / chapter)
     shutil.copy(released / "gradebook.db", course)
     submit(course, "solved", chapter, solved)
-    submit(course, "handled", chapter, solved)
-    costs = handle(course, chapter)
     submit(course, "untouched", chapter, {})
     wrongly = {name: f"{solved[name]}\n\n\n{code}" for name, (code, _) in wrong_ones.items()}
     submit(course, "wrong", chapter, solved | wrongly)
+    # in the next chapter, another way comes first
+    handle(course, "solved", chapter, solved, COSTLESS)
+    missing = [name for name in solved if name not in wrong_ones][:1]
+    handle(course, "wrong", chapter, missing, COSTLY)
     log = nbgrader(course, "autograde", chapter)
 
     points = graded(source)
     try:
         found = {
-            student: marks(course, chapter, student)
-            for student in ("solved", "handled", "untouched", "wrong")
+            student: marks(course, chapter, student) for student in ("solved", "untouched", "wrong")
         }
     except MissingEntry:
         pytest.fail(log[-3000:])
@@ -423,10 +424,7 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
     assert found["solved"] == {name: (most, most) for name, most in points.items()}, failed[
         "solved"
     ]
-    assert compared(read(chapter, course, "autograded/solved")) == compared(source)
-
-    kept = {name: (0 if name in costs else most, most) for name, most in points.items()}
-    assert found["handled"] == kept, failed["handled"]
+    assert seen(read(chapter, course, "autograded/solved"), source) == seen(source, source)
 
     assert found["untouched"] == {name: (0, most) for name, most in points.items()}
     for name in points:
@@ -440,14 +438,28 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
     shown = [cell.get("outputs") for cell in read(chapter, course, "autograded/untouched").cells]
     assert "guard.py" not in str(shown)
 
-    lost = {name for _, names in wrong_ones.values() for name in names}
+    wrong_tests = {name for _, names in wrong_ones.values() for name in names}
+    lost = wrong_tests | {name for name in points if name.rpartition("-")[0] in missing}
     assert {name for name, (given, most) in found["wrong"].items() if given < most} == lost, failed[
         "wrong"
     ]
     assert all(found["wrong"][name][0] == 0 for name in lost)
-    for name in lost:
+    for name in wrong_tests:
         error, message = failed["wrong"][name]
         assert error == "AssertionError" and is_sentence(message), (name, error, message)
+
+
+def seen(notebook, source) -> dict[str, str]:
+    """What the graded cells print, and those that were given, as the source has them."""
+    given = {cell.source for cell in source.cells if kind(cell) == "code"}
+    cells = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and (kind(cell) in ("check", "hidden") or cell.source in given)
+    ]
+    words = compared(new_notebook(cells=cells))
+    kept = [cell for cell in cells if "nbval-ignore-output" not in cell.metadata.get("tags", [])]
+    return {grade_id(c) or c.source: said for c, said in zip(kept, words, strict=True)}
 
 
 # -- the configuration
@@ -664,31 +676,26 @@ def without(cells: list, places: list[int]) -> list:
     return [cell for place, cell in enumerate(cells) if place not in places]
 
 
-# What a learner may do to the cells of an exercise, and whether that costs its points.
-HANDLED = {
-    "copied": (copied, False),
-    "split": (split_anywhere, False),
-    "tests emptied": (lambda cells, name: with_text(cells, exercise(cells, name)[1], ""), False),
-    "tests deleted": (lambda cells, name: without(cells, exercise(cells, name)[1]), False),
-    "emptied": (lambda cells, name: with_text(cells, [exercise(cells, name)[0]], ""), True),
-    "deleted": (lambda cells, name: without(cells, [exercise(cells, name)[0]]), True),
+# What a learner may do to the cells of an exercise: without cost, and at the cost of its points.
+COSTLESS = {
+    "copied": copied,
+    "split": split_anywhere,
+    "tests emptied": lambda cells, name: with_text(cells, exercise(cells, name)[1], ""),
+    "tests deleted": lambda cells, name: without(cells, exercise(cells, name)[1]),
+}
+COSTLY = {
+    "emptied": lambda cells, name: with_text(cells, [exercise(cells, name)[0]], ""),
+    "deleted": lambda cells, name: without(cells, [exercise(cells, name)[0]]),
 }
 
 
-def handle(course: Path, chapter: str) -> set[str]:
-    """Do one of HANDLED to each exercise of a chapter that was handed in, another one in each, and
-    in the next chapter another one first; the tests that this costs.
-    """
-    path = course / "submitted" / "handled" / chapter / f"{chapter}.ipynb"
-    notebook, costs = nbformat.read(path, as_version=4), set()
-    ways = list(HANDLED.values())
-    for number, name in enumerate(solutions(chapter), int(chapter[:2])):
-        change, costly = ways[number % len(ways)]
-        _, tests = exercise(notebook.cells, name)
-        costs |= {grade_id(notebook.cells[place]) for place in tests if costly}
-        notebook.cells = change(notebook.cells, name)
+def handle(course: Path, student: str, chapter: str, names: list[str], ways: dict) -> None:
+    """Change the cells of exercises that were handed in, of each in another way."""
+    path = course / "submitted" / student / chapter / f"{chapter}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    for number, name in enumerate(names, int(chapter[:2])):
+        notebook.cells = list(ways.values())[number % len(ways)](notebook.cells, name)
     nbformat.write(notebook, path)
-    return costs
 
 
 @each_chapter
@@ -702,7 +709,7 @@ def test_whatever_is_done_to_cells_the_tests_stay(chapter: str, released: Path):
         for cell in read(chapter).cells
         if kind(cell) in ("check", "hidden")
     }
-    for way, (change, _) in HANDLED.items():
+    for way, change in (COSTLESS | COSTLY).items():
         for half in (0, 1):
             names = list(answers)[half::2]
             cells = read(chapter, released, "release").cells

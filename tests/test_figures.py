@@ -155,7 +155,7 @@ def test_text_of_a_log_is_drawn_as_it_stands(name: str):
 
 
 def test_powers_on_logarithmic_axes_stay_formulas():
-    found = drawn(figures.head_effect(np.arange(1, 2_000)))
+    found = drawn(figures.lines({"a": numbers(["b"])}, np.geomspace(1, 1_000, 3), "x", "y"))
     powers = [text for text in found if "mathdefault" in text.get_text() and text.get_visible()]
     assert len(powers) > 4 and all(text.get_parse_math() for text in powers)
 
@@ -211,7 +211,17 @@ def test_hours_have_a_line_at_each_mean():
 
 def test_the_top_tenth_is_marked():
     """One item in ten has 9 of 18 buyers."""
-    assert "50 %" in {text.get_text() for text in drawn(figures.head_effect(np.r_[9, [1] * 9]))}
+    texts = [text.get_text() for text in drawn(figures.head_effect(np.r_[9, [1] * 9]))]
+    assert "10 % of the items,\n50 % of the events" in texts
+
+
+def test_head_mid_and_tail_have_their_shares():
+    """Of 4 items the first has 120 of 200 buyers, the second 60, the others 10 each."""
+    (axes,) = figures.head_effect(np.array([10, 120, 60, 10])).axes
+    texts = [text.get_text() for text in axes.texts]
+    for name, items, events in (("head", 25, 60), ("mid", 25, 30), ("tail", 50, 10)):
+        text = f"{items} % of the items,\n{events} % of the events"
+        assert texts[texts.index(name) + 1] == text
 
 
 def test_a_line_of_many_points_has_no_markers_and_dates_are_months():
@@ -301,16 +311,48 @@ def test_a_trade_off_starts_its_dashes_at_nothing_and_enlarges_what_is_near():
 
 def test_towers_add_up_what_they_look_up_and_meet_in_the_cosine():
     figure = figures.towers(TOWERS, {"item": ONE, "user": OTHER})
-    item, user = figure.axes
-    strips = [np.asarray(image.get_array()).ravel().tolist() for image in item.images]
-    assert strips == [[3, 4], [-3, 1], [0, 5], [0.6, 0.8]]
-    assert np.asarray(user.images[1].get_array()).ravel().tolist() == [2, 0]
-    words = [text.get_text() for text in drawn(figure)]
+    (axes,) = figure.axes
+    strips = [np.asarray(image.get_array()).ravel().tolist() for image in axes.images]
+    assert strips == [[3, 4], [-3, 1], [0, 5], [0.6, 0.8], [2, 0], [2, 0], [1, 0]]
+    words = [text.get_text() for text in drawn(figure) if text in axes.texts]
     # in the order of the strips: |(3, 4)|, |(−3, 1)| = √10, |(0, 5)|, 1; and the user's
-    lengths = [word for word in words if word.replace(".", "").isdigit()]
+    ends = [word.removeprefix("length ") for word in words]
+    lengths = [word for word in ends if word.replace(".", "").isdigit()]
     assert lengths == ["5.0", "3.2", "5.0", "1.0", "2.0", "2.0", "1.0"]
-    assert any(word.endswith("= 0.600") for word in words)
+    assert "score = 0.600" in words
+    values = {"item": pd.Series({"ID 7": ["A", "B"], "colour RED": None}), "user": pd.Series()}
+    words = [
+        t.get_text() for t in drawn(figures.towers(TOWERS, {"item": ONE, "user": OTHER}, values))
+    ]
+    assert {"ID 7 A B", "colour RED unknown", "history 1"} <= set(words)
     assert "there is nothing to draw" in refusal(figures.towers, {}, {})
+
+
+def test_a_loss_matrix_shows_every_step_of_the_loss():
+    """With cosines 1 and 0, τ = 1, the own share is e / (e + 1)."""
+    figure = figures.loss_matrix(pd.DataFrame(np.eye(2), ["Ann", "Bob"], ["mug", "bag"]), 1.0)
+    written = [[text.get_text() for text in ax.texts] for ax in figure.axes]
+    steps = ["1.00", "0.00", "0.00", "1.00"]
+    assert written == [steps, steps, ["0.73", "0.27", "0.27", "0.73"], ["0.31", "0.31"]]
+    assert figure.axes[3].get_xlabel() == "mean = loss\n0.313"
+    frames = [[patch.get_xy() for patch in ax.patches] for ax in figure.axes]
+    assert frames == [[(-0.46, -0.46), (0.54, 0.54)]] * 3 + [[]]
+
+
+def test_mixed_columns_frame_the_own_and_give_a_reason_for_each_mask():
+    why = np.array([["", "", "a copy"], ["has it", "", ""]], dtype=object)
+    logits = pd.DataFrame([[1, 2, -np.inf], [-np.inf, 4, 5]], ["Ann", "Bob"], ["a", "b", "a"])
+    (axes,) = figures.mixed_columns(logits, [0, 1], why, 1).axes
+    texts = [text.get_text() for text in axes.texts]
+    assert texts[:4] == ["1.00", "2.00", "4.00", "5.00"]
+    assert texts[4:6] == ["masked:\na copy", "masked:\nhas it"]
+    assert axes.lines[0].get_xdata()[0] == 1.5
+    assert [bool(patch.get_hatch()) for patch in axes.patches] == [False, False, True, True]
+
+
+def test_bars_say_their_values_if_asked():
+    found = figures.slice_bars(bar_table(["one"]), "title", digits=1)
+    assert [text.get_text() for text in found.axes[0].texts] == ["0.1", "0.2"]
 
 
 def test_dials_of_one_kind_alone_have_no_bar():
@@ -546,7 +588,11 @@ def pictures() -> dict[str, list]:
         "day_line": look_of(figures.day_line()),
         "dashboard": look_of(figures.dashboard(day_rows())),
         "copied_and_split": look_of(figures.copied_and_split()),
-        "head_effect": look_of(figures.head_effect(np.arange(1, 50))),
+        "head_effect": look_of(figures.head_effect(np.arange(1, 250))),
+        "loss_matrix": look_of(figures.loss_matrix(pd.DataFrame(np.eye(3)), 0.5)),
+        "mixed_columns": look_of(
+            figures.mixed_columns(pd.DataFrame(PLANE[:2]), [0, 1], np.array([["", "b"]] * 2), 1)
+        ),
         "circles": look_of(figures.circles(turn, 30, groups, [STEP])),
         "views_map": look_of(figures.views_map(PLANE, PLANE[:3])),
         "delta_rows": look_of(figures.delta_rows(PLANE[:3], np.array([1, 4]), PLANE[3:5])),

@@ -192,11 +192,12 @@ def test_a_right_answer_is_right_in_every_form(chapter: str, exercise: str):
     seen = []
 
     def noisy(answer):
-        print("on the way")
-        print("on the way", file=sys.stderr)
-        warnings.warn("a warning", stacklevel=1)
-        list(tqdm(range(2)))
-        time.sleep(0.002)  # as a loop over elements would
+        if len(seen) < ENOUGH:
+            print("on the way")
+            print("on the way", file=sys.stderr)
+            warnings.warn("a warning", stacklevel=1)
+            list(tqdm(range(2)))
+            time.sleep(0.05)  # as a loop over elements would
         seen.extend([answer][: ENOUGH - len(seen)])
         return answer
 
