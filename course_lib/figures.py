@@ -219,7 +219,7 @@ def copied_and_split() -> Figure:
         ("towers", "a copy", "a copy", "DDP", "all parameters"),
         ("a batch's events", "one half", "other half", "gathered item vectors", "the loss"),
         ("small tables", "a copy", "a copy", "GatheredAdagrad", "all rows"),
-        ("large tables", "one half", "other half", "TorchRec", "what a look-up gives"),
+        ("large tables", "one half", "other half", "TorchRec", "the loss, table-wise"),
         ("item vectors", "some", "the others", "Milvus, by an alias", "one version an answer"),
         ("hours", "one stream, one trainer", None, "Redis, by an offset", "each hour, once"),
     ]
