@@ -344,6 +344,20 @@ def _codes(name: str, codes: np.ndarray) -> torch.Tensor:
     return torch.tensor(codes.astype(np.int64))
 
 
+def recall_between(
+    log: EventLog, day: pd.Timestamp, state: State, item_vectors: torch.Tensor, k: int = 100
+) -> float:
+    """R@k of a day's events if the user vectors of `state` search `item_vectors` [m, d], which may
+    be those of another state.
+    """
+    rows = log.rows(day, day + DAY)
+    users, event_rows = np.unique(log.user_rows[rows], return_inverse=True)
+    # [n, d] @ [d, m] → [n, m]
+    scores = state.user_vectors(log, users, rows.start) @ item_vectors.T
+    bought = [log.bought(user, rows.start) for user in users]
+    return float((ranks(scores, bought, event_rows, log.item_rows[rows]) <= k).mean())
+
+
 def recall(result: pd.DataFrame, k: int) -> float:
     """R@k: the share of events whose item was among the first k.
 

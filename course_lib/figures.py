@@ -252,53 +252,58 @@ def _strip(axes, values: np.ndarray, y: float, left: float, right: float) -> Non
 
 
 def copied_and_split() -> Figure:
-    """What every process has whole, and what is divided among processes: a row for each part."""
-    figure, (axes,) = panels(height=4.3)
+    """What every process has whole, what is divided among processes, the tool that joins the parts,
+    and what it keeps the same: a row for each part.
+    """
+    figure, (axes,) = panels(height=4.6)
     axes.axis("off")
-    axes.set(xlim=(0, 100), ylim=(-0.9, 6.6))
+    axes.set(xlim=(0, 100), ylim=(-0.9, 6.7))
     rows = [
-        ("towers", "all parameters", "all parameters", "mean of the gradients", "DDP"),
-        ("events of a batch", "first half", "second half", "item vectors are sent", "share"),
-        ("small tables", "all rows", "all rows", "mean of the gradients", "GatheredAdagrad"),
-        ("large tables", "some of them", "the others", "rows go where they are used", "TorchRec"),
-        ("item vectors", "some items", "the others", "answers are merged", "Milvus"),
-        ("hours of the stream", "one stream, one trainer", None, "an offset an hour", "Redis"),
+        ("towers", "a copy", "a copy", "DDP", "all parameters"),
+        ("a batch's events", "one half", "other half", "gathered item vectors", "the loss"),
+        ("small tables", "a copy", "a copy", "GatheredAdagrad", "all rows"),
+        ("large tables", "one half", "other half", "TorchRec", "the loss, table-wise"),
+        ("item vectors", "some", "the others", "Milvus, by an alias", "one version an answer"),
+        ("hours", "one stream, one trainer", None, "Redis, by an offset", "each hour, once"),
     ]
-    columns = {0: "what", 20: "process 1", 37: "process 2", 57: "what joins them", 84: "by"}
-    for x, title in columns.items():
-        axes.text(x, 6.2, title, fontsize=9, weight="bold")
-    for place, (part, first, second, how, tool) in enumerate(rows):
+    columns = {0: "what there is", 21: "process 1", 36: "process 2", 53: "joined by"}
+    for x, title in (columns | {78: "stays the same"}).items():
+        axes.text(x, 6.2, title, fontsize=10, weight="bold")
+    for place, (part, first, second, tool, same) in enumerate(rows):
         y = 5 - place
-        for x, text in ((0, part), (57, how), (84, tool)):
-            axes.text(x, y + 0.35, text, fontsize=9, va="center")
+        for x, text in ((0, part), (53, tool)):
+            axes.text(x, y + 0.35, text, fontsize=10, va="center")
+        axes.text(78, y + 0.35, f"✓ {same}", fontsize=10, va="center", color="#00664b")
         colour = BLUE if first == second else ORANGE if second else GREY
-        boxes = [(20, 15, first), (37, 15, second)] if second else [(20, 32, first)]
+        boxes = [(21, 13, first), (36, 13, second)] if second else [(21, 28, first)]
         for x, width, text in boxes:
             look = {"facecolor": colour, "edgecolor": colour, "alpha": 0.25}
             axes.add_patch(Rectangle((x, y), width, 0.7, **look))
-            axes.text(x + width / 2, y + 0.35, text, fontsize=9, ha="center", va="center")
-    keys = ((20, BLUE, "a copy each"), (37, ORANGE, "divided"), (50, GREY, "one place"))
+            axes.text(x + width / 2, y + 0.35, text, fontsize=10, ha="center", va="center")
+    keys = ((21, BLUE, "a copy each"), (40, ORANGE, "divided"), (55, GREY, "in one place"))
     for x, colour, text in keys:
         axes.add_patch(Rectangle((x, -0.75), 2, 0.4, facecolor=colour, alpha=0.4))
-        axes.text(x + 3, -0.55, text, fontsize=9, va="center")
+        axes.text(x + 3, -0.55, text, fontsize=9.5, va="center")
     return figure
 
 
 def capacity(table: pd.DataFrame) -> Figure:
-    """A panel for each column of the table, a row for each index kind, on logarithmic axes, with
-    the number beside each mark, to two digits: estimates have no more.
+    """A panel for each column of the table, a bar for each index kind, on logarithmic axes, with
+    the number beside each bar, to two digits: estimates have no more.
     """
-    figure, axes = panels(len(table.columns), height=0.36 * len(table) + 1.3, of=table, sharey=True)
-    for ax, (name, values), colour in zip(axes, table.items(), FIVE, strict=False):
-        ax.plot(values, range(len(values)), "o", color=colour)
+    figure, axes = panels(len(table.columns), height=0.42 * len(table) + 1.3, of=table, sharey=True)
+    for ax, (name, values) in zip(axes, table.items(), strict=True):
+        start = min(1.0, 10.0 ** np.floor(np.log10(values.min())))
+        ax.barh(range(len(values)), values - start, 0.6, start, color=BLUE)
         for row, value in enumerate(values):
             text = f"{float(f'{value:.2g}'):,.{0 if value >= 1 else 2}f}"
-            ax.annotate(text, (value, row), (7, 0), textcoords="offset points", va="center")
-        span = values.max() / values.min()
-        ax.set(xscale="log", title=name)
-        ax.set_xlim(values.min() / max(span, 10) ** 0.1, values.max() * max(span, 10) ** 0.5)
+            ax.annotate(text, (value, row), (5, 0), textcoords="offset points", va="center")
+        span = max(values.max() / start, 10)
+        ax.set(xscale="log", xlim=(start, start * span**1.45))
+        ax.set_title(name, fontsize=10.5)
         ax.xaxis.set_major_locator(LogLocator(numticks=5))
         ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.grid(visible=False, axis="y")
     axes[0].set_yticks(range(len(table)), table.index)
     axes[0].set_ylim(len(table) - 0.5, -0.5)
     return figure
@@ -821,19 +826,19 @@ def cost(sheets: dict[str, pd.DataFrame], named: Collection[str] | None = None) 
 
 def losses_by_age(arms: dict[str, list], ages: list[int], title: str) -> Figure:
     """Mean paired differences with their 95 % intervals over the age in nights; `arms` has a
-    `Difference` per age.
+    `Difference` per age. Each line starts at age 0, where nothing is lost.
     """
-    figure, (axes,) = panels(height=3.2, of=arms)
-    places = np.arange(len(ages))
+    figure, (axes,) = panels(height=3.4, of=arms)
     for row, (name, found, look) in enumerate(_looks(arms.items())):
         mean, error = _intervals(found)
-        drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
-        where = places + (row - (len(arms) - 1) / 2) * 0.08
-        axes.errorbar(where, mean, error, capsize=4, label=name, **drawn)
+        x = np.array(ages) + (row - (len(arms) - 1) / 2) * 0.4  # side by side, to be told apart
+        drawn = {"color": look.colour, "ls": look.dashes}
+        axes.plot([0, *x], [0, *mean], marker=look.marker, label=name, **drawn)
+        axes.errorbar(x, mean, error, capsize=4, ls="", color=look.colour)
     axes.axhline(0, color=GREY, lw=1)
-    axes.set_xticks(places, ages)
-    axes.set(xlabel="age in nights", ylabel="R@100 against all fresh", title=title)
-    _legend_below(figure, axes)
+    axes.set_xticks([0, *ages])
+    axes.set(xlabel="age of the item vectors, in nights", ylabel="change of R@100", title=title)
+    axes.legend(frameon=False, fontsize=10, loc="lower left")
     return figure
 
 
@@ -1317,74 +1322,100 @@ def _legend_below(figure: Figure, axes) -> None:
 
 
 def day_line() -> Figure:
-    """A night and the hours after it on a time line: what moves, what is published, what is thrown
-    away.
+    """A night and the hours after it on a time line: what is learned, what is published, by what
+    requests are answered, and what is thrown away. The night is blue, the hours are orange.
     """
-    figure, (axes,) = panels(height=4.5)
-    axes.set(xlim=(-0.5, 29), ylim=(-0.75, 4.8), xlabel="hour of the day")
-    axes.set_xticks([0, 6, 9, 12, 15, 18, 24], ["0", "6", "9", "12", "15", "18", "midnight"])
-    lanes = ("requests", "published", "learned by the hour", "learned by night", "events")
-    axes.set_yticks(range(len(lanes)), lanes)
+    figure, (axes,) = panels(height=4.4)
+    title = "A night moves everything, an hour a few rows; the next night starts without the hours"
+    axes.set(xlim=(-0.4, 28.6), ylim=(-0.6, 4.6), xlabel="time of day", title=title)
+    axes.set_xticks([0, 6, 9, 12, 15, 18, 24], [f"{h}:00" for h in (0, 6, 9, 12, 15, 18, 24)])
+    lanes = ("requests are\nanswered by", "published", "learned\nby the hour", "learned\nat night")
+    axes.set_yticks(range(5), [*lanes, "events"])
+    axes.tick_params(axis="y", length=0)
     axes.grid(visible=False)
+    words = {"fontsize": 9.5, "va": "center"}
     arrow = {"arrowstyle": "->", "color": "#333333"}
-    for start, name in ((0.2, "yesterday's"), (24.2, "today's")):
-        axes.barh(4, 1.4, 0.34, start, color=GREY, alpha=0.6)
-        axes.text(start, 4.32, name, fontsize=9.5)
-        axes.barh(3, 1.4, 0.34, start, color=BLUE)
-        axes.annotate("", (start + 0.7, 3.25), (start + 0.7, 3.8), arrowprops=arrow)
-        axes.annotate("", (start + 1.4, 1.3), (start + 1.4, 2.8), arrowprops=arrow | {"lw": 1.6})
-        axes.plot(start + 1.4, 1, "o", color=BLUE, ms=13)
-    axes.text(2, 3, "a full update: all parameters", fontsize=9.5, va="center")
-    axes.text(2.2, 0.93, "every item's vector\nand the user tower", fontsize=9.5, va="center")
+    for start, name in ((0, "all of yesterday's"), (24, "all of today's")):
+        axes.axvline(start, color=GREY, lw=0.8, ls=":", zorder=0)
+        axes.barh(4, 1.6, 0.4, start, color=GREY, alpha=0.6)
+        axes.text(start + 1.8, 4, name, **words)
+        axes.barh(3, 1.6, 0.4, start, color=BLUE)
+        axes.text(start + 1.8, 3, "all parameters", color=BLUE, **words)
+        axes.annotate("", (start + 0.8, 3.25), (start + 0.8, 3.78), arrowprops=arrow)
+        axes.annotate("", (start + 1.6, 1.2), (start + 1.6, 2.8), arrowprops=arrow)
+        axes.plot(start + 1.6, 1, "o", color=BLUE, ms=13)
+    axes.text(2.2, 1, "every item's vector,\nthe user network", color=BLUE, **words)
     hours = np.arange(9, 18)
-    axes.barh([4] * 9, 0.8, 0.34, hours - 0.9, color=GREY, alpha=0.6)
-    axes.text(8.1, 4.32, "an hour's each", fontsize=9.5)
-    rows = np.linspace(0.08, 0.6, 9)  # what the hours have learned
-    axes.bar(hours + 0.5, rows, 1, 1.75, color=ORANGE, align="center")
-    axes.bar(21.8, rows[-1], 7.6, 1.75, color=ORANGE, align="center")
-    axes.text(9, 2.46, "ID rows of the users and items in those events", fontsize=9.5)
-    axes.plot(hours + 0.2, [1] * 9, "o", color=ORANGE, ms=6)
-    axes.text(9, 0.6, "the vectors of those items alone", fontsize=9.5)
-    axes.plot(25.6, 2.05, "x", color="black", ms=10, mew=2.5)
-    axes.text(26.1, 2.05, "discarded", fontsize=9.5, va="center")
-    times = np.arange(0, 28.6, 0.35)
-    parts = np.digitize(times, (1.6, 9.2, 25.6))
-    axes.scatter(times, [0] * len(times), marker="|", c=np.array([GREY, BLUE, ORANGE, BLUE])[parts])
-    names = ("yesterday's", "tonight's version", "tonight's version and the hours", "the next")
-    for x, text in zip((-0.3, 3.4, 11.5, 25.6), names, strict=True):
-        axes.text(x, -0.5, text, fontsize=9.5)
-    axes.axvline(0, color=GREY, lw=0.8, ls=":")
-    axes.axvline(24, color=GREY, lw=0.8, ls=":")
+    axes.barh([4] * 9, 0.8, 0.4, hours - 0.9, color=GREY, alpha=0.6)
+    axes.text(17.3, 4, "one hour's each", **words)
+    rows = np.linspace(0.08, 0.5, 9)  # what the hours have learned
+    axes.bar(hours + 0.5, rows, 1, 1.75, color=ORANGE)
+    axes.bar(21.8, rows[-1], 7.6, 1.75, color=ORANGE)
+    axes.text(9, 2.48, "ID rows of the users and items in those events", color="#8a5a00", **words)
+    axes.plot(25.6, 2, "x", color="black", ms=11, mew=2.5)
+    axes.text(26.1, 2, "discarded", **words)
+    axes.plot(hours + 0.2, [1] * 9, "o", color=ORANGE, ms=7)
+    axes.text(17.8, 1, "those items' vectors alone", color="#8a5a00", **words)
+    bands = [
+        (-0.4, 1.6, "#cccccc", "old", "black"),
+        (1.6, 9.2, BLUE, "tonight's version", "white"),
+        (9.2, 25.6, ORANGE, "tonight's version, and what the hours have learned", "black"),
+        (25.6, 28.6, BLUE, "the next", "white"),
+    ]
+    for start, end, colour, text, ink in bands:
+        axes.barh(0, end - start, 0.5, start, color=colour)
+        axes.text((start + end) / 2, 0, text, color=ink, ha="center", **words)
     return figure
 
 
-def dashboard(table: pd.DataFrame) -> Figure:
-    """A day in production by the hour, as `production.Day.table` has it: recall, the state's age,
-    what was published, and latency; an hour with a fault is marked.
+def dashboard(table: pd.DataFrame, usual: pd.DataFrame | None = None, named: bool = True) -> Figure:
+    """A day in production by the hour, as `production.Day.table` has it, one measure a panel:
+    recall, the served state's age, events learned, and how long an answer took.
+
+    Each kind of fault has a letter, in every panel at its hours; `named` says below what it is.
+    `usual`: the same day without faults, in grey.
     """
-    figure, axes = panels(2, height=5.2, rows=2, of=table)
-    x, recall = np.arange(len(table)), table.columns[1]
-    axes[0].plot(x, table[recall], "o-", color=BLUE, ms=5)
-    axes[0].set(title=f"{recall} of the hour's purchases", ylim=(0, None))
-    axes[1].plot(x, table["age"], "o-", color=BLUE, ms=5)
-    axes[1].set(title="age of the served state (hours)", ylim=(0, None))
-    axes[2].bar(x, table["sent"], color=GREY, label="vectors sent")
-    axes[2].bar(x, table["added"], color=ORANGE, hatch="//", label="of them new items")
-    held = int(table["held"].iloc[-1])
-    axes[2].set(title=f"published; the index holds {held:,}", yscale="symlog", xlabel="hour")
-    for name, colour, line in (("p50", BLUE, "o-"), ("p99", RED, "s--")):
-        axes[3].plot(x, table[name], line, color=colour, ms=5, label=name)
-    axes[3].set(title="latency of an answer (ms)", ylim=(0, None), xlabel="hour")
-    for ax in axes:
-        ax.set_xticks(x, table["hour"].str.replace("next day", "next"), fontsize=8)
-        ax.set_xlim(-0.6, len(x) - 0.4)
-        for place in np.flatnonzero(table["fault"]):
-            ax.axvspan(place - 0.45, place + 0.45, color=RED, alpha=0.12, lw=0, zorder=0)
-    for place in np.flatnonzero(table["fault"]):
-        look = {"rotation": 90, "fontsize": 8, "ha": "center", "va": "top"}
-        place = (place, 0.96, table["fault"].iloc[place])
-        axes[1].text(*place, transform=axes[1].get_xaxis_transform(), **look)
-    axes[2].set_ylim(0, 20 * table["sent"].max() + 1)
-    axes[2].legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
-    axes[3].legend(frameon=False, fontsize=8)
+    recall = table.columns[1]
+    measures = {
+        recall: f"{recall} of what is bought in the hour",
+        "age": "age of the state that serves (hours)",
+        "events": "events learned as the hour begins",
+        "p50": "time of an answer (median, ms)",
+    }
+    days = {"this day": (table, {"color": BLUE, "marker": "o", "ms": 5})}
+    if usual is not None:
+        look = {"color": "#bbbbbb", "lw": 6, "solid_capstyle": "round"}
+        days = {"the same day without faults": (usual, look)} | days
+    letters = dict(zip(filter(None, dict.fromkeys(table["fault"])), "ABCDEFGH", strict=False))
+    figure, axes = panels(2, height=5.4, rows=2, of=table)
+    for ax, (column, title) in zip(axes, measures.items(), strict=True):
+        seen = pd.concat([rows[column].iloc[1:-1] for rows, _ in days.values()]).max()
+        if column != "age" or not seen > 0:  # the first and the last are as old as a night
+            seen = max(rows[column].max() for rows, _ in days.values())
+        top = 1.35 * seen or 1
+        for name, (rows, look) in days.items():
+            ax.plot(_day_hours(rows), rows[column].where(rows[column] <= top), label=name, **look)
+        ax.set(title=title, xlim=(_day_hours(table)[0] - 0.7, 24.7), ylim=(0, top))
+        for x, value in zip(_day_hours(table), table[column], strict=True):
+            if value > top:
+                side = ("left", x - 0.6) if x < 24 else ("right", 24.6)
+                ax.text(side[1], 0.8 * top, f"↑{value:.0f} h", ha=side[0], fontsize=9)
+        ax.set_xticks(range(9, 25, 3))
+        for x, fault in zip(_day_hours(table), table["fault"], strict=True):
+            if fault:
+                ax.axvspan(x - 0.45, x + 0.45, color=ORANGE, alpha=0.25, lw=0, zorder=0)
+                place = ax.get_xaxis_transform()
+                ax.text(x, 0.9, letters[fault], transform=place, ha="center", weight="bold")
+    for ax in axes[2:]:
+        ax.set_xlabel("hour of the day")
+    if usual is not None:
+        axes[0].legend(frameon=False, fontsize=9, loc="lower right")
+    if named and letters:
+        words = (f"{letter}: {fault}" for fault, letter in letters.items())
+        figure.supxlabel("     ".join(words), fontsize=9.5)
     return figure
+
+
+def _day_hours(table: pd.DataFrame) -> list[int]:
+    """The hours [n] of a day's rows; that of the next day is 24."""
+    return [int(hour) if hour.isdigit() else 24 for hour in table["hour"]]

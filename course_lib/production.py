@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import threading
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from course_lib import tfrecord
+from course_lib.incremental_update import incremental_update
 from course_lib.log import DAY, HOUR, EventLog
 from course_lib.nomination import Nominator
 from course_lib.state import State
@@ -234,6 +236,27 @@ def _found(bought: pd.DataFrame, answers: list[Answer]) -> float:
     lists = {answer.user: set(answer.items) for answer in answers if answer.last}
     pairs = zip(bought["user"], bought["item"], strict=True)
     return float(np.mean([item in lists[user] for user, item in pairs])) if len(bought) else np.nan
+
+
+def by_the_hour(state: State, log: EventLog, day: pd.Timestamp) -> State:
+    """The state after an incremental update for each hour of the day that has events."""
+    for hour in log.events["time"][log.rows(day, day + DAY)].dt.floor("h").unique():
+        state, _ = incremental_update(state, log, hour)
+    return state
+
+
+def with_hours_merged(hourly: State) -> State:
+    """A bug: the full state under the hours, with the ID rows that they have learned written into
+    its tables.
+    """
+    start, learned = copy.deepcopy(hourly.full), hourly.model
+    for own, table in (
+        (learned.item_tables[0], start.model.item_tables[0]),
+        (learned.user_tables[0], start.model.user_tables[0]),
+    ):
+        inside = own.ids < len(table)
+        table.weight.data[own.ids[inside]] = own.weight.data[inside]
+    return start
 
 
 def half_baskets(

@@ -17,6 +17,7 @@ from course_lib.evaluation import (
     paired_difference,
     ranks,
     recall,
+    recall_between,
     replay,
     slice_codes,
     slices,
@@ -26,7 +27,7 @@ from course_lib.evaluation import (
 )
 from course_lib.full_update import full_update
 from course_lib.incremental_update import incremental_update, unfrozen_update
-from course_lib.log import EventLog
+from course_lib.log import DAY, EventLog
 from course_lib.state import new_state
 
 pytestmark = pytest.mark.filterwarnings("ignore:the log has 4 items")
@@ -342,6 +343,19 @@ def test_alignment_and_uniformity_by_hand():
 
 # -- recall, slices, differences
 # --------------------------------------------------------------------------------------
+
+
+def test_recall_between_is_a_replays_if_both_sides_are_of_one_state(tiny: EventLog):
+    """And with other item vectors, that of their ranks."""
+    day = tiny.days[2]
+    state = trained(tiny, SMALL, tiny.days[:2])
+    items = state.item_vectors(tiny, np.arange(tiny.listed(day)), day)
+    served, options = TwoTowerNightly(state), {"progress": False, "learn_before": False}
+    result = replay(tiny, served, day, day + DAY, **options)
+    for k in (1, 2, 3):
+        assert recall_between(tiny, day, state, items, k) == recall(result, k)
+        worst = recall_between(tiny, day, state, torch.zeros_like(items), k)
+        assert worst <= recall_between(tiny, day, state, items, k)  # ties count against it
 
 
 def test_recall_by_hand():

@@ -606,25 +606,29 @@ def day_rows() -> pd.DataFrame:
             "hour": ["08", "09", "10", "next day"],
             "R@100": [0.3, 0.2, 0.25, 0.1],
             "age": [14.0, 15.0, 2.0, 9.0],
-            "sent": [0, 90, 0, 3_000],
-            "added": [0, 2, 0, 0],
-            "held": [2_998, 3_000, 3_000, 3_000],
+            "events": [0, 90, 0, 130],
             "p50": 1.0,
-            "p99": [2.0, 3.0, 5.0, 4.0],
             "fault": ["", "", "lose an hour", ""],
         }
     )
 
 
-def test_faults_are_named_and_marked_in_every_panel():
-    figure = figures.dashboard(day_rows())
-    assert "lose an hour" in " ".join(text.get_text() for text in drawn(figure))
-    for ax in figure.axes:  # the marked hour is the third
+def test_faults_have_letters_in_every_panel_and_names_below():
+    usual = day_rows().assign(fault="")
+    figure = figures.dashboard(day_rows(), usual)
+    assert "A: lose an hour" in " ".join(text.get_text() for text in drawn(figure))
+    assert "lose" not in " ".join(
+        text.get_text() for text in drawn(figures.dashboard(day_rows(), usual, named=False))
+    )
+    for ax in figure.axes:  # the marked hour is 10
         spans = [
             p.get_x() + p.get_width() / 2 for p in ax.patches if abs(p.get_width() - 0.9) < 1e-9
         ]
-        np.testing.assert_allclose(spans, [2.0])
+        np.testing.assert_allclose(spans, [10.0])
+        assert [text.get_position()[0] for text in ax.texts if text.get_text() == "A"] == [10]
+        assert [line.get_xdata().tolist() for line in ax.lines] == [[8, 9, 10, 24]] * 2
     assert "there is nothing to draw" in refusal(figures.dashboard, day_rows()[:0])
+    assert drawn(figures.dashboard(day_rows()[:1]))
 
 
 def test_the_library_draws_what_it_drew_when_the_notebooks_were_run():

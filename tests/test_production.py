@@ -11,8 +11,17 @@ import torch
 from helpers import contents, refusal, trained
 
 from course_lib.full_update import full_update
+from course_lib.incremental_update import incremental_update
 from course_lib.log import DAY, EventLog
-from course_lib.production import FAULTS, Day, half_baskets, kill_publisher, sold_before
+from course_lib.production import (
+    FAULTS,
+    Day,
+    by_the_hour,
+    half_baskets,
+    kill_publisher,
+    sold_before,
+    with_hours_merged,
+)
 from course_lib.state import Settings, State
 from course_lib.versions import Folder
 
@@ -125,6 +134,25 @@ def test_a_publisher_is_really_killed(retail: EventLog, state: State, tmp_path: 
     assert len(day.trainer.log) == learned
     day.step()
     assert day.table["events"].iloc[2] == purchases(retail).iloc[1]
+
+
+def test_merged_hours_change_the_rows_that_they_learned(retail: EventLog, state: State):
+    """And nothing else of the full state, which stays as it was."""
+    hourly, before = by_the_hour(state, retail, MORNING), contents(state)
+    expected = state
+    for hour in purchases(retail).index:
+        expected, _ = incremental_update(expected, retail, hour)
+    assert contents(hourly) == contents(expected) and hourly.full is state
+    merged = with_hours_merged(hourly)
+    assert contents(state) == before and merged.full is None
+    for tables in ("item_tables", "user_tables"):
+        own, plain, new = (getattr(s.model, tables)[0] for s in (hourly, state, merged))
+        inside = own.ids[own.ids < len(plain)]
+        assert torch.equal(new.weight[inside], own.weight[own.ids < len(plain)])
+        changed = (new.weight != plain.weight).any(1).nonzero()[:, 0]
+        assert len(changed) and torch.isin(changed, inside).all()
+    dense = zip(merged.model.dense_parameters(), state.model.dense_parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in dense)
 
 
 def test_half_baskets_against_brute_force(retail: EventLog, state: State):
