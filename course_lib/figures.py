@@ -1323,7 +1323,9 @@ def map_and_match(table: pd.DataFrame, title: str) -> Figure:
         axes.plot(*place, "o", color=colour, ms=9)
         names[name] = place[None], colour
     axes.set(xlim=(0, -4.3), ylim=(0, 0.7), title=title)
-    axes.set(xlabel="uniformity: 0 all alike, −4 spread evenly", ylabel="random mask's views matched")
+    axes.set(
+        xlabel="uniformity: 0 all alike, −4 spread evenly", ylabel="random mask's views matched"
+    )
     _name_lines(axes, names, 10)
     return figure
 
