@@ -8,6 +8,7 @@ import base64
 import html
 import io
 import json
+import textwrap
 import warnings
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sized
@@ -17,7 +18,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from IPython.display import display
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.container import ErrorbarContainer
 from matplotlib.dates import DateFormatter, MonthLocator
 from matplotlib.figure import Figure
@@ -31,7 +32,7 @@ from PIL import Image
 from course_lib import looks, texts
 from course_lib.evaluation import Difference
 from course_lib.log import EventLog
-from course_lib.looks import BLUE, FIVE, GREEN, GREY, ORANGE, RED
+from course_lib.looks import BLACK, BLUE, FIVE, GREEN, GREY, ORANGE, RED
 
 MANY = 100  # a set of more items than these is shown on a map by brightness, not by markers
 STYLE = {
@@ -88,7 +89,7 @@ def tag(figure: Figure, alt: str, dpi: int = 200) -> tuple[str, str]:
 
 
 def arms(figure: Figure) -> dict[str, str]:
-    """Colour and marker of each thing in the figure's legends."""
+    """Colour and marker of each thing in the figure's legends, or of its lines if it has none."""
     found = {}
     for legend in (*figure.legends, *filter(None, (ax.get_legend() for ax in figure.axes))):
         for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
@@ -96,6 +97,10 @@ def arms(figure: Figure) -> dict[str, str]:
             colour = handle.get_color() if line else handle.get_facecolor()
             marker = handle.get_marker() if line else ""
             found[text.get_text()] = f"{to_hex(colour)} {marker}".removesuffix(" None").strip()
+    for line in () if found else (line for ax in figure.axes for line in ax.lines):
+        if not str(line.get_label()).startswith("_"):  # named beside it
+            look = f"{to_hex(line.get_color())} {line.get_marker()}"
+            found[line.get_label()] = look.removesuffix(" None").strip()
     return found
 
 
@@ -365,6 +370,22 @@ def hours_against_day(values: dict[str, np.ndarray], xlabel: str, title: str) ->
     return figure
 
 
+def strips(values: pd.DataFrame, xlabel: str, title: str) -> Figure:
+    """A row of dots for each column, with its mean as a bar and a number, and a line at 0."""
+    figure, (axes,) = panels(height=0.62 * values.shape[1] + 1.1, of=values)
+    shift = np.random.default_rng(0).uniform(-0.2, 0.2, len(values))
+    for row, (name, look) in enumerate(zip(values, looks.of(values), strict=True)):
+        mean = values[name].mean()
+        axes.plot(values[name], row + shift, "o", color=look.colour, ms=4, alpha=0.45, mec="none")
+        axes.plot([mean, mean], [row - 0.34, row + 0.34], color="black", lw=3)
+        axes.text(mean, row - 0.38, f"mean {mean:.2f}", ha="center", va="bottom", fontsize=9.5)
+    axes.axvline(0, color=GREY, lw=1)
+    axes.set_yticks(range(values.shape[1]), values.columns)
+    axes.set(xlabel=xlabel, title=title, ylim=(values.shape[1] - 0.5, -0.75))
+    axes.grid(visible=False, axis="y")
+    return figure
+
+
 def newcomers(log: EventLog, start: str) -> Figure:
     """Items and users seen for the first time, by whole week from `start` on."""
     first = {column: log.events.drop_duplicates(column) for column in ("item", "user")}
@@ -444,6 +465,61 @@ def loss_matrix(cosines: pd.DataFrame, tau: float) -> Figure:
     figure.supxlabel(
         "framed: the user's own item; all others in its row are negatives", fontsize=9.5
     )
+    return figure
+
+
+def relations(tables: dict[str, pd.DataFrame], framed: Collection[tuple[str, str]] = ()) -> Figure:
+    """How related fields are, a heat map for each k×k table, 0 in white and the largest in dark
+    blue; `framed`: cells (row, column) of the last one that have a frame.
+    """
+    most = max(map(len, tables.values()), default=0)
+    of = max(tables.values(), key=len, default=())
+    figure, axes = panels(len(tables), height=0.36 * most + 1.5, of=of, sharey=True)
+    for ax, (title, table) in zip(axes, tables.items(), strict=True):
+        values = table.to_numpy(dtype=float)
+        top = np.nanmax(values)
+        ax.imshow(values, cmap="Blues", aspect="auto", vmin=0, vmax=top)
+        for (i, j), value in np.ndenumerate(values):
+            text = "" if np.isnan(value) else f"{value:.1f}"
+            look = {"ha": "center", "va": "center", "fontsize": 9}
+            ax.text(j, i, text, color="white" if value > 0.6 * top else "black", **look)
+        ax.set_xticks(range(len(table)), table.columns, rotation=45, ha="right")
+        ax.set_yticks(range(len(table)), table.index)
+        ax.set_title(title, fontsize=10.5)
+        ax.grid(False)
+    for row, column in framed:
+        place = table.columns.get_loc(column) - 0.5, table.index.get_loc(row) - 0.5
+        axes[-1].add_patch(Rectangle(place, 1, 1, facecolor="none", edgecolor=RED, lw=2.5))
+    return figure
+
+
+def masks(sheets: dict[str, dict[str, Collection[str]]], fields: list[str]) -> Figure:
+    """Which of the `fields` a draw hides, a row for each seed: a panel for each way to choose them,
+    with the seed first among those that it hides.
+    """
+    of = sheets and fields
+    figure, axes = panels(len(sheets), height=0.3 * len(fields) + 2, of=of, sharey=True)
+    looks = {
+        "drawn": {"facecolor": RED, "edgecolor": "white"},
+        "hidden with it": TILES["hidden"],
+        "shown": TILES["shown"],
+    }
+    for ax, (title, hidden) in zip(axes, sheets.items(), strict=True):
+        for row, seed in enumerate(fields):
+            for column, field in enumerate(fields):
+                state = "drawn" if field == seed else "hidden with it"
+                look = looks[state if field in hidden[seed] else "shown"]
+                ax.add_patch(Rectangle((column - 0.45, row - 0.42), 0.9, 0.84, **look))
+        ax.set(xlim=(-0.5, len(fields) - 0.5), ylim=(len(fields) - 0.5, -0.5))
+        ax.set_xticks(range(len(fields)), fields, rotation=45, ha="right")
+        ax.set_yticks(range(len(fields)), fields)
+        ax.set_title(title, fontsize=10.5)
+        ax.grid(False)
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0)
+    axes[0].set_ylabel("field drawn")
+    keys = [Patch(**look, label=name) for name, look in looks.items()]
+    figure.legend(handles=keys, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
 
 
@@ -756,7 +832,7 @@ def _extent(text: Text):
         return text.get_window_extent()
 
 
-def _name_lines(axes, lines: dict[str, tuple[np.ndarray, str]]) -> None:
+def _name_lines(axes, lines: dict[str, tuple[np.ndarray, str]], size: float = 8.5) -> None:
     """Write each name in its colour beside one of its points [n, 2], where it covers least of what
     is drawn.
     """
@@ -772,16 +848,16 @@ def _name_lines(axes, lines: dict[str, tuple[np.ndarray, str]]) -> None:
     dots, pad = np.concatenate(dots), axes.figure.dpi / 72 * 6
     taken = [(box.min, box.max) for box in map(_extent, axes.texts)]
     for name, (points, colour) in lines.items():
-        drawn = {"fontsize": 8.5, "color": colour, "va": "center", "parse_math": False}
+        drawn = {"fontsize": size, "color": colour, "va": "center", "parse_math": False}
         text = axes.annotate(name, points[0], (0, 0), textcoords="offset points", **drawn)
         text.set_in_layout(False)
         text.set_path_effects([withStroke(linewidth=2, foreground="white")])
         box = _extent(text)
-        size, best = np.array([box.width, box.height]), None
+        box, best = np.array([box.width, box.height]), None
         for point, pixel in zip(points, axes.transData.transform(points), strict=True):
             for dx, dy in ((1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1), (0, -1)):
-                middle = pixel + (size / 2 + pad) * (dx, dy)
-                low, high = middle - size / 2, middle + size / 2
+                middle = pixel + (box / 2 + pad) * (dx, dy)
+                low, high = middle - box / 2, middle + box / 2
                 covered = ((dots > low - 2) & (dots < high + 2)).all(1).sum()
                 covered += 60 * sum(
                     (low < top).all() and (high > bottom).all() for bottom, top in taken
@@ -791,7 +867,7 @@ def _name_lines(axes, lines: dict[str, tuple[np.ndarray, str]]) -> None:
                 if best is None or cost < best[0]:
                     best = cost, point, middle - pixel, (low, high)
         _, text.xy, shift, where = best
-        text.set_position((shift - (size[0] / 2, 0)) * 72 / axes.figure.dpi)
+        text.set_position((shift - (box[0] / 2, 0)) * 72 / axes.figure.dpi)
         taken.append(where)
 
 
@@ -996,13 +1072,22 @@ def delta_rows(base: np.ndarray, ids: np.ndarray, own: np.ndarray) -> Figure:
     return figure
 
 
-def differences(found: dict[str, object], xlabel: str, title: str) -> Figure:
+def differences(
+    found: dict[str, object],
+    xlabel: str,
+    title: str,
+    digits: int | None = None,
+    xlim: tuple[float, float] | None = None,
+) -> Figure:
     """Mean paired differences with their 95 % intervals, one row each; `found` has a `Difference`
-    by name.
+    by name. With `digits`, each mean stands at the right of its row; sister figures share `xlim`.
     """
     figure, (axes,) = panels(height=0.34 * len(found) + 1.4, of=found)
     _rows(axes, found)
     axes.set(xlabel=xlabel, title=title, ylim=(len(found) - 0.4, -0.6))
+    axes.set_xlim(xlim)
+    for row, difference in enumerate(found.values() if digits is not None else ()):
+        _number(axes, row, difference, digits)
     _key_below(figure, [])
     return figure
 
@@ -1058,22 +1143,32 @@ def differences_grouped(sheets: dict[str, dict[str, dict[str, object]]], xlabel:
     return figure
 
 
-def with_and_without(live: pd.DataFrame) -> Figure:
-    """What `experiments.with_and_without` found: `differences_by`, a panel for each log, a row for
-    each measure and term.
+def with_and_without(live: pd.DataFrame, title: str) -> Figure:
+    """What `experiments.with_and_without` found: a panel for each log, a row for each measure and
+    term, on one scale in all chapters.
     """
-    sheets: dict[str, dict] = {}
-    for log, rows in live.groupby(level=0, sort=False):
-        base = rows["without"].droplevel([0, 2]).round(3).to_dict()
-        base = ", ".join(f"{name.split()[0]} {value}" for name, value in base.items())
-        sheets[f"{log}\nwithout: {base}"] = {
-            f"{measure.split()[0]}, {term}": Difference(
-                *row[["difference", "low", "high", "users"]]
-            )
-            for measure in rows.index.unique(1)
-            for (_, _, term), row in rows.xs(measure, level=1, drop_level=False).iterrows()
+    logs = live.index.unique(0)
+    count = len(live) // max(len(logs), 1)
+    figure, axes = panels(len(logs) or 1, 0.32 * count + 2.1, of=live, sharex=True, sharey=True)
+    for ax, log in zip(axes, logs, strict=True):
+        rows = live.loc[log]
+        found = {
+            f"{term}: {measure.split()[0]}": Difference(*row)
+            for (measure, term), row in rows[["difference", "low", "high", "users"]].iterrows()
         }
-    return differences_by(sheets, "with the term, less without")
+        _rows(ax, found)
+        for row, difference in enumerate(found.values()):
+            _number(ax, row, difference, 3)
+        base = rows["without"].droplevel(1).round(3).to_dict()
+        base = ", ".join(f"{name.split()[0]} {value}" for name, value in base.items())
+        ax.set_title(f"{log.replace(',', ' log,', 1)}\nwithout a term: {base}", fontsize=10)
+        ax.set_xticks([0, 0.02, 0.04, 0.06])
+    axes[0].set_xlim(min(-0.018, live["low"].min()), max(0.063, live["high"].max()))
+    axes[0].set_ylim(count - 0.5, -0.5)
+    figure.get_layout_engine().set(wspace=0.06)
+    figure.suptitle(title, fontsize=11.5)
+    _key_below(figure, [], "difference that the term makes, with its 95 % interval over users")
+    return figure
 
 
 def _key_below(figure: Figure, keys: list[Line2D], xlabel: str | None = None) -> None:
@@ -1099,6 +1194,14 @@ def _rows(axes, found: dict[str, object]) -> None:
     axes.set_yticks(range(len(found)), found)
 
 
+def _number(axes, y: float, difference: object, digits: int) -> None:
+    """The mean of a `Difference`, at the right end of its row."""
+    clear = difference.low > 0 or difference.high < 0
+    look = {"va": "center", "fontsize": 9, "color": "black" if clear else "#666666"}
+    at = axes.get_yaxis_transform()
+    axes.text(1.01, y, f"{difference.mean:+.{digits}f}", transform=at, **look)
+
+
 def _interval(axes, y: float, difference: object, mark: str = "o", hollow: str = "s") -> None:
     """A `Difference` at a height; grey, with its `hollow` marker, if its interval holds 0."""
     clear = difference.low > 0 or difference.high < 0
@@ -1109,21 +1212,58 @@ def _interval(axes, y: float, difference: object, mark: str = "o", hollow: str =
 
 
 def over(
-    x: np.ndarray, values: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str
+    x: np.ndarray,
+    values: dict[str, np.ndarray],
+    xlabel: str,
+    ylabel: str,
+    title: str,
+    ylim: tuple[float | None, float | None] = (None, None),
 ) -> Figure:
-    """A few labelled lines over the same positions, with markers if there are at most 50; dates
-    are shown as months.
+    """A few lines over the same positions, each with its name beside it, and with markers if there
+    are at most 50 positions; dates are shown as months.
     """
     figure, (axes,) = panels(height=3.3, of=values)
+    named = {}
     for name, line, look in _looks(values.items()):
         marker = look.marker if len(line) <= 50 else ""
-        drawn = {"color": look.colour, "marker": marker, "ls": look.dashes}
-        axes.plot(x, line, ms=5, label=name, **drawn)
+        drawn = {"color": look.colour, "marker": marker, "ls": look.dashes, "lw": 2}
+        (drawn_line,) = axes.plot(x, line, ms=6, label=name, **drawn)
+        ends = drawn_line.get_ydata()
+        named[name] = ends[np.isfinite(ends)], _ink(look.colour)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axes.margins(y=0.12)
+    axes.set_ylim(*ylim)
     if np.issubdtype(np.asarray(x).dtype, np.datetime64):
         axes.xaxis.set_major_formatter(DateFormatter("%b"))
-    _legend_below(figure, axes)
+    axes.margins(x=0.02)
+    _name_ends(axes, {name: (y[-1], ink) for name, (y, ink) in named.items() if len(y)})
     return figure
+
+
+def _name_ends(axes, ends: dict[str, tuple[float, str]]) -> None:
+    """Write names in their colours at the right of the axes, each as near to its line's end as the
+    others leave room.
+    """
+    low, high = axes.get_ylim()
+    texts = {n: textwrap.fill(n, 20) if len(n) > 24 and " " in n else n for n in ends}
+    rows = {name: 0.04 + 0.055 * (1 + text.count("\n")) for name, text in texts.items()}
+    order = sorted(ends, key=lambda name: ends[name][0])
+    places = [(ends[name][0] - low) / (high - low) for name in order]
+    for _ in range(200):
+        for i, (one, other) in enumerate(pairwise(order)):
+            short = (rows[one] + rows[other]) / 2 - (places[i + 1] - places[i])
+            if short > 0:
+                places[i] -= short / 2
+                places[i + 1] += short / 2
+    for name, y in zip(order, places, strict=True):
+        look = {"color": ends[name][1], "fontsize": 10, "va": "center", "parse_math": False}
+        text = axes.text(1.015, y, texts[name], transform=axes.transAxes, **look)
+        text.set_in_layout(len(name) < 60)
+
+
+def _ink(colour: str) -> str:
+    """The colour, dark enough for text on white."""
+    return to_hex(0.75 * np.array(to_rgb(colour)))
 
 
 def matches(sheets: dict[str, np.ndarray]) -> Figure:
@@ -1175,59 +1315,78 @@ def views_maps(maps: dict[str, tuple[np.ndarray, np.ndarray, Iterable[float]]]) 
 
 
 def tiles(
-    names: list[str], whole: dict, views: dict[str, dict], words: dict | None = None
+    names: list[str],
+    whole: dict,
+    views: dict[str, dict],
+    words: dict | None = None,
+    title: str = "",
 ) -> Figure:
-    """What views show of a few items, narrow enough for a telephone: the views of an item one above
-    the other, a tile for each field, cut into as many as a bag has values. What all of several
-    views show has a frame.
+    """What views show of a few items: the views of an item one above the other, a tile for each
+    field, cut into as many as a bag has values. What all of several views show has a frame.
 
     - `whole`, `views`: features of the items by field, [n] indices or [n, L]; 0 is the default.
-      `words`: of a bag, each item's values, to be written into the tiles.
+      `words`: by field, each item's value, or list of values, to be written into the tiles.
     """
-    count = len(views)
-    height = (0.27 * count + 0.13) * len(names) + 1.3
-    figure, (axes,) = panels(1, height, 5.6, of=names and views)
-    looks = {
-        "kept": {"facecolor": BLUE},
-        "masked": {"facecolor": "white", "hatch": "/////", "edgecolor": RED},
-        "default: nothing known": {"facecolor": "#DDDDDD"},
-    }
-    copied = {"facecolor": "none", "edgecolor": "black", "lw": 1.8, "zorder": 3}
+    count, across = len(views), len(whole) < 4
+    figure, (axes,) = panels(1, (0.4 * count + 0.16) * len(names) + 1.3, of=names and views)
     for column, field in enumerate(whole):
         for row, of_item in enumerate(np.asarray(whole[field]).reshape(len(names), -1)):
             seen = np.array([np.reshape(v[field], (len(names), -1))[row] for v in views.values()])
             seen = seen[:, of_item > 0] > 0  # [views, values]
-            width, top = 0.9 / max(seen.shape[1], 1), (count + 0.5) * row - 0.4
+            values = words[field][row] if field in (words or ()) else ""
+            values = values if isinstance(values, list) else [values] * seen.shape[1]
+            parts = max(seen.shape[1], 1)
             for view, shown in enumerate(seen):
-                states = ["kept" if value else "masked" for value in shown]
-                for place, state in enumerate(states or list(looks)[2:]):
-                    corner = (column - 0.45 + place * width, top + view)
-                    look = {"edgecolor": "white", "linewidth": 0} | looks[state]
-                    axes.add_patch(Rectangle(corner, width - 0.04, 0.8, **look))
-                    if shown.size and field in (words or ()):
-                        look = {"ha": "center", "va": "center", "fontsize": 7}
-                        look["color"] = "white" if shown[place] else "black"
-                        back = None if shown[place] else {"facecolor": "white", "lw": 0, "pad": 1}
-                        middle = corner[0] + width / 2 - 0.02, corner[1] + 0.4
-                        axes.text(*middle, words[field][row][place], bbox=back, **look)
-            for place in np.flatnonzero(seen.all(0)) if count > 1 else ():
-                corner = (column - 0.45 + place * width, top)
-                axes.add_patch(Rectangle(corner, width - 0.04, count - 0.2, **copied))
-    rows = [(count + 0.5) * row + view for row, _ in enumerate(names) for view in range(count)]
-    labels = [f"{name}, {view}" if count > 1 else name for name in names for view in views]
+                for place in range(parts):
+                    box = [column - 0.47, (count + 0.45) * row + view - 0.45, 0.94, 0.88]
+                    box[2 if across else 3] /= parts
+                    box[0 if across else 1] += place * box[2 if across else 3]
+                    state = "empty" if not len(shown) else "shown" if shown[place] else "hidden"
+                    copied = state == "shown" and count > 1 and seen[:, place].all()
+                    text = "–" if state == "empty" else values[place]
+                    size = 9 if across or len(str(text)) < 9 else 8
+                    _tile(axes, *box, state, str(text), copied, size)
+    rows = [(count + 0.45) * row + view for row, _ in enumerate(names) for view in range(count)]
+    labels = [view if count > 1 else name for name in names for view in views]
     axes.set_yticks(rows, labels, fontsize=9)
+    for row, name in enumerate(names if count > 1 else ()):
+        at, y = axes.get_yaxis_transform(), (count + 0.45) * row + (count - 1) / 2
+        axes.text(-0.115, y, name, transform=at, ha="right", va="center", fontsize=10)
     axes.set(xlim=(-0.5, len(whole) - 0.5), ylim=(rows[-1] + 0.5, -0.5))
+    axes.set_xticks(range(len(whole)), whole, fontsize=9)
+    axes.xaxis.tick_top()
+    axes.set_title(title)
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    slanted = {"rotation": 45, "ha": "right"} if len(whole) > 3 else {}
-    axes.set_xticks(range(len(whole)), whole, fontsize=9, **slanted)
-    keys = [Patch(**({"edgecolor": "white"} | look), label=name) for name, look in looks.items()]
+    keys = [
+        Patch(**TILES[state], label=label)
+        for state, label in (("shown", "shown"), ("hidden", "hidden"), ("empty", "has no value"))
+    ]
     if count > 1:
-        keys.append(Patch(**copied, label="both views show it"))
-    look = {"ncols": 2, "frameon": False, "fontsize": 9}
-    figure.legend(handles=keys, loc="outside lower center", **look)
+        keys.insert(1, Patch(facecolor="none", **COPIED, label="shown in both: can be copied"))
+    figure.legend(handles=keys, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     return figure
+
+
+TILES = {  # what a tile of each state is filled and edged with
+    "shown": {"facecolor": BLUE, "edgecolor": "white", "lw": 1},
+    "hidden": {"facecolor": "#FCE5D4", "edgecolor": RED, "lw": 1},
+    "empty": {"facecolor": "#EEEEEE", "edgecolor": "white", "lw": 1},
+}
+COPIED = {"edgecolor": "black", "lw": 2.5}
+
+
+def _tile(axes, x, y, width, height, state: str, text: str, copied: bool, size: int) -> None:
+    if len(text) > 11:
+        text = "-\n".join(text.rsplit("-", 1))
+    gap = 0.02 if copied else 0.01
+    look = TILES[state] | (COPIED | {"zorder": 3} if copied else {})
+    place = (x + gap, y + gap), width - 2 * gap, height - 2 * gap
+    axes.add_patch(Rectangle(*place, **look))
+    colour = {"shown": "white", "hidden": "#8A3A00", "empty": "#777777"}[state]
+    look = {"ha": "center", "va": "center", "fontsize": size, "color": colour, "zorder": 4}
+    axes.text(x + width / 2, y + height / 2, text, linespacing=0.9, **look)
 
 
 def _views(axes, vectors: np.ndarray, cosines: Iterable[float] = ()) -> None:
@@ -1309,6 +1468,48 @@ def trade_off(
         axes[1].set_title("enlarged")
     axes[0].set_ylabel(ylabel)
     _legend_below(figure, axes[0])
+    return figure
+
+
+def share_bars(found: dict[str, dict[str, float]], xlabel: str, title: str) -> Figure:
+    """Shares, 0 to 1, as bars with their numbers: found[set][group]; the sets are told apart by
+    colour and hatch.
+    """
+    table = pd.DataFrame(found)
+    figure, (axes,) = panels(height=0.55 * len(table) + 1.3, of=table)
+    width, groups = 0.8 / max(table.shape[1], 1), np.arange(len(table))
+    for place, (name, values, look) in enumerate(_looks(table.items())):
+        y = groups + (place - (table.shape[1] - 1) / 2) * width
+        drawn = {"color": look.colour, "hatch": look.hatch, "edgecolor": "white", "label": name}
+        bars = axes.barh(y, values, 0.92 * width, **drawn)
+        axes.bar_label(bars, [f"{value:.0%}" for value in values], padding=3, fontsize=10)
+    axes.set_yticks(groups, table.index, fontsize=10)
+    axes.set(ylim=(len(table) - 0.5, -0.5), xlim=(0, 1.06), xlabel=xlabel, title=title)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
+    axes.grid(visible=False, axis="y")
+    _legend_below(figure, axes)
+    return figure
+
+
+def map_and_match(table: pd.DataFrame, title: str) -> Figure:
+    """How even each model's map is and how many views it matches, columns `uniformity` and
+    `matched`: a named dot for each row, and an arrow to it from the first.
+    """
+    figure, (axes,) = panels(height=3.6, of=table)
+    places = table[["uniformity", "matched"]].to_numpy()
+    arrow = {"arrowstyle": "->", "color": GREY, "lw": 1.3, "shrinkA": 7, "shrinkB": 7}
+    names = {}
+    colours = (BLACK, GREY, *[RED] * len(table))  # the first, the control, those with a term
+    for place, name, colour in zip(places, table.index, colours, strict=False):
+        if name != table.index[0]:
+            axes.annotate("", place, places[0], arrowprops=arrow)
+        axes.plot(*place, "o", color=colour, ms=9)
+        names[name] = place[None], colour
+    axes.set(xlim=(0, -4.3), ylim=(0, 0.7), title=title)
+    axes.set(
+        xlabel="uniformity: 0 all alike, −4 spread evenly", ylabel="random mask's views matched"
+    )
+    _name_lines(axes, names, 10)
     return figure
 
 

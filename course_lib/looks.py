@@ -57,7 +57,7 @@ ARMS = {
     "dropout": Look(GREEN, "d", "-.", ".."),
     "complementary": Look(RED, "v", "-", "xx"),
     "correlated mask": Look(BROWN, "P", "--", "++"),
-    "correlated mask, less chance": Look(PINK, "X", ":", "oo"),
+    "correlated mask, corrected MI": Look(PINK, "X", ":", "oo"),
     "q half-life 3 days": Look(SKY, "p", "-", "||"),
     "counts": Look(BLACK, "h", "-", "--"),
     # indexes

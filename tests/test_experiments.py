@@ -34,7 +34,7 @@ from course_lib.experiments.replays import Baseline, Nightly, Replays, Run, Serv
 from course_lib.experiments.sweeps import Learner, Sweep
 from course_lib.experiments.terms import Term
 from course_lib.full_update import full_update
-from course_lib.log import EventLog
+from course_lib.log import DAY, EventLog
 from course_lib.mutual_information import mutual_information, shuffled_columns
 from course_lib.simulate import Simulated, simulate, subsampled
 from course_lib.state import State, new_state
@@ -234,12 +234,29 @@ def test_an_augmentation_by_name_knows_the_items_of_its_time(tiny: EventLog, nam
     if name.startswith("correlated"):
         known = tiny.items.iloc[: tiny.listed("2020-01-03")]
         mi = mutual_information(known)
-        if name.endswith("less chance"):
+        if name.endswith("corrected MI"):
             mi -= mutual_information(shuffled_columns(known))
         assert augment.masked == CorrelatedMask(mi).masked
     else:
         expected = {"random mask": RandomMask(0.5), "dropout": Dropout()}
         assert augment == expected.get(name, Complementary())
+
+
+def test_an_hour_meets_random_events_and_whole_visits_of_its_size(retail: EventLog):
+    """Own events are all of their hour; of the customers of whole visits only the last is cut."""
+    day, rng = retail.days[3], np.random.default_rng(0)
+    rows = retail.rows(day, day + DAY)
+    events = retail.events.iloc[rows]
+    hours, found = events["time"].dt.hour.to_numpy(), []
+    for own, random, visits in experiments.hours_and_opponents(retail, day, rng, least=5):
+        assert len({*hours[own]}) == 1 and (hours == hours[own[0]]).sum() == len(own) >= 5
+        assert len({*random}) == len({*visits}) == len(own)
+        users = events["user"].to_numpy()
+        cut = [u for u in {*users[visits]} if (users == u).sum() > (users[visits] == u).sum()]
+        assert len(cut) <= 1
+        found.append(hours[own[0]])
+    enough = pd.Series(hours).value_counts()
+    assert found == sorted(enough[enough >= 5].index) and found
 
 
 SIMULATED = simulate(items=400, users=60, events_per_item=3, liked=6)

@@ -71,6 +71,15 @@ def cost_table(names: list[str]) -> pd.DataFrame:
     return pd.DataFrame({"R@100": places, "cpu_seconds": places}, index=names)
 
 
+def matched_table(names: list[str]) -> pd.DataFrame:
+    places = np.arange(1.0, len(names) + 1)
+    return pd.DataFrame({"uniformity": -places / 4, "matched": places / 99}, index=names)
+
+
+def related(names: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(np.eye(len(names)) + 1, names, names)
+
+
 def item_fields(names: list[str]) -> dict[str, np.ndarray]:
     """Indices of a field with one value and of a bag."""
     bag = np.tile([[1, 2, 0]], (len(names), 1))
@@ -103,6 +112,11 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     ),
     "over": (lambda n, t: figures.over(np.arange(3), numbers(n), t, t, t), 9),
     "tiles": (lambda n, t: figures.tiles(n, item_fields(n), {t: item_fields(n)}), None),
+    "share_bars": (lambda n, t: figures.share_bars({m: {t: 0.5, "b": 1} for m in n}, t, t), 9),
+    "strips": (lambda n, t: figures.strips(pd.DataFrame(numbers(n)), t, t), 9),
+    "map_and_match": (lambda n, t: figures.map_and_match(matched_table(n), t), None),
+    "relations": (lambda n, t: figures.relations({t: related(n)}, [(m, m) for m in n[:1]]), None),
+    "masks": (lambda n, t: figures.masks({t: {m: [m, n[0]] for m in n}}, n), None),
     "bars": (lambda n, t: figures.bars(pd.Series(1.5, index=n), t, t, t), None),
     "gains": (lambda n, t: figures.gains({t: {m: [GAIN] for m in n}}, [t], t, t), 9),
     "trade_off": (
@@ -489,41 +503,63 @@ def test_a_step_shows_what_was_seen_what_was_found_and_where_it_walked():
     np.testing.assert_allclose(query, [(0, 0), second[::-1]], atol=1e-9)
 
 
-def test_tiles_say_kept_masked_default_and_what_all_views_show():
-    """Two items with a field and a bag of up to two: a tile for each value, or one for none; then a
-    frame around what both views show.
+def test_tiles_say_shown_hidden_nothing_and_what_can_be_copied():
+    """Two items with a field and a bag of up to two: a tile for each value, or one for none; a
+    dark frame around what both views show.
     """
     whole = {"label": np.array([3, 0]), "words": np.array([[1, 2], [4, 0]])}
     view = {"label": np.array([3, 0]), "words": np.array([[0, 2], [0, 0]])}
-    words = {"words": [["tin", "red"], ["big"]]}
-    blue, white, grey, none = "#0072b2", "#ffffff", "#dddddd", "#00000000"
+    words = {"label": ["MUG", None], "words": [["tin", "red"], ["big"]]}
+    blue, pale, grey = "#0072b2", "#fce5d4", "#eeeeee"
 
     def tiles_of(views: dict) -> list:
-        (axes,) = figures.tiles(["mug", "bag"], whole, views, words).axes
-        assert "big" in {text.get_text() for text in axes.texts}
+        (axes,) = figures.tiles(["mug", "bag"], whole, views, words, "title").axes
+        written = [text.get_text() for text in axes.texts if text.get_zorder() == 4]
+        assert len(written) == len(axes.patches)
         return [
-            (
-                round(p.get_x() + 0.45, 2),
-                p.get_y() + 0.4,
-                to_hex(p.get_facecolor(), keep_alpha=p.get_facecolor()[3] == 0),
-                bool(p.get_hatch()),
-            )
-            for p in axes.patches
+            (text, to_hex(patch.get_facecolor()), to_hex(patch.get_edgecolor()) == "#000000")
+            for text, patch in zip(written, axes.patches, strict=True)
         ]
 
+    shown, hidden = ("red", blue, False), ("tin", pale, False)
+    nothing = ("–", grey, False)
     assert tiles_of({"one": view}) == [
-        (0, 0, blue, False),
-        (0, 1.5, grey, False),
-        (1, 0, white, True),
-        (1.45, 0, blue, False),
-        (1, 1.5, white, True),
+        ("MUG", blue, False),
+        nothing,
+        hidden,
+        shown,
+        ("big", pale, False),
     ]
-    both = tiles_of({"one": view, "whole": whole})
-    assert [tile for tile in both if tile[2] == none] == [
-        (0, 0, none, False),
-        (1.45, 0, none, False),
+    copied = ("red", blue, True)
+    assert tiles_of({"one": view, "whole": whole}) == [
+        *[("MUG", blue, True)] * 2,
+        *[nothing] * 2,
+        *[hidden, copied],
+        *[("tin", blue, False), copied],
+        *[("big", pale, False), ("big", blue, False)],
     ]
-    assert len(both) == 12 and (1, 2.5, white, True) in both and (1, 3.5, blue, False) in both
+
+
+def test_a_mask_is_drawn_as_the_draw_the_hidden_and_the_shown():
+    """Of two fields the second hides the first as well."""
+    (axes,) = figures.masks({"title": {"a": ["a"], "b": ["b", "a"]}}, ["a", "b"]).axes
+    colours = [to_hex(patch.get_facecolor()) for patch in axes.patches]
+    assert colours == ["#d55e00", "#0072b2", "#fce5d4", "#d55e00"]
+
+
+def test_relations_frame_the_cells_that_are_named():
+    figure = figures.relations(
+        {"one": related(["a", "b"]), "two": related(["a", "b"])}, [("a", "b")]
+    )
+    assert [len(ax.patches) for ax in figure.axes] == [0, 1]
+    assert figure.axes[1].patches[0].get_xy() == (0.5, -0.5)
+
+
+def test_what_is_named_beside_its_line_is_among_the_arms():
+    assert figures.arms(figures.over(np.arange(3), numbers(["a", "_b"]), "x", "y", "t")) == {
+        "a": "#0072b2 o",
+        "\u200b_b": "#e69f00 s",
+    }
 
 
 def test_a_heat_map_leaves_blank_what_is_missing_and_is_white_around_0():
@@ -543,16 +579,19 @@ def test_maps_of_views_say_the_cosines():
     ]
 
 
+LOGS = ("simulated log, 3", "real log, 3%")
+
+
 def test_with_and_without_draws_each_log_measure_and_term_beside_its_base():
     rows = {
         (log, measure, term): {"without": 0.5, "difference": 1, "low": 0.5, "high": 2, "users": 9}
-        for log in ("simulated", "real")
+        for log in ("simulated, 3", "real, 3%")
         for measure in ("R@100", "AUC")
         for term in ("a", "b")
     }
-    figure = figures.with_and_without(pd.DataFrame.from_dict(rows, orient="index"))
+    figure = figures.with_and_without(pd.DataFrame.from_dict(rows, orient="index"), "title")
     titles = [ax.get_title() for ax in figure.axes]
-    assert titles == [f"{log}\nwithout: R@100 0.5, AUC 0.5" for log in ("simulated", "real")]
+    assert titles == [f"{log}\nwithout a term: R@100 0.5, AUC 0.5" for log in LOGS]
     assert [len(ax.lines) for ax in figure.axes] == [9, 9]  # four intervals and marks, and zero
 
 

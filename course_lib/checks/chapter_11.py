@@ -56,7 +56,7 @@ def check_information(information: Callable[[np.ndarray], float]) -> None:
 def check_masked(masked: Callable[[pd.DataFrame, str], list[str]]) -> None:
     """`masked(mi, seed) -> [seed, its most related field, …]`: min(⌊k/2⌋, k − 2) relatives.
 
-    Of ties the first in the table. Source: the chapter's section "Nine fields", and
+    Of ties the first in the table. Source: the chapter's section "From the table to a mask", and
     `CorrelatedMask`; expected values by hand.
     """
 
@@ -122,7 +122,7 @@ def check_masked(masked: Callable[[pd.DataFrame, str], list[str]]) -> None:
 def check_related(related: Callable[[EventLog, pd.Timestamp], pd.DataFrame]) -> None:
     """`related(log, day) -> k×k DataFrame`: MI less that of `shuffled_columns`, nats, diagonal NaN.
 
-    Of the items listed by `day`. Source: the chapter's sections "What chance alone gives" and
+    Of the items listed by `day`. Source: the chapter's sections "The table of the real shop" and
     "Break it"; expected values by `relations`.
     """
 
@@ -164,7 +164,7 @@ def check_related(related: Callable[[EventLog, pd.Timestamp], pd.DataFrame]) -> 
 def check_bag_information(bag_information: Callable) -> None:
     """`bag_information(values [n], bags [n] lists of different words) -> float`, in nats.
 
-    An empty bag is a value of its own. Source: the chapter's section "A field with several values";
+    An empty bag is a value of its own. Source: the chapter's section "Mutual information, by hand";
     expected values by `of_copies`.
     """
 

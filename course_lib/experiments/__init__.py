@@ -18,6 +18,7 @@ from course_lib.experiments.replays import warm_state
 from course_lib.experiments.self_supervision import ALPHAS, PLAIN
 from course_lib.experiments.sweeps import EPOCHS, epochs
 from course_lib.experiments.terms import NAMES, augmentation
+from course_lib.experiments.updates import hours_and_opponents
 
 __all__ = [
     "ALPHAS",
@@ -31,6 +32,7 @@ __all__ = [
     "given_away",
     "index_recall",
     "guessable",
+    "hours_and_opponents",
     "run",
     "shown_by",
     "synthetic_vectors",

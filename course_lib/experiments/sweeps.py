@@ -209,7 +209,7 @@ SIMULATED = {
     "dropout": Learner(term=Term("dropout", 3.0)),
     "complementary": Learner(term=Term("complementary", 3.0)),
     "correlated mask": Learner(term=Term("correlated mask", 0.3)),
-    "correlated mask, less chance": Learner(term=Term("correlated mask, less chance", 3.0)),
+    "correlated mask, corrected MI": Learner(term=Term("correlated mask, corrected MI", 3.0)),
 }
 # five tries for each kind of arm
 SIMULATED_TRIES = {

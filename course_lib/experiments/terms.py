@@ -9,13 +9,13 @@ from course_lib.augment import Augmentation, SelfSupervision
 from course_lib.log import EventLog
 from course_lib.mutual_information import mutual_information, shuffled_columns
 
-LESS_CHANCE = ", less chance"
+CORRECTED = ", corrected MI"
 NAMES = (
     "random mask",
     "dropout",
     "complementary",
     "correlated mask",
-    "correlated mask" + LESS_CHANCE,
+    "correlated mask" + CORRECTED,
 )
 
 
@@ -39,6 +39,6 @@ def augmentation(name: str, log: EventLog, until: str | None = None) -> Augmenta
     """
     items = log.items if until is None else log.items.iloc[: log.listed(until)]
     mi = mutual_information(items)
-    if name.endswith(LESS_CHANCE):
+    if name.endswith(CORRECTED):
         mi -= mutual_information(shuffled_columns(items))
-    return augment.augmentation(name.removesuffix(LESS_CHANCE), mi)
+    return augment.augmentation(name.removesuffix(CORRECTED), mi)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
+
 from course_lib.experiments.replays import Run, Served
+from course_lib.log import DAY, EventLog
 from course_lib.online_retail import TEST, TUNING
 from course_lib.results import SEEDS
 from course_lib.state import Settings
@@ -63,3 +67,20 @@ def tuning() -> Iterator[Run]:
     for rate in (0.0, 0.03, 0.1, 0.3):
         name = f"nightly full + hourly IDs rate={rate}"
         yield from served(name, until=TUNING[0], hourly="ids", rate=rate)
+
+
+def hours_and_opponents(
+    log: EventLog, day: pd.Timestamp, rng: np.random.Generator, least: int = 50
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Of each of a day's hours with `least` events or more, the places in the day [n] of its
+    events, and of its two fair opponents: as many random events, and as many of whole visits of
+    random customers.
+    """
+    rows = log.rows(day, day + DAY)
+    users, hours = log.user_rows[rows], log.events["time"].iloc[rows].dt.hour.to_numpy()
+    for hour in np.unique(hours):
+        own = np.flatnonzero(hours == hour)
+        if len(own) >= least:
+            random_events = rng.choice(len(hours), len(own), replace=False)
+            turn = rng.permutation(len(log.users))[users]  # customers in random order
+            yield own, random_events, np.argsort(turn, kind="stable")[: len(own)]
