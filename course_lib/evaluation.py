@@ -395,6 +395,13 @@ def summary(result: pd.DataFrame) -> pd.Series:
     return pd.Series(recalls | aucs)
 
 
+def recalls(result: pd.DataFrame, k: int) -> pd.Series:
+    """R@k of all events, named so, and of each slice that has any."""
+    of = slices(result)
+    found = {name: recall(result[of == name], k) for name in SLICES if (of == name).any()}
+    return pd.Series({f"R@{k}": recall(result, k)} | found)
+
+
 def alignment(first: torch.Tensor, second: torch.Tensor) -> float:
     """Mean squared distance of n pairs [n, d], [n, d] of unit vectors that belong together: 0 where
     they are equal, 4 at most.
@@ -459,3 +466,22 @@ def paired_difference(
         error = np.sqrt(n / (n - 1) * (residuals**2).sum()) / weights.sum()
     half = error * stats.t.ppf(0.5 + confidence / 2, n - 1)
     return Difference(float(mean), float(mean - half), float(mean + half), n)
+
+
+def gains_by_day(result: pd.DataFrame, other: pd.DataFrame, k: int) -> dict[str, Difference]:
+    """How much more one replay finds among the first k than another: of all events, named so, and
+    of each slice with events on two days or more. A pair is a day, and weighs as much as it has
+    events. Raises ValueError for replays of different events.
+    """
+    asked = ["day", "user", "item"]
+    if not result[asked].equals(other[asked]):
+        raise ValueError("the two replays are not of the same events; replay the same days.")
+    days = pd.DataFrame({name: one["rank"] <= k for name, one in (("a", result), ("b", other))})
+    days, of = days.assign(day=result["day"], size=1), slices(result)
+    found = {}
+    for name in ("all events", *SLICES):
+        part = days[of == name] if name in SLICES else days
+        part = part.groupby("day").agg({"a": "mean", "b": "mean", "size": "sum"})
+        if name not in SLICES or len(part) > 1:
+            found[name] = paired_difference(part["a"], part["b"], weights=part["size"])
+    return found

@@ -18,6 +18,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from IPython.display import display
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.container import ErrorbarContainer
 from matplotlib.dates import DateFormatter, MonthLocator
@@ -832,7 +833,7 @@ def _extent(text: Text):
         return text.get_window_extent()
 
 
-def _name_lines(axes, lines: dict[str, tuple[np.ndarray, str]], size: float = 8.5) -> None:
+def _name_lines(axes, lines: dict[str, tuple[np.ndarray, str]], size: float = 9) -> None:
     """Write each name in its colour beside one of its points [n, 2], where it covers least of what
     is drawn.
     """
@@ -845,6 +846,10 @@ def _name_lines(axes, lines: dict[str, tuple[np.ndarray, str]], size: float = 8.
     for line in axes.lines:
         way = axes.transData.transform(line.get_path().vertices)
         dots += [way, *(start + steps * (end - start) for start, end in pairwise(way))]
+    for bars in axes.collections:
+        for way in bars.get_segments() if isinstance(bars, LineCollection) else ():
+            start, end = axes.transData.transform(way)[[0, -1]]
+            dots.append(start + steps * (end - start))
     dots, pad = np.concatenate(dots), axes.figure.dpi / 72 * 6
     taken = [(box.min, box.max) for box in map(_extent, axes.texts)]
     for name, (points, colour) in lines.items():
@@ -1092,9 +1097,14 @@ def differences(
     return figure
 
 
-def differences_by(sheets: dict[str, dict[str, object]], xlabel: str, columns: int = 3) -> Figure:
-    """`differences` of the same names, several times: a panel for each sheet, so many in a row."""
+def differences_by(
+    sheets: dict[str, dict[str, object]], xlabel: str, columns: int | None = None
+) -> Figure:
+    """`differences` of the same names, several times: a panel for each sheet, so many in a row;
+    three, or four in two rows, if not said.
+    """
     count = len(next(iter(sheets.values()), ()))
+    columns = columns or (2 if len(sheets) == 4 else 3)
     rows = -(-len(sheets) // columns)
     height = rows * (0.26 * count + 0.75) + 0.6
     options = {"rows": rows, "of": sheets and range(count), "sharex": True, "sharey": True}
@@ -1113,33 +1123,29 @@ def differences_by(sheets: dict[str, dict[str, object]], xlabel: str, columns: i
 
 
 def differences_grouped(sheets: dict[str, dict[str, dict[str, object]]], xlabel: str) -> Figure:
-    """`differences_by` with up to three `Difference`s on each row, told apart by their markers:
-    sheets[panel][row][name], of the same names in every row.
+    """`differences_by` in groups, each below its heading: sheets[panel][group][name], of the same
+    groups and names in every panel.
     """
-    rows = next(iter(sheets.values()), {})
-    names = list(next(iter(rows.values()), ()))
-    columns = min(len(sheets), 3)
-    height = -(-len(sheets) // 3) * (0.17 * (len(names) + 1) * len(rows) + 0.75) + 0.6
-    options = {"rows": -(-len(sheets) // 3), "of": names, "sharex": True, "sharey": True}
-    figure, axes = panels(columns, height, **options)
-    if len(names) > 3:
-        raise ValueError(f"there are {len(names)} arms, and three are told apart; draw fewer.")
-    marks = [look.marker for look in looks.of(names)]
-    for ax in axes[len(sheets) :]:
-        ax.remove()
-    for ax, (title, found) in zip(axes, sheets.items(), strict=False):
-        for row, differences in enumerate(found.values()):
-            for place, name in enumerate(names):
-                y = row + (place - (len(names) - 1) / 2) * 0.24
-                _interval(ax, y, differences[name], marks[place], hollow=marks[place])
+    groups = next(iter(sheets.values()), {})
+    names = list(next(iter(groups.values()), ()))
+    rows = [(group, name) for group in groups for name in (None, *names)]
+    height = 0.21 * len(rows) + 1.3
+    options = {"of": names, "sharex": True, "sharey": True}
+    figure, axes = panels(max(len(sheets), 1), height, **options)
+    for ax, (title, found) in zip(axes, sheets.items(), strict=True):
+        for y, (group, name) in enumerate(rows):
+            if name is not None:
+                _interval(ax, y, found[group][name])
         ax.axvline(0, color=GREY, lw=1)
-        ax.set_yticks(range(len(found)), found)
-        ax.set_title(title, fontsize=10)
-        ax.xaxis.set_major_locator(MaxNLocator(4))
-        ax.xaxis.set_tick_params(labelbottom=True)
-    axes[0].set_ylim(len(rows) - 0.5, -0.5)
-    keys = [_key(str(name), mark, "black") for name, mark in zip(names, marks, strict=True)]
-    _key_below(figure, keys, xlabel)
+        ax.set_title(title)
+        ax.grid(axis="y", visible=False)
+        ax.tick_params(axis="y", length=0)
+        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    axes[0].set_yticks(range(len(rows)), [g if name is None else name for g, name in rows])
+    for tick, (_, name) in zip(axes[0].get_yticklabels(), rows, strict=True):
+        tick.set_fontweight("bold" if name is None else "normal")
+    axes[0].set_ylim(len(rows) - 0.4, -0.6)
+    _key_below(figure, [], xlabel)
     return figure
 
 
@@ -1415,21 +1421,24 @@ def bars(values: pd.Series, xlabel: str, ylabel: str, title: str) -> Figure:
 
 
 def gains(sheets: dict[str, dict[str, list]], x: list, xlabel: str, ylabel: str) -> Figure:
-    """Paired differences over a parameter: a panel per sheet, a line per name, each `Difference`
-    with its 95 % interval.
+    """Paired differences over a parameter: a panel per sheet, a line per name, which stands beside
+    it, each `Difference` with its 95 % interval.
     """
     figure, axes = panels(len(sheets), height=4.1, of=sheets)
     for ax, (title, named) in zip(axes, sheets.items(), strict=True):
+        lines = {}
         for number, (name, found, look) in enumerate(_looks(named.items())):
             where = np.arange(len(x)) + (number - (len(named) - 1) / 2) * 0.07
             means, errors = _intervals(found)
             drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
             ax.errorbar(where, means, errors, ms=5, lw=1.3, label=name, **drawn)
+            lines[name] = np.column_stack([where, means]), look.colour
         ax.axhline(0, color=GREY, lw=1)
         ax.set_xticks(range(len(x)), x)
         ax.set(title=title, xlabel=xlabel)
+        ax.margins(x=0.1)
+        _name_lines(ax, lines)
     axes[0].set_ylabel(ylabel)
-    _legend_below(figure, axes[0])
     return figure
 
 
@@ -1439,35 +1448,55 @@ def trade_off(
     xlabel: str,
     ylabel: str,
     near: Collection[str] = (),
+    quarters: Collection[str] = (),
 ) -> Figure:
     """What arms gain in one respect over what they gain in another, beside a model to whose scores
     a constant is added.
 
     - `named`: of each arm pairs of `Difference`s (x, y), from its smallest weight, which is hollow,
       to its largest, which is filled.
-    - `constant`: [c, 2] (x, y) of a growing constant. `near`: arms that a second panel enlarges.
+    - `constant`: [c, 2] (x, y) of a growing constant. `near`: the arms that the large panel is cut
+      to; a small one beside it has all.
+    - `quarters`: what it means to lie in the upper left, the upper right, the lower left and the
+      lower right.
     """
-    figure, axes = panels(1 + bool(near), height=4.8, of=named)
+    sizes = {"width_ratios": [2, 1]} if near else {}
+    figure, axes = panels(1 + bool(near), height=4.8, of=named, **sizes)
     path = np.concatenate([np.zeros((1, 2)), constant])
+    drawn = list(_looks(named.items()))
+    points = {name: np.array([(x.mean, y.mean) for x, y in found]) for name, found, _ in drawn}
     for ax in axes:
         ax.axhline(0, color=GREY, lw=1, zorder=0)
         ax.axvline(0, color=GREY, lw=1, zorder=0)
         ax.plot(*path.T, ".--", color="black", lw=1.5, ms=5, label="plain + a constant")
-        for name, found, look in _looks(named.items()):
+        for _, found, look in drawn:
             (x, dx), (y, dy) = (_intervals(part) for part in zip(*found, strict=True))
-            drawn = {"color": look.colour, "marker": look.marker, "ms": 7}
-            ax.errorbar(x, y, dy, dx, fmt="none", ecolor=look.colour, alpha=0.35, lw=1.2)
-            ax.plot(x, y, mfc="white", lw=0.8, **drawn)
-            ax.plot(x[-1], y[-1], ls="", label=name, **drawn)
+            marks = {"color": look.colour, "marker": look.marker, "ms": 8}
+            ax.errorbar(x, y, dy, dx, fmt="none", ecolor=look.colour, alpha=0.3, lw=1.2)
+            ax.plot(x, y, mfc="white", lw=0.8, **marks)
+            ax.plot(x[-1], y[-1], ls="", **marks)
         ax.set(xlabel=xlabel)
-        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.xaxis.set_major_locator(MaxNLocator(5 if ax is axes[0] else 3))
     for axis, part in enumerate("xy" if near else ""):
         found = [pair[axis] for name in near for pair in named[name]]
         low, high = min(d.low for d in found), max(d.high for d in found)
-        axes[1].set(**{f"{part}lim": (low - 0.1 * (high - low), high + 0.1 * (high - low))})
-        axes[1].set_title("enlarged")
-    axes[0].set_ylabel(ylabel)
-    _legend_below(figure, axes[0])
+        axes[0].set(**{f"{part}lim": (low - 0.1 * (high - low), high + 0.1 * (high - low))})
+    for place, text in enumerate(quarters):
+        x, y = place % 2, 1 - place // 2
+        look = {"ha": ("left", "right")[x], "va": ("bottom", "top")[y], "style": "italic"}
+        look |= {"transform": axes[0].transAxes, "color": "#555555"}
+        axes[0].text(0.015 + 0.97 * x, 0.02 + 0.96 * y, text, **look)
+    axes[0].set(ylabel=ylabel)
+    lines = {name: (points[name], look.colour) for name, _, look in drawn}
+    lines["a constant"] = constant, "black"
+    if near:
+        corner, size = axes[0].viewLim.min, axes[0].viewLim.size
+        axes[1].add_patch(Rectangle(corner, *size, fill=False, lw=1, ls="-", ec=GREY))
+        axes[1].set(xlabel="", title="all arms; frame: the left panel")
+        axes[1].title.set_fontsize(10)
+        _name_lines(axes[1], {n: line for n, line in lines.items() if n not in near})
+    inside = {n: (_within(axes[0], at), colour) for n, (at, colour) in lines.items()}
+    _name_lines(axes[0], {n: line for n, line in inside.items() if len(line[0])})
     return figure
 
 
@@ -1511,6 +1540,12 @@ def map_and_match(table: pd.DataFrame, title: str) -> Figure:
     )
     _name_lines(axes, names, 10)
     return figure
+
+
+def _within(axes, points: np.ndarray) -> np.ndarray:
+    """Those of the points [n, 2] that the axes show."""
+    low, high = axes.viewLim.min, axes.viewLim.max
+    return points[((points > low) & (points < high)).all(1)]
 
 
 def _legend_below(figure: Figure, axes) -> None:

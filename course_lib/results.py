@@ -52,6 +52,20 @@ def along(
     return {arm: [against(part, arm, "plain", column) for part in parts] for arm in arms}
 
 
+def relative(
+    table: pd.DataFrame, parameter: str, arms: Iterable[str], column: str = "R@100"
+) -> dict[str, list[Difference]]:
+    """`along`, in per cent of what plain has at each value."""
+    plain = table[table["arm"] == "plain"].groupby(parameter)[column].mean()
+    return {
+        arm: [
+            Difference(*(100 * part / level for part in difference[:3]), difference.pairs)
+            for difference, level in zip(found, plain, strict=True)
+        ]
+        for arm, found in along(table, parameter, arms, column).items()
+    }
+
+
 def against_by_day(table: pd.DataFrame, arm: str, other: str) -> Difference:
     """How much more R@100 one arm has than another in a table of `events` and `hits` by `day`: a
     pair is a day, and weighs as much as it has events. Raises ValueError for an unknown arm, and

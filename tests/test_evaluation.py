@@ -14,10 +14,12 @@ from course_lib.evaluation import (
     TwoTowerNightly,
     TwoTowerServed,
     alignment,
+    gains_by_day,
     paired_difference,
     ranks,
     recall,
     recall_between,
+    recalls,
     replay,
     slice_codes,
     slices,
@@ -315,6 +317,29 @@ def test_slice_codes_at_the_borders():
 
 # -- the shape of the space
 # -------------------------------------------------------------------------------------------
+
+
+def results_of(days: list[int], bought: list[int], *ranks: list[int]) -> list[pd.DataFrame]:
+    """Replays of the same events, whose ranks differ."""
+    asked = pd.DataFrame({"day": days, "user": "u", "item": "i", "bought": bought})
+    return [asked.assign(rank=of) for of in ranks]
+
+
+def test_recalls_leave_out_a_slice_without_events():
+    (one,) = results_of([1, 1, 2, 2], [0, 0, 7, 30], [3, 30, 2, 50])
+    assert recalls(one, 10).to_dict() == {"R@10": 0.5, "cold": 0.5, "tail": 1.0, "mid": 0.0}
+
+
+def test_gains_by_day_are_paired_differences_weighed_by_events():
+    """Day 1 has three events, day 2 one; the head is met on one day alone."""
+    one, other = results_of([1, 1, 1, 2], [0, 5, 999, 5], [1, 1, 90, 1], [90, 1, 1, 90])
+    found = gains_by_day(one, other, 10)
+    assert list(found) == ["all events", "tail"]
+    assert found["all events"] == paired_difference([2 / 3, 1], [2 / 3, 0], weights=[3, 1])
+    assert found["all events"].mean == pytest.approx(1 / 4)
+    assert found["tail"] == paired_difference([1, 1], [1, 0], weights=[1, 1])
+    assert gains_by_day(one, one, 10)["all events"].mean == 0
+    assert "not of the same events" in refusal(gains_by_day, one, other[:3], 10)
 
 
 def test_alignment_and_uniformity_against_loops():

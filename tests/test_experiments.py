@@ -461,6 +461,20 @@ def test_along_has_a_difference_for_each_value_in_order():
     assert [difference.mean for difference in found["a"]] == [3, 6] and list(found) == ["a"]
 
 
+def test_relative_is_in_per_cent_of_what_plain_has_at_each_value():
+    rows = [
+        (x, arm, seed, level)
+        for x, plain in ((2.0, 0.4), (1.0, 0.1))
+        for seed in (0, 1)
+        for arm, level in (("plain", plain), ("a", plain * (1.1 + 0.1 * seed)))
+    ]
+    table = pd.DataFrame(rows, columns=["x", "arm", "seed", "R@100"])
+    one, two = results.relative(table, "x", ["a"])["a"]
+    assert one.mean == pytest.approx(15) == two.mean and one == pytest.approx(two)
+    plain = results.along(table, "x", ["a"])["a"][1]
+    assert two.low == pytest.approx(100 * plain.low / 0.4) and two.pairs == 2
+
+
 def test_by_slice_has_every_arm_over_seeds_days_and_slices():
     draws = np.random.default_rng(0)
     levels = pd.DataFrame(draws.random((6, 5)), columns=["R@100", "cold", "tail", "mid", "head"])

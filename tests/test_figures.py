@@ -108,7 +108,7 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     ),
     "differences_grouped": (
         lambda n, t: figures.differences_grouped({t: {"row": dict.fromkeys(n, GAIN)}}, t),
-        3,
+        None,
     ),
     "over": (lambda n, t: figures.over(np.arange(3), numbers(n), t, t, t), 9),
     "tiles": (lambda n, t: figures.tiles(n, item_fields(n), {t: item_fields(n)}), None),
@@ -248,7 +248,7 @@ def test_a_line_of_many_points_has_no_markers_and_dates_are_months():
 def test_a_known_arm_looks_the_same_whatever_stands_beside_it():
     for names in (["complementary", "a"], ["a", "new items", "b", "complementary"]):
         for figure in (
-            figures.gains({"sheet": {name: [GAIN] for name in names}}, [1], "x", "y"),
+            figures.losses_by_age({name: [GAIN] * 2 for name in names}, [1, 2], "title"),
             figures.over(np.arange(3), numbers(names), "x", "y", "title"),
         ):
             found = figures.arms(figure)
@@ -311,16 +311,19 @@ def test_a_fingerprint_changes_with_what_is_drawn_and_not_with_how_sharp(change:
     assert figures.fingerprint(figure) != before
 
 
-def test_a_trade_off_starts_its_dashes_at_nothing_and_enlarges_what_is_near():
+def test_a_trade_off_starts_its_dashes_at_nothing_and_cuts_to_what_is_near():
     far = Difference(5.0, 4.0, 6.0, 5)
-    figure = figures.trade_off(
-        {"near": [(GAIN, GAIN)], "far": [(far, far)]}, np.ones((1, 2)), "x", "y", ["near"]
-    )
-    left, right = figure.axes
-    constant = next(line for line in left.lines if line.get_label() == "plain + a constant")
+    named = {"near": [(GAIN, GAIN)], "far": [(far, far)]}
+    figure = figures.trade_off(named, np.ones((1, 2)), "x", "y", ["near"], "abcd")
+    large, small = figure.axes
+    constant = next(line for line in large.lines if line.get_label() == "plain + a constant")
     assert constant.get_xydata().tolist() == [[0, 0], [1, 1]]
-    assert right.get_xlim() == pytest.approx((-0.13, 0.23)) == right.get_ylim()
-    assert left.get_xlim()[1] > 6
+    assert large.get_xlim() == pytest.approx((-0.13, 0.23)) == large.get_ylim()
+    assert small.get_xlim()[1] > 6
+    assert [text.get_text() for text in large.texts] == [*"abcd", "near"]
+    assert [text.get_text() for text in small.texts] == ["far", "a constant"]
+    (frame,) = small.patches
+    assert frame.get_bbox().extents == pytest.approx([-0.13, -0.13, 0.23, 0.23])
 
 
 def test_towers_add_up_what_they_look_up_and_meet_in_the_cosine():
