@@ -59,6 +59,12 @@ def exercises(request: pytest.FixtureRequest) -> Notebook:
     return opened(request.param)
 
 
+SHOWN = {
+    *("full_update", "incremental_update", "publish", "nominate", "backward", "step", "train"),
+    *("new_state", "replay", "upsert", "build", "search", "softmax_loss", "self_supervised_loss"),
+}  # what a folded cell may not call
+
+
 @pytest.fixture(
     params=CHAPTERS + BESIDE + EXERCISES,
     ids=lambda path: path.relative_to(ROOT / "notebooks").as_posix(),
@@ -164,6 +170,24 @@ def test_an_augmentations_chapter_is_short(number: str):
     chapter = Notebook(path)
     assert len(chapter.text.split()) <= 1_500 and len(chapter.code) <= 25
     assert not any(re.search(r"\bresults\b", cell.source) for cell in chapter.code)
+
+
+def test_cells_that_only_ask_or_draw_are_folded(notebook: Notebook):
+    """In JupyterLab and on the website alike. What asks is folded always; and what is folded calls
+    nothing that learns, nominates or publishes, which a reader came to see.
+    """
+    for cell in notebook.code:
+        tags = set(cell.metadata.get("tags", [])) & {"remove-input", "hide-input"}
+        called = {
+            name
+            for node in ast.walk(ast.parse(cell.source))
+            if isinstance(node, ast.Call)
+            for name in [getattr(node.func, "id", getattr(node.func, "attr", ""))]
+        }
+        asks = bool(called) and called <= {"predict", "quiz"}
+        assert ("remove-input" in tags) == asks, cell.source
+        assert bool(tags) == cell.metadata.get("jupyter", {}).get("source_hidden", False)
+        assert not (tags and called & SHOWN), cell.source
 
 
 def test_cells_are_introduced(notebook: Notebook):
