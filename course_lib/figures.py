@@ -1098,23 +1098,30 @@ def differences(
 
 
 def differences_by(
-    sheets: dict[str, dict[str, object]], xlabel: str, columns: int | None = None
+    sheets: dict[str, dict[str, object]],
+    xlabel: str,
+    columns: int | None = None,
+    title: str = "",
+    digits: int | None = None,
 ) -> Figure:
     """`differences` of the same names, several times: a panel for each sheet, so many in a row;
-    three, or four in two rows, if not said.
+    three, or four in two rows, if not said. With `digits`, each mean stands right of its row.
     """
     count = len(next(iter(sheets.values()), ()))
     columns = columns or (2 if len(sheets) == 4 else 3)
     rows = -(-len(sheets) // columns)
-    height = rows * (0.26 * count + 0.75) + 0.6
+    height = rows * (0.26 * count + 0.75) + 0.6 + 0.3 * bool(title)
     options = {"rows": rows, "of": sheets and range(count), "sharex": True, "sharey": True}
     figure, axes = panels(min(len(sheets), columns) or 1, height, **options)
-    figure.get_layout_engine().set(hspace=0.12)
+    figure.get_layout_engine().set(hspace=0.12, wspace=0.02 if digits is None else 0.06)
     for ax in axes[len(sheets) :]:
         ax.remove()
-    for ax, (title, found) in zip(axes, sheets.items(), strict=False):
+    figure.suptitle(title, fontsize=12)
+    for ax, (panel, found) in zip(axes, sheets.items(), strict=False):
         _rows(ax, found)
-        ax.set_title(title, fontsize=10)
+        for row, difference in enumerate(found.values() if digits is not None else ()):
+            _number(ax, row, difference, digits)
+        ax.set_title(panel, fontsize=10)
         ax.xaxis.set_major_locator(MaxNLocator(3))
         ax.xaxis.set_tick_params(labelbottom=True)
     axes[0].set_ylim(count - 0.5, -0.5)
@@ -1224,12 +1231,18 @@ def over(
     ylabel: str,
     title: str,
     ylim: tuple[float | None, float | None] = (None, None),
+    levels: dict[str, float] | None = None,
 ) -> Figure:
     """A few lines over the same positions, each with its name beside it, and with markers if there
     are at most 50 positions; dates are shown as months.
+
+    - `levels`: level lines by name, of what has no position; the ticks are then the positions.
     """
     figure, (axes,) = panels(height=3.3, of=values)
     named = {}
+    for name, level in (levels or {}).items():
+        axes.axhline(level, color=GREY, lw=1.5, ls=":")
+        named[name] = np.array([level]), _ink(GREY)
     for name, line, look in _looks(values.items()):
         marker = look.marker if len(line) <= 50 else ""
         drawn = {"color": look.colour, "marker": marker, "ls": look.dashes, "lw": 2}
@@ -1239,6 +1252,8 @@ def over(
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.margins(y=0.12)
     axes.set_ylim(*ylim)
+    if levels:
+        axes.set_xticks(x)
     if np.issubdtype(np.asarray(x).dtype, np.datetime64):
         axes.xaxis.set_major_formatter(DateFormatter("%b"))
     axes.margins(x=0.02)
