@@ -428,15 +428,20 @@ def heat(
     ylabel: str,
     limits: tuple[float, float] | None = None,
     digits: int = 2,
+    framed: Iterable[tuple[int, int]] = (),
 ) -> Figure:
     """A small table as a heat map with its numbers written in it, NaN left blank; sister maps share
-    `limits`, and what lies around 0 is white there with limits of −x and x.
+    `limits`, and what lies around 0 is white there with limits of −x and x, or of x and −x where
+    low is blue. `framed`: the cells (row, column) that have a frame.
     """
     values = table.to_numpy(dtype=float)
     finite = values[np.isfinite(values)]
     size = {"height": 0.55 * len(table) + 1.2, "width": min(1.1 * table.shape[1] + 2.5, 9)}
     figure, (axes,) = panels(**size, of=finite)
     _heat(axes, table, *(limits or (finite.min(), finite.max())), digits)
+    for row, column in framed:
+        look = {"fill": False, "edgecolor": "black", "lw": 2.5}
+        axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, **look))
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     return figure
 
@@ -524,6 +529,51 @@ def masks(sheets: dict[str, dict[str, Collection[str]]], fields: list[str]) -> F
     return figure
 
 
+def contrast(
+    item: list[str], views: list[list[str]], cosines: np.ndarray, names: list[str]
+) -> Figure:
+    """Contrastive learning in one picture: an item, its two views, the tower that they share, their
+    vectors, and the cosines of m items' first and second views.
+
+    - `item`: k values. `views`: those of each view, "·" where hidden. `cosines`: [m, m].
+    """
+    figure, (axes,) = panels(height=3.1, of=names)
+    axes.axis("off")
+    axes.set(xlim=(0, 18.9), ylim=(-0.6, 5.8))
+    rows = [(3.25, 2.05, item, "one item"), (7.4, 3.3, views[0], "first view")]
+    rows += [(7.4, 0.8, views[1], "second view")]
+    for right, y, values, name in rows:
+        left, middle = right - len(values), right - len(values) / 2
+        for place, value in enumerate(values):
+            state = "hidden" if value == "·" else "shown"
+            _tile(axes, left + place, y, 1, 0.8, state, value, copied=False, size=9)
+        axes.text(middle, y + 0.95, name, ha="center", va="bottom")
+    for y, colour in ((3.7, BLUE), (1.2, RED)):
+        for start, end in (((3.3, 2.45), (4.4, y)), ((7.5, y), (8.3, y)), ((10.8, y), (11.6, y))):
+            _arrow(axes, start, end, GREY, 1.5, gap=1)
+        axes.add_patch(Rectangle((11.7, y - 0.2), 1.2, 0.4, color=colour))
+    axes.text(12.3, 4.05, "vector", ha="center", color=_ink(BLUE))
+    axes.text(12.3, 1.55, "vector", ha="center", color=_ink(RED))
+    axes.add_patch(Rectangle((8.35, 0.7), 2.4, 3.5, fc="white", ec="black", lw=1.5))
+    axes.text(9.55, 2.45, "item tower,\nthe same\nfor both", ha="center", va="center")
+    for (row, column), value in np.ndenumerate(np.asarray(cosines)):
+        own = row == column
+        place = (14.6 + column, 3.3 - row)
+        face = *to_rgb(BLUE), 0.75 * max(float(value), 0)
+        look = {"ec": "black", "lw": 2.5, "zorder": 3} if own else {"ec": "#BBBBBB", "lw": 0.8}
+        axes.add_patch(Rectangle(place, 1, 1, fc=face, **look))
+    for place, name in enumerate(names):
+        axes.text(14.4, 3.8 - place, name, ha="right", va="center", color=_ink(BLUE))
+        axes.text(15.1 + place, 4.45, name, ha="center", va="bottom", color=_ink(RED))
+    centre = 14.6 + len(names) / 2
+    axes.text(centre, 5.1, "second views", ha="center", va="bottom", color=_ink(RED))
+    look = {"ha": "right", "va": "center", "rotation": 90, "color": _ink(BLUE)}
+    axes.text(14.0, 4.3 - len(names) / 2, "first views", **look)
+    axes.text(centre, 4.1 - len(names), "framed: an item's own two", ha="center", va="top")
+    axes.set_title("Of all pairs, the two views of one item should be the most alike")
+    return figure
+
+
 def sharpening(steps: dict[str, pd.DataFrame], xlabel: str, ylabel: str) -> Figure:
     """What training does to a matrix of shares (0 to 1, each row's sum 1), a panel for each step;
     the diagonal is framed.
@@ -588,7 +638,8 @@ def _matrix(axes, table: pd.DataFrame, low: float, high: float, own: Iterable[in
 def _heat(axes, table: pd.DataFrame, low: float, high: float, digits: int = 2) -> None:
     values, middle, around_0 = table.to_numpy(dtype=float), (low + high) / 2, low == -high
     shown = np.nan_to_num(values, nan=np.nan, neginf=np.nan)
-    cmap = "RdBu" if around_0 else "cividis"
+    cmap = "cividis" if not around_0 else "RdBu" if high > 0 else "RdBu_r"
+    low, high = sorted((low, high))
     axes.imshow(shown, cmap=cmap, aspect="auto", vmin=low, vmax=high)
     for (i, j), value in np.ndenumerate(values):
         light = abs(value) > 0.6 * high if around_0 else value < middle

@@ -573,6 +573,35 @@ def test_a_heat_map_leaves_blank_what_is_missing_and_is_white_around_0():
     assert min(image.cmap(image.norm(0.0))[:3]) > 0.95
 
 
+def test_a_heat_map_is_blue_where_low_with_turned_limits_and_frames_cells():
+    table = pd.DataFrame([[-3.0, 1.0], [0.0, 3.0]])
+    (axes,) = figures.heat(table, "title", "x", "y", (3, -3), framed=[(0, 0), (1, 1)]).axes
+    image = axes.images[0]
+    red, _, blue, _ = image.cmap(image.norm(-3.0))
+    assert blue > red and min(image.cmap(image.norm(0.0))[:3]) > 0.95
+    assert [frame.get_xy() for frame in axes.patches] == [(-0.47, -0.47), (0.53, 0.53)]
+
+
+def test_level_lines_are_named_and_the_positions_are_the_ticks():
+    figure = figures.over(np.array([1, 7]), {"a": np.ones(2)}, "x", "y", "t", levels={"b": 0.5})
+    (axes,) = figure.axes
+    assert {text.get_text() for text in axes.texts} == {"a", "b"}
+    assert axes.get_xticks().tolist() == [1, 7]
+
+
+def test_panels_of_differences_say_their_means():
+    found = {"a": Difference(0.5, 0.25, 0.75, 5)}
+    figure = figures.differences_by({"one": found, "two": found}, "x", title="both", digits=2)
+    assert [ax.texts[0].get_text() for ax in figure.axes] == ["+0.50", "+0.50"]
+    assert figure.get_suptitle() == "both"
+
+
+def test_contrast_frames_an_items_own_views():
+    figure = figures.contrast(["a", "b"], [["a", "·"], ["·", "b"]], np.eye(3), list("pqr"))
+    own = [p for p in figure.axes[0].patches if p.get_linewidth() == 2.5]
+    assert len(own) == 3 and {p.get_facecolor()[3] for p in own} == {0.75}
+
+
 def test_maps_of_views_say_the_cosines():
     maps = {"a": (PLANE, PLANE[:3], (0.5, -0.25)), "b": (PLANE, PLANE[3:6], (1, 0))}
     written = [[text.get_text() for text in ax.texts] for ax in figures.views_maps(maps).axes]
