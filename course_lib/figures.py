@@ -193,8 +193,9 @@ def towers(
     vectors: dict[str, np.ndarray],
     values: dict[str, pd.Series] | None = None,
 ) -> Figure:
-    """Both towers field by field, from left to right: each looked-up row as a strip of its numbers,
-    the sum of a tower's rows, the unit vector that its network makes of the sum, and the score.
+    """Both towers field by field, from left to right: each looked-up row as a strip of its numbers
+    and a bar of its length, the sum of a tower's rows, the unit vector that its network makes of
+    the sum, and the score.
 
     - `rows`: of each tower, [d] by field. `vectors`: of each tower, [d], length 1.
     - `values`: of each tower, what was looked up, by field; None is "unknown".
@@ -205,6 +206,7 @@ def towers(
     small = {"fontsize": 9, "va": "center"}
     arrow = {"arrowstyle": "->", "color": "#333333", "lw": 1.2}
     top, middles = 0.0, []
+    longest = max(np.linalg.norm(row) for tower in rows.values() for row in tower.values())
     for (title, looked_up), colour in zip(rows.items(), (BLUE, ORANGE), strict=True):
         last = top + len(looked_up) - 1
         middle = (top + last) / 2
@@ -216,8 +218,11 @@ def towers(
             value = (known[name] or "unknown") if name in known else ""
             value = " ".join(value) if isinstance(value, list) else value
             axes.text(24, top + place, f"{name} {value}".strip(), ha="right", **small)
-            _strip(axes, row, top + place, 25, 47)
-            axes.text(48, top + place, f"{np.linalg.norm(row):.1f}", **small)
+            length = np.linalg.norm(row)
+            _strip(axes, row, top + place, 25, 40)
+            bar = {"facecolor": colour, "lw": 0}
+            axes.add_patch(Rectangle((41, top + place - 0.2), 6 * length / longest, 0.4, **bar))
+            axes.text(41.8 + 6 * length / longest, top + place, f"{length:.1f}", **small)
         axes.plot([52, 52.8, 52.8, 52], [top - 0.3, top - 0.3, last + 0.3, last + 0.3], color=GREY)
         whole, unit = sum(looked_up.values()), vectors[title]
         for x, name, row in ((56, "sum", whole), (86, "unit vector", unit)):
@@ -240,9 +245,9 @@ def towers(
     for middle, way in zip(middles, (1, -1), strict=True):
         start, end = (92, middle + 1.2 * way), (92, meet - 0.6 * way)
         axes.annotate("", end, start, arrowprops=arrow | {"lw": 1.6})
-    axes.text(36, -1.05, "its 64 numbers", ha="center", color="#555555", **small)
-    axes.text(48, -1.05, "length", color="#555555", **small)
-    text = "purple: above 0, orange: below 0; every strip has a scale of its own"
+    axes.text(32.5, -1.05, "its 64 numbers", ha="center", color="#555555", **small)
+    axes.text(41, -1.05, "its length", color="#555555", **small)
+    text = "purple: above 0, orange: below 0; the colours of every strip have a scale of their own"
     axes.text(25, top - 1.55, text, color="#555555", **small)
     axes.set(xlim=(0, 100), ylim=(top - 1.1, -1.8))
     axes.set_title("Each tower adds up its fields; the two meet only in the score")
@@ -367,6 +372,29 @@ def hours_against_day(values: dict[str, np.ndarray], xlabel: str, title: str) ->
         axes.hist(part, edges, color=colour, label=label, **filled)
         axes.axvline(np.mean(part), color=colour, ls=dashes, lw=1)
     axes.set(xlabel=xlabel, ylabel="hours", title=title)
+    _legend_below(figure, axes)
+    return figure
+
+
+def estimates(values: dict[str, np.ndarray], truth: float, xlabel: str, title: str) -> Figure:
+    """Histograms of estimates, each with its mean above, and a line at what they estimate; the
+    largest in a thousand are left out.
+    """
+    figure, (axes,) = panels(height=3.4, of=values)
+    looked = list(_looks(values.items()))
+    every = np.concatenate(list(values.values()))
+    edges = np.linspace(every.min(), np.quantile(every, 0.999), 31)
+    for name, found, look in looked:
+        drawn = {"color": look.colour, "alpha": 0.55, "label": name, "edgecolor": "white"}
+        axes.hist(found, edges, hatch=look.hatch, **drawn)
+        mean, at = np.mean(found), axes.get_xaxis_transform()
+        axes.plot(mean, 1.03, "v", color=look.colour, ms=9, transform=at, clip_on=False)
+        above = {"color": _ink(look.colour), "ha": "center", "va": "bottom", "transform": at}
+        axes.text(mean, 1.06, f"mean {mean:.1f}", **above)
+    axes.axvline(truth, color="black", lw=2)
+    axes.text(truth, 0.94, f" {truth:.1f}, the true sum", transform=axes.get_xaxis_transform())
+    axes.set(xlabel=xlabel, ylabel="batches")
+    axes.set_title(title, pad=30)
     _legend_below(figure, axes)
     return figure
 
@@ -574,17 +602,38 @@ def contrast(
     return figure
 
 
-def sharpening(steps: dict[str, pd.DataFrame], xlabel: str, ylabel: str) -> Figure:
-    """What training does to a matrix of shares (0 to 1, each row's sum 1), a panel for each step;
-    the diagonal is framed.
+def turning(steps: dict[str, tuple[np.ndarray, np.ndarray]], names: tuple[list, list]) -> Figure:
+    """Unit vectors in the plane, a circle for each step: users, and items, of which item i was
+    bought by user i, with an arc between the two; items that nobody bought are grey.
+
+    - `steps`: [n, 2] users and [m, 2] items of each, m at least n. `names`: theirs.
     """
-    most = max(map(len, steps.values()), default=0)
-    figure, axes = panels(len(steps), height=0.62 * most + 1.4, of=steps, sharey=True)
-    for ax, (title, table) in zip(axes, steps.items(), strict=True):
-        _matrix(ax, table, 0, 1, range(min(table.shape)))
-        ax.set(title=title, xlabel=xlabel)
-    axes[0].set_ylabel(ylabel)
-    figure.suptitle("Training moves each row's weight onto the user's own item", fontsize=12)
+    figure, axes = panels(len(steps), height=4.3, of=steps, sharey=True)
+    around = np.linspace(0, 2 * np.pi, 200)
+    for ax, (title, (users, items)) in zip(axes, steps.items(), strict=True):
+        ax.plot(np.cos(around), np.sin(around), color="#CCCCCC", lw=1)
+        for user, item in zip(users, items, strict=False):
+            start, end = (np.arctan2(*vector[::-1]) for vector in (user, item))
+            arc = start + np.linspace(0, 1, 30) * ((end - start + np.pi) % (2 * np.pi) - np.pi)
+            ax.plot(np.cos(arc), np.sin(arc), color=GREEN, lw=5, alpha=0.6)
+        for place, (name, (x, y)) in enumerate(zip(names[1], items, strict=True)):
+            bought = place < len(users)
+            colour, far = (ORANGE, 0.7) if bought else (GREY, 1.18)
+            ax.plot([0, x], [0, y], "--", color=colour, lw=1.8)
+            ax.plot(x, y, "s", color=colour, mfc="none", ms=11, mew=2)
+            look = {"ha": "center" if bought else "left", "va": "center", "fontsize": 10}
+            box = {"facecolor": "white", "lw": 0, "pad": 1, "alpha": 0.9}
+            ax.text(far * x, far * y, name, color=_ink(colour), bbox=box, **look)
+        for name, (x, y) in zip(names[0], users, strict=True):
+            ax.plot([0, x], [0, y], color=BLUE, lw=1.8)
+            ax.plot(x, y, "o", color=BLUE, ms=6)
+            ax.text(1.2 * x, 1.2 * y, name, color=_ink(BLUE), ha="center", va="center")
+        ax.set(title=title, xlim=(-1.4, 1.4), ylim=(-1.15, 1.35), aspect="equal")
+        ax.axis("off")
+    keys = [_key("a user", "o", BLUE), _key("the item that this user bought", "s", ORANGE, "white")]
+    if len(names[1]) > len(names[0]):
+        keys.append(_key("an item in no batch", "s", GREY, "white"))
+    figure.legend(handles=keys, loc="outside lower center", frameon=False, ncols=3, fontsize=9.5)
     return figure
 
 
@@ -607,7 +656,7 @@ def mixed_columns(logits: pd.DataFrame, own: Collection[int], why: np.ndarray, m
     axes.axvline(c - m - 0.5, color="black", lw=2)
     for middle, text in (((c - m - 1) / 2, "the batch's items"), (c - (m + 1) / 2, "drawn")):
         axes.text(middle, -0.62, text, ha="center", va="bottom", fontsize=10)
-    axes.set_title("Which columns are a user's negatives?", pad=26)
+    axes.set_title("Logits: which columns are a user's negatives?", pad=26)
     axes.set_xlabel("framed: the user's own item; a masked logit has no weight", fontsize=9.5)
     return figure
 
@@ -1143,7 +1192,7 @@ def differences(
     axes.set(xlabel=xlabel, title=title, ylim=(len(found) - 0.4, -0.6))
     axes.set_xlim(xlim)
     for row, difference in enumerate(found.values() if digits is not None else ()):
-        _number(axes, row, difference, digits)
+        _number(axes, row, difference, f"{difference.mean:+.{digits}f}")
     _key_below(figure, [])
     return figure
 
@@ -1154,15 +1203,17 @@ def differences_by(
     columns: int | None = None,
     title: str = "",
     digits: int | None = None,
+    levels: dict[str, float] | None = None,
 ) -> Figure:
     """`differences` of the same names, several times: a panel for each sheet, so many in a row;
-    three, or four in two rows, if not said. With `digits`, each mean stands right of its row.
+    three, or four in two rows, if not said. With `digits`, each mean stands right of its row. With
+    `levels`, the base's in each sheet, the mean does so in per cent, and scales are each panel's own.
     """
     count = len(next(iter(sheets.values()), ()))
     columns = columns or (2 if len(sheets) == 4 else 3)
     rows = -(-len(sheets) // columns)
     height = rows * (0.26 * count + 0.75) + 0.6 + 0.3 * bool(title)
-    options = {"rows": rows, "of": sheets and range(count), "sharex": True, "sharey": True}
+    options = {"rows": rows, "of": sheets and range(count), "sharex": not levels, "sharey": True}
     figure, axes = panels(min(len(sheets), columns) or 1, height, **options)
     figure.get_layout_engine().set(hspace=0.12, wspace=0.02 if digits is None else 0.06)
     for ax in axes[len(sheets) :]:
@@ -1170,11 +1221,15 @@ def differences_by(
     figure.suptitle(title, fontsize=12)
     for ax, (panel, found) in zip(axes, sheets.items(), strict=False):
         _rows(ax, found)
-        for row, difference in enumerate(found.values() if digits is not None else ()):
-            _number(ax, row, difference, digits)
         ax.set_title(panel, fontsize=10)
         ax.xaxis.set_major_locator(MaxNLocator(3))
         ax.xaxis.set_tick_params(labelbottom=True)
+        for row, difference in enumerate(found.values()):
+            if levels:
+                part = round(100 * difference.mean / levels[panel])
+                _number(ax, row, difference, f"{part:+d} %".replace("-", "−"))
+            elif digits is not None:
+                _number(ax, row, difference, f"{difference.mean:+.{digits}f}")
     axes[0].set_ylim(count - 0.5, -0.5)
     _key_below(figure, [], xlabel)
     return figure
@@ -1222,7 +1277,7 @@ def with_and_without(live: pd.DataFrame, title: str) -> Figure:
         }
         _rows(ax, found)
         for row, difference in enumerate(found.values()):
-            _number(ax, row, difference, 3)
+            _number(ax, row, difference, f"{difference.mean:+.3f}")
         base = rows["without"].droplevel(1).round(3).to_dict()
         base = ", ".join(f"{name.split()[0]} {value}" for name, value in base.items())
         ax.set_title(f"{log.replace(',', ' log,', 1)}\nwithout a term: {base}", fontsize=10)
@@ -1258,12 +1313,12 @@ def _rows(axes, found: dict[str, object]) -> None:
     axes.set_yticks(range(len(found)), found)
 
 
-def _number(axes, y: float, difference: object, digits: int) -> None:
-    """The mean of a `Difference`, at the right end of its row."""
+def _number(axes, y: float, difference: object, text: str) -> None:
+    """The mean of a `Difference` as text, at the right end of its row."""
     clear = difference.low > 0 or difference.high < 0
     look = {"va": "center", "fontsize": 9, "color": "black" if clear else "#666666"}
     at = axes.get_yaxis_transform()
-    axes.text(1.01, y, f"{difference.mean:+.{digits}f}", transform=at, **look)
+    axes.text(1.01, y, text, transform=at, **look)
 
 
 def _interval(axes, y: float, difference: object, mark: str = "o", hollow: str = "s") -> None:

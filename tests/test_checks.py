@@ -240,3 +240,17 @@ def test_two_runtimes_that_spin_have_advice(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     row = checks.environment().set_index("check").loc["OpenMP runtimes"]
     assert not row["ok"] and "OMP_WAIT_POLICY=PASSIVE" in row["advice"]
+
+
+def test_leaking_histories_hold_the_day_and_only_within(tiny, tiny_state):
+    rows, store = tiny.rows(tiny.days[1], tiny.days[1] + DAY), tiny_state.features
+    users = tiny.user_rows[rows]
+
+    def history(before=rows.start):
+        return store.user_features(tiny, users, before)["history"]
+
+    honest = history()
+    with checks.leaking_histories():
+        leaked = history()
+    assert not torch.equal(leaked, honest) and torch.equal(history(), honest)
+    assert torch.equal(leaked, history(rows.stop))

@@ -133,7 +133,11 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
         ),
         4,
     ),
-    "sharpening": (lambda n, t: figures.sharpening({t: bar_table(n)}, t, t), None),
+    "estimates": (lambda n, t: figures.estimates(numbers(n), 1.0, t, t), 9),
+    "turning": (
+        lambda n, t: figures.turning({t: (PLANE[:1], PLANE[: len(n)])}, ([t], n)),
+        None,
+    ),
 }
 every = pytest.mark.parametrize("name", ARMS)
 STEP = {  # from item 3 of the layer above to item 0, and on to item 1
@@ -191,13 +195,13 @@ def test_every_arm_is_drawn_or_all_are_refused(name: str):
 @every
 def test_nothing_to_draw_is_said_in_a_sentence(name: str):
     draw, _ = ARMS[name]
-    if name not in ("item_map", "sharpening", "dials", "lines", "gains"):
+    if name not in ("item_map", "turning", "dials", "lines", "gains"):
         assert refusal(draw, [], "title").startswith("there is nothing to draw")
     for draw in (
         lambda: figures.lines({}, np.arange(3), "x", "y"),
         lambda: figures.gains({}, [], "x", "y"),
         lambda: figures.item_map(PLANE, np.zeros(40, int), {"one": "#000000"}, {}),
-        lambda: figures.sharpening({}, "x", "y"),
+        lambda: figures.turning({}, ([], [])),
         lambda: figures.embedding_rows({}, [], ["default"], PLANE[:1]),
         lambda: figures.dials(dial_rows([4])[:0]),
         lambda: figures.head_effect(np.array([])),

@@ -22,6 +22,7 @@ from course_lib.checks.bugs import (
     check_unit_length,
     check_version_refused,
     check_views_differ,
+    leaking_histories,
 )
 from course_lib.checks.claims import claim
 from course_lib.checks.machine import environment
