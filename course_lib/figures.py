@@ -269,6 +269,7 @@ def copied_and_split() -> Figure:
     figure, (axes,) = panels(height=4.6)
     axes.axis("off")
     axes.set(xlim=(0, 100), ylim=(-0.9, 6.7))
+    axes.set_title("What is small is copied, and what is large is divided", fontsize=12)
     rows = [
         ("towers", "a copy", "a copy", "DDP", "all parameters"),
         ("a batch's events", "one half", "other half", "gathered item vectors", "the loss"),
@@ -298,23 +299,24 @@ def copied_and_split() -> Figure:
     return figure
 
 
-def capacity(table: pd.DataFrame) -> Figure:
-    """A panel for each column of the table, a bar for each index kind, on logarithmic axes, with
-    the number beside each bar, to two digits: estimates have no more.
+def capacity(table: pd.DataFrame, title: str = "") -> Figure:
+    """A panel for each column of the table, a dot for each index kind, on logarithmic axes, with
+    the number beside each dot, to two digits: estimates have no more.
     """
-    figure, axes = panels(len(table.columns), height=0.42 * len(table) + 1.3, of=table, sharey=True)
+    figure, axes = panels(len(table.columns), height=0.42 * len(table) + 1.5, of=table, sharey=True)
+    if title:
+        figure.suptitle(title, fontsize=12)
     for ax, (name, values) in zip(axes, table.items(), strict=True):
         start = min(1.0, 10.0 ** np.floor(np.log10(values.min())))
-        ax.barh(range(len(values)), values - start, 0.6, start, color=BLUE)
+        ax.plot(values, range(len(values)), "o", color=BLUE, ms=9)
         for row, value in enumerate(values):
             text = f"{float(f'{value:.2g}'):,.{0 if value >= 1 else 2}f}"
-            ax.annotate(text, (value, row), (5, 0), textcoords="offset points", va="center")
+            ax.annotate(text, (value, row), (9, 0), textcoords="offset points", va="center")
         span = max(values.max() / start, 10)
         ax.set(xscale="log", xlim=(start, start * span**1.45))
         ax.set_title(name, fontsize=10.5)
         ax.xaxis.set_major_locator(LogLocator(numticks=5))
         ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.grid(visible=False, axis="y")
     axes[0].set_yticks(range(len(table)), table.index)
     axes[0].set_ylim(len(table) - 0.5, -0.5)
     return figure
@@ -1207,7 +1209,8 @@ def differences_by(
 ) -> Figure:
     """`differences` of the same names, several times: a panel for each sheet, so many in a row;
     three, or four in two rows, if not said. With `digits`, each mean stands right of its row. With
-    `levels`, the base's in each sheet, the mean does so in per cent, and scales are each panel's own.
+    `levels`, the base's in each sheet, it does so in per cent, and each panel has a scale of its
+    own.
     """
     count = len(next(iter(sheets.values()), ()))
     columns = columns or (2 if len(sheets) == 4 else 3)
@@ -1702,21 +1705,22 @@ def day_line() -> Figure:
         axes.annotate("", (start + 1.6, 1.2), (start + 1.6, 2.8), arrowprops=arrow)
         axes.plot(start + 1.6, 1, "o", color=BLUE, ms=13)
     axes.text(2.2, 1, "every item's vector,\nthe user network", color=BLUE, **words)
-    hours = np.arange(9, 18)
-    axes.barh([4] * 9, 0.8, 0.4, hours - 0.9, color=GREY, alpha=0.6)
-    axes.text(17.3, 4, "one hour's each", **words)
-    rows = np.linspace(0.08, 0.5, 9)  # what the hours have learned
+    opened, hours = np.arange(9, 20), np.arange(10, 20)  # the last hour waits for the night
+    axes.barh([4] * len(opened), 0.8, 0.4, opened + 0.1, color=GREY, alpha=0.6)
+    axes.text(20.2, 4, "hour by hour", **words)
+    rows = np.linspace(0.08, 0.5, len(hours))  # what the hours have learned
     axes.bar(hours + 0.5, rows, 1, 1.75, color=ORANGE)
-    axes.bar(21.8, rows[-1], 7.6, 1.75, color=ORANGE)
-    axes.text(9, 2.48, "ID rows of the users and items in those events", color="#8a5a00", **words)
-    axes.plot(25.6, 2, "x", color="black", ms=11, mew=2.5)
-    axes.text(26.1, 2, "discarded", **words)
-    axes.plot(hours + 0.2, [1] * 9, "o", color=ORANGE, ms=7)
-    axes.text(17.8, 1, "those items' vectors alone", color="#8a5a00", **words)
+    axes.bar(22, rows[-1], 4, 1.75, color=ORANGE)
+    axes.text(7, 2.48, "ID rows of those events' users and items", color="#8a5a00", **words)
+    axes.plot(24, 2, "x", color="black", ms=11, mew=2.5)
+    axes.text(23.6, 2.48, "discarded", ha="right", **words)
+    axes.plot(hours + 0.2, [1] * len(hours), "o", color=ORANGE, ms=7)
+    text = "those items' vectors, then those users' rows"
+    axes.text(10, 1.38, text, color="#8a5a00", **words)
     bands = [
         (-0.4, 1.6, "#cccccc", "old", "black"),
-        (1.6, 9.2, BLUE, "tonight's version", "white"),
-        (9.2, 25.6, ORANGE, "tonight's version, and what the hours have learned", "black"),
+        (1.6, 10.2, BLUE, "tonight's version", "white"),
+        (10.2, 25.6, ORANGE, "tonight's version, and what the hours have learned", "black"),
         (25.6, 28.6, BLUE, "the next", "white"),
     ]
     for start, end, colour, text, ink in bands:
@@ -1727,7 +1731,8 @@ def day_line() -> Figure:
 
 def dashboard(table: pd.DataFrame, usual: pd.DataFrame | None = None, named: bool = True) -> Figure:
     """A day in production by the hour, as `production.Day.table` has it, one measure a panel:
-    recall, the served state's age, events learned, and how long an answer took.
+    recall, the served state's age, events learned, and what became of the shards, with the name of
+    the version that serves. The next day's first hour stands apart.
 
     Each kind of fault has a letter, in every panel at its hours; `named` says below what it is.
     `usual`: the same day without faults, in grey.
@@ -1737,28 +1742,33 @@ def dashboard(table: pd.DataFrame, usual: pd.DataFrame | None = None, named: boo
         recall: f"{recall} of what is bought in the hour",
         "age": "age of the state that serves (hours)",
         "events": "events learned as the hour begins",
-        "p50": "time of an answer (median, ms)",
     }
     days = {"this day": (table, {"color": BLUE, "marker": "o", "ms": 5})}
     if usual is not None:
-        look = {"color": "#bbbbbb", "lw": 6, "solid_capstyle": "round"}
+        look = {"color": "#bbbbbb", "lw": 6, "marker": "o", "ms": 6, "solid_capstyle": "round"}
         days = {"the same day without faults": (usual, look)} | days
     letters = dict(zip(filter(None, dict.fromkeys(table["fault"])), "ABCDEFGH", strict=False))
-    figure, axes = panels(2, height=5.4, rows=2, of=table)
-    for ax, (column, title) in zip(axes, measures.items(), strict=True):
+    figure, axes = panels(2, height=5.6, rows=2, of=table)
+    hours, end = _day_hours(table), _NEXT_DAY
+    for ax, (column, title) in zip(axes, measures.items(), strict=False):
         seen = pd.concat([rows[column].iloc[1:-1] for rows, _ in days.values()]).max()
         if column != "age" or not seen > 0:  # the first and the last are as old as a night
             seen = max(rows[column].max() for rows, _ in days.values())
         top = 1.35 * seen or 1
         for name, (rows, look) in days.items():
-            ax.plot(_day_hours(rows), rows[column].where(rows[column] <= top), label=name, **look)
-        ax.set(title=title, xlim=(_day_hours(table)[0] - 0.7, 24.7), ylim=(0, top))
-        for x, value in zip(_day_hours(table), table[column], strict=True):
+            x, y = np.array(_day_hours(rows)), rows[column].where(rows[column] <= top)
+            ax.plot(x[x < end], y[x < end], label=name, **look)
+            ax.plot(x[x == end], y[x == end], **look)
+        ax.set(title=title, ylim=(0, top))
+        for x, value in zip(hours, table[column], strict=True):
             if value > top:
-                side = ("left", x - 0.6) if x < 24 else ("right", 24.6)
-                ax.text(side[1], 0.8 * top, f"↑{value:.0f} h", ha=side[0], fontsize=9)
-        ax.set_xticks(range(9, 25, 3))
-        for x, fault in zip(_day_hours(table), table["fault"], strict=True):
+                side = ("left", x - 0.6) if x < end else ("right", end + 0.9)
+                ax.text(side[1], 0.75 * top, f"↑{value:.0f} h", ha=side[0], fontsize=9)
+    _shards(axes[3], table, hours)
+    for ax in axes:
+        ax.set(xlim=(hours[0] - 0.7, end + 1))
+        ax.set_xticks([9, 12, 15, 18, end], ["9", "12", "15", "18", "next day"])
+        for x, fault in zip(hours, table["fault"], strict=True):
             if fault:
                 ax.axvspan(x - 0.45, x + 0.45, color=ORANGE, alpha=0.25, lw=0, zorder=0)
                 place = ax.get_xaxis_transform()
@@ -1773,6 +1783,21 @@ def dashboard(table: pd.DataFrame, usual: pd.DataFrame | None = None, named: boo
     return figure
 
 
+_NEXT_DAY = 22  # where a dashboard has the first hour of the next day
+
+
+def _shards(axes, table: pd.DataFrame, hours: list[int]) -> None:
+    """What became of the shards of each step, a row for each outcome, and which version served."""
+    fates = ["learned", "nothing landed", "damaged", "from the future", "there already"]
+    for x, seen in zip(hours, table["shards"], strict=True):
+        rows = [fates.index(fate) for fate in seen]
+        axes.plot([x] * len(rows), rows, "o", color=BLUE, ms=6)
+    for x, version in zip(hours, table["version"], strict=True):
+        axes.text(x, len(fates), version, fontsize=9, ha="center", va="center")
+    axes.set_yticks(range(len(fates) + 1), [*fates, "version"])
+    axes.set(title="the hour's shard, and the version", ylim=(len(fates) + 0.6, -1.9))
+
+
 def _day_hours(table: pd.DataFrame) -> list[int]:
-    """The hours [n] of a day's rows; that of the next day is 24."""
-    return [int(hour) if hour.isdigit() else 24 for hour in table["hour"]]
+    """The hours [n] of a day's rows; that of the next day is 22."""
+    return [int(hour) if hour.isdigit() else _NEXT_DAY for hour in table["hour"]]

@@ -92,7 +92,8 @@ class Day:
         """A row for each step so far: `hour`, `R@k` of what was bought in that hour, `age` (hours
         from the last event that was learned to the hour), `events` learned, `sent` (vectors),
         `added` and `held` (items of the index), `answers`, `p50` and `p99` of how long they took
-        (ms), `fault`.
+        (ms), `fault`, `version` (the one that serves at the end), `shards` (what became of them: a
+        list of "learned", "there already", "damaged", "from the future" or "nothing landed").
         """
         return pd.DataFrame(self.rows)
 
@@ -139,6 +140,7 @@ class Day:
             "answers": len(took),
         }
         row |= {"p50": p50, "p99": p99, "fault": "" if midnight else fault or ""}
+        row |= {"version": version.name, "shards": _fates(became)}
         self.rows.append(row)
         return became
 
@@ -236,6 +238,14 @@ def _found(bought: pd.DataFrame, answers: list[Answer]) -> float:
     lists = {answer.user: set(answer.items) for answer in answers if answer.last}
     pairs = zip(bought["user"], bought["item"], strict=True)
     return float(np.mean([item in lists[user] for user, item in pairs])) if len(bought) else np.nan
+
+
+def _fates(became: dict[str, str]) -> list[str]:
+    """What became of a step's shards, in a word or two each."""
+    signs = {"events learned": "learned", "nothing new": "there already"}
+    signs |= {"left alone": "damaged", "from the future": "from the future"}
+    text = "; ".join(became.values())
+    return [fate for sign, fate in signs.items() if sign in text] or ["nothing landed"]
 
 
 def by_the_hour(state: State, log: EventLog, day: pd.Timestamp) -> State:

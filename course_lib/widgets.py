@@ -342,7 +342,7 @@ def recall_by_hour(log: EventLog, state: State, day: pd.Timestamp, rate: float |
 
 def production_dashboard(begin: Callable[[], Day]) -> Panel:
     """Let a day in production pass hour by hour, with a fault on each button; see recall, the
-    served state's age, what is learned, and how long an answer takes.
+    served state's age, what is learned, and what became of the shards.
 
     `begin`: makes the day, and makes it anew for "Start again". Parts: `hour`, `faults` (a button
     each), `again`; `message` (what became of the shards, and what is lost), `picture`; and as a
@@ -371,7 +371,7 @@ def production_dashboard(begin: Callable[[], Day]) -> Panel:
             f"<b>{row['hour']}</b>, {version}, {row['answers']} answers. "
             f"{html.escape('; '.join(lines).rstrip('.'))}.{waiting}"
         )
-        alt = "By the hour: recall, the served state's age, events learned, time of an answer."
+        alt = "By the hour: recall, the served state's age, events learned, what became of shards."
         panel.picture.value = _image(figures.dashboard(day.table), 740, alt)
 
     def start(_=None) -> None:

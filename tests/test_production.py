@@ -108,6 +108,16 @@ def test_a_fault_loses_nothing(fault: str, retail: EventLog, state: State, tmp_p
     late = fault != "deliver twice"
     assert (day.table["events"].iloc[2] == 0) == late
     assert day.lost() == 0 and day.table["fault"].tolist()[2] == fault
+    assert (
+        day.table["shards"].tolist()[2]
+        == {
+            "lose an hour": ["nothing landed"],
+            "deliver twice": ["learned", "there already"],
+            "damage a shard": ["damaged"],
+            "clock back": ["from the future"],
+        }[fault]
+    )
+    assert set(day.table["version"].iloc[:-1]) == {"v1"} != set(day.table["version"].iloc[-1:])
     assert day.table["events"].sum() == purchases(retail).sum()
 
 
