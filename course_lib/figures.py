@@ -1420,21 +1420,29 @@ def bars(values: pd.Series, xlabel: str, ylabel: str, title: str) -> Figure:
     return figure
 
 
-def gains(sheets: dict[str, dict[str, list]], x: list, xlabel: str, ylabel: str) -> Figure:
+def gains(
+    sheets: dict[str, dict[str, list]],
+    x: list,
+    xlabel: str,
+    ylabel: str,
+    at: Collection[float] | None = None,
+) -> Figure:
     """Paired differences over a parameter: a panel per sheet, a line per name, which stands beside
-    it, each `Difference` with its 95 % interval.
+    it, each `Difference` with its 95 % interval. `x` are the ticks' names, and `at` their places,
+    about one apart, if they are not to stand in equal steps.
     """
+    places = np.arange(len(x)) if at is None else np.asarray(at)
     figure, axes = panels(len(sheets), height=4.1, of=sheets)
     for ax, (title, named) in zip(axes, sheets.items(), strict=True):
         lines = {}
         for number, (name, found, look) in enumerate(_looks(named.items())):
-            where = np.arange(len(x)) + (number - (len(named) - 1) / 2) * 0.07
+            where = places + (number - (len(named) - 1) / 2) * 0.07
             means, errors = _intervals(found)
             drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
             ax.errorbar(where, means, errors, ms=5, lw=1.3, label=name, **drawn)
             lines[name] = np.column_stack([where, means]), look.colour
         ax.axhline(0, color=GREY, lw=1)
-        ax.set_xticks(range(len(x)), x)
+        ax.set_xticks(places, x)
         ax.set(title=title, xlabel=xlabel)
         ax.margins(x=0.1)
         _name_lines(ax, lines)
