@@ -440,6 +440,26 @@ def newcomers(log: EventLog, start: str) -> Figure:
     return figure
 
 
+def log_days(log: EventLog, spans: dict[str, tuple]) -> Figure:
+    """Events and new items of each day, with named spans (first day, day after the last)."""
+    new = log.events.drop_duplicates("item")
+    counts = {"Events on each day": log.events, "Items chosen for the first time": new}
+    figure, axes = panels(1, height=4.2, rows=2, of=log.events, sharex=True)
+    for ax, (title, events) in zip(axes, counts.items(), strict=True):
+        daily = events.resample("D", on="time").size()
+        ax.bar(daily.index, daily, width=1.0, align="edge", color="#8a8a8a")
+        ax.set(title=title, ylabel="a day")
+        for (name, (first, last)), colour in zip(spans.items(), (ORANGE, BLUE), strict=False):
+            ax.axvspan(first, last, color=colour, alpha=0.4, lw=0, zorder=0)
+            if ax is axes[0]:
+                look = {"ha": "center", "va": "top", "fontsize": 9, "parse_math": False}
+                at = first + (last - first) / 2, 1.0
+                ax.text(*at, name, transform=ax.get_xaxis_transform(), **look)
+    axes[0].margins(y=0.18)
+    axes[1].xaxis.set_major_formatter(DateFormatter("%d %b\n%Y"))
+    return figure
+
+
 def curves(lines: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str) -> Figure:
     """A few labelled lines over their own positions, each with its own dash pattern."""
     figure, (axes,) = panels(height=3.2, of=lines)
@@ -1544,21 +1564,29 @@ def bars(values: pd.Series, xlabel: str, ylabel: str, title: str) -> Figure:
     return figure
 
 
-def gains(sheets: dict[str, dict[str, list]], x: list, xlabel: str, ylabel: str) -> Figure:
+def gains(
+    sheets: dict[str, dict[str, list]],
+    x: list,
+    xlabel: str,
+    ylabel: str,
+    at: Collection[float] | None = None,
+) -> Figure:
     """Paired differences over a parameter: a panel per sheet, a line per name, which stands beside
-    it, each `Difference` with its 95 % interval.
+    it, each `Difference` with its 95 % interval. `x` are the ticks' names, and `at` their places,
+    about one apart, if they are not to stand in equal steps.
     """
+    places = np.arange(len(x)) if at is None else np.asarray(at)
     figure, axes = panels(len(sheets), height=4.1, of=sheets)
     for ax, (title, named) in zip(axes, sheets.items(), strict=True):
         lines = {}
         for number, (name, found, look) in enumerate(_looks(named.items())):
-            where = np.arange(len(x)) + (number - (len(named) - 1) / 2) * 0.07
+            where = places + (number - (len(named) - 1) / 2) * 0.07
             means, errors = _intervals(found)
             drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
             ax.errorbar(where, means, errors, ms=5, lw=1.3, label=name, **drawn)
             lines[name] = np.column_stack([where, means]), look.colour
         ax.axhline(0, color=GREY, lw=1)
-        ax.set_xticks(range(len(x)), x)
+        ax.set_xticks(places, x)
         ax.set(title=title, xlabel=xlabel)
         ax.margins(x=0.1)
         _name_lines(ax, lines)
@@ -1578,7 +1606,8 @@ def trade_off(
     a constant is added.
 
     - `named`: of each arm pairs of `Difference`s (x, y), from its smallest weight, which is hollow,
-      to its largest, which is filled.
+      to its largest, which is filled and has its intervals. Pale points are not clear of zero in
+      both directions.
     - `constant`: [c, 2] (x, y) of a growing constant. `near`: the arms that the large panel is cut
       to; a small one beside it has all.
     - `quarters`: what it means to lie in the upper left, the upper right, the lower left and the
@@ -1595,10 +1624,15 @@ def trade_off(
         ax.plot(*path.T, ".--", color="black", lw=1.5, ms=5, label="plain + a constant")
         for _, found, look in drawn:
             (x, dx), (y, dy) = (_intervals(part) for part in zip(*found, strict=True))
-            marks = {"color": look.colour, "marker": look.marker, "ms": 8}
-            ax.errorbar(x, y, dy, dx, fmt="none", ecolor=look.colour, alpha=0.3, lw=1.2)
-            ax.plot(x, y, mfc="white", lw=0.8, **marks)
-            ax.plot(x[-1], y[-1], ls="", **marks)
+            ax.plot(x, y, color=look.colour, lw=0.8, alpha=0.4)
+            for place, pair in enumerate(found):
+                strength = 1 if all(d.low > 0 or d.high < 0 for d in pair) else 0.3
+                last = place == len(found) - 1
+                marks = {"color": look.colour, "marker": look.marker, "ms": 8, "ls": ""}
+                marks |= {"alpha": strength, "mfc": look.colour if last else "white"}
+                ax.plot(x[place], y[place], **marks)
+            last = {"fmt": "none", "ecolor": look.colour, "alpha": 0.3, "lw": 1}
+            ax.errorbar(x[-1:], y[-1:], dy[:, -1:], dx[:, -1:], **last)
         ax.set(xlabel=xlabel)
         ax.xaxis.set_major_locator(MaxNLocator(5 if ax is axes[0] else 3))
     for axis, part in enumerate("xy" if near else ""):
@@ -1612,13 +1646,16 @@ def trade_off(
         axes[0].text(0.015 + 0.97 * x, 0.02 + 0.96 * y, text, **look)
     axes[0].set(ylabel=ylabel)
     lines = {name: (points[name], look.colour) for name, _, look in drawn}
-    lines["a constant"] = constant, "black"
+    lines["plain + a constant"] = constant, "black"
     if near:
         corner, size = axes[0].viewLim.min, axes[0].viewLim.size
         axes[1].add_patch(Rectangle(corner, *size, fill=False, lw=1, ls="-", ec=GREY))
         axes[1].set(xlabel="", title="all arms; frame: the left panel")
         axes[1].title.set_fontsize(10)
         _name_lines(axes[1], {n: line for n, line in lines.items() if n not in near})
+    steps = np.linspace(0.2, 1, 9)[:, None]
+    way = [start + steps * (end - start) for start, end in pairwise(path)]
+    lines["plain + a constant"] = np.concatenate(way), "black"
     inside = {n: (_within(axes[0], at), colour) for n, (at, colour) in lines.items()}
     _name_lines(axes[0], {n: line for n, line in inside.items() if len(line[0])})
     return figure

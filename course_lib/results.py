@@ -58,12 +58,14 @@ def relative(
     """`along`, in per cent of what plain has at each value."""
     plain = table[table["arm"] == "plain"].groupby(parameter)[column].mean()
     return {
-        arm: [
-            Difference(*(100 * part / level for part in difference[:3]), difference.pairs)
-            for difference, level in zip(found, plain, strict=True)
-        ]
+        arm: [in_percent(*pair) for pair in zip(found, plain, strict=True)]
         for arm, found in along(table, parameter, arms, column).items()
     }
+
+
+def in_percent(difference: Difference, level: float) -> Difference:
+    """The same difference, in per cent of a level."""
+    return Difference(*(100 * part / level for part in difference[:3]), difference.pairs)
 
 
 def against_by_day(table: pd.DataFrame, arm: str, other: str) -> Difference:

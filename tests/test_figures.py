@@ -212,6 +212,15 @@ def test_nothing_to_draw_is_said_in_a_sentence(name: str):
         assert refusal(draw).startswith("there is nothing to draw")
 
 
+def test_the_days_of_a_log(tiny: EventLog):
+    first = tiny.events["time"].iloc[0].normalize()
+    axes = figures.log_days(tiny, {"test": (first, first + pd.Timedelta("1D"))}).axes
+    for ax, events in zip(axes, (tiny.events, tiny.events.drop_duplicates("item")), strict=True):
+        (bars,) = ax.containers
+        assert sum(bar.get_height() for bar in bars) == len(events)
+    assert [text.get_text() for text in axes[0].texts] == ["test"]
+
+
 def test_newcomers_of_no_week(tiny: EventLog):
     assert "the log's days are 2020-01-01 … 2020-01-06" in refusal(
         figures.newcomers, tiny, "2020-02-01"
@@ -324,8 +333,8 @@ def test_a_trade_off_starts_its_dashes_at_nothing_and_cuts_to_what_is_near():
     assert constant.get_xydata().tolist() == [[0, 0], [1, 1]]
     assert large.get_xlim() == pytest.approx((-0.13, 0.23)) == large.get_ylim()
     assert small.get_xlim()[1] > 6
-    assert [text.get_text() for text in large.texts] == [*"abcd", "near"]
-    assert [text.get_text() for text in small.texts] == ["far", "a constant"]
+    assert [text.get_text() for text in large.texts] == [*"abcd", "near", "plain + a constant"]
+    assert [text.get_text() for text in small.texts] == ["far", "plain + a constant"]
     (frame,) = small.patches
     assert frame.get_bbox().extents == pytest.approx([-0.13, -0.13, 0.23, 0.23])
 
