@@ -178,7 +178,8 @@ def test_what_is_folded_stays_folded_whole(book: Book, path: Path):
         if "worked-solution" not in cell.metadata.get("tags", [])
     ]
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    folds = book.article(path.relative_to(ROOT)).select("details:not(.cell_output *)")
+    article = book.article(path.relative_to(ROOT))
+    folds = article.select("details:not(.cell_output *, .hide)")
     summaries = [
         BeautifulSoup(summary, "html.parser").get_text()
         for summary in re.findall(r"<summary>(.*?)</summary>", text)
@@ -187,6 +188,11 @@ def test_what_is_folded_stays_folded_whole(book: Book, path: Path):
     for fold in folds:
         assert not fold.select("section, h2, details") and "```" not in fold.get_text()
         assert len(fold.get_text().strip()) > len(fold.summary.get_text())
+    tags = [tag for cell in cells for tag in cell.metadata.get("tags", [])]
+    assert len(article.select("details.hide")) == tags.count("hide-input")
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    inputs = article.select(".cell_input")
+    assert len(inputs) == len(code) - tags.count("remove-input")
 
 
 def test_no_image_is_without_alt_text(book: Book):
