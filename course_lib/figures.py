@@ -678,7 +678,8 @@ def circles(
     if any("walk" in step for step in steps):
         keys.append(Line2D([], [], color="black", lw=2, label="walk"))
     if any("above" in step for step in steps):
-        keys.append(Line2D([], [], color="black", lw=2, ls=":", label="down, to the same item"))
+        look = {"color": "black", "lw": 2, "ls": ":", "marker": ">"}
+        keys.append(Line2D([], [], label="down, to the same item", **look))
     for ax, step in zip(axes, steps, strict=False):
         layers = [(outer, step)]
         if "above" in step:
@@ -699,17 +700,15 @@ def circles(
                 look = {"color": FIVE[groups[item]], "marker": "os^"[groups[item]], "ms": 9}
                 ax.plot(*places[item], alpha=1 if item in layer["seen"] else 0.25, **look)
                 if places is not outer:  # beside it, off the links
-                    spot = 0.47 * np.array([np.cos(turns[item]), np.sin(turns[item])])
+                    spot = 0.72 * np.array([np.cos(turns[item] + 0.22), np.sin(turns[item] + 0.22)])
                     name = ax.text(*spot, item, ha="center", va="center", fontsize=9)
                     name.set_path_effects([withStroke(linewidth=3, foreground="white")])
             walked = [*((item, places[item]) for item in layer.get("walk", [])), *walked]
         for (item, start), (other, end) in pairwise(walked):
             _arrow(ax, start, end, "black", 2, style=":" if item == other else "-")
         if walked:
-            place, upper = walked[0][1], "above" in step
-            at = (1.42 if not upper else 1.3) * place
-            look = {"ha": "left", "fontsize": 9, "style": "italic"}
-            ax.text(at[0], at[1], "start", va="bottom", **look)
+            x, y = walked[0][1] + (0.07, 0.07) if "above" in step else 1.2 * walked[0][1] + (0.1, 0)
+            ax.text(x, y, "start", va="center", fontsize=9, style="italic")
         for group, place in enumerate(() if centres is None else centres):
             ax.plot(*place, "x", color=FIVE[group], ms=11, mew=2.5)
         ax.plot(*outer[step["found"]].T, "o", mfc="none", mec=RED, ms=17, mew=1.8)
