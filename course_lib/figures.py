@@ -763,7 +763,13 @@ def lines(
     return figure
 
 
-def circles(degrees: np.ndarray, query: float, groups: np.ndarray, steps: list[dict]) -> Figure:
+def circles(
+    degrees: np.ndarray,
+    query: float,
+    groups: np.ndarray,
+    steps: list[dict],
+    centres: np.ndarray | None = None,
+) -> Figure:
     """Unit vectors of two entries on their circle, a panel for each step of a search, and below
     them what the marks mean.
 
@@ -774,6 +780,7 @@ def circles(degrees: np.ndarray, query: float, groups: np.ndarray, steps: list[d
       `found`, those with a ring. A step in a graph has `links` too, a list of items for each item
       in it, and the items along its `walk`; and it may have such a graph `above` it, whose walk
       came first.
+    - `centres`: [c, 2] the groups', marked by crosses, if any.
     """
     columns = 2 if len(steps) == 4 else min(len(steps), 3)
     rows = -(-len(steps) // max(columns, 1))
@@ -788,8 +795,13 @@ def circles(degrees: np.ndarray, query: float, groups: np.ndarray, steps: list[d
         Line2D([], [], ls="", marker="o", mfc="none", mec=RED, color=RED, ms=11, label="found"),
         Line2D([], [], color=RED, lw=1.5, label="query"),
     ]
+    if centres is not None:
+        keys.append(_key("centre of a list", "x", "black"))
     if any("walk" in step for step in steps):
         keys.append(Line2D([], [], color="black", lw=2, label="walk"))
+    if any("above" in step for step in steps):
+        look = {"color": "black", "lw": 2, "ls": ":", "marker": ">"}
+        keys.append(Line2D([], [], label="down, to the same item", **look))
     for ax, step in zip(axes, steps, strict=False):
         layers = [(outer, step)]
         if "above" in step:
@@ -810,11 +822,17 @@ def circles(degrees: np.ndarray, query: float, groups: np.ndarray, steps: list[d
                 look = {"color": FIVE[groups[item]], "marker": "os^"[groups[item]], "ms": 9}
                 ax.plot(*places[item], alpha=1 if item in layer["seen"] else 0.25, **look)
                 if places is not outer:  # beside it, off the links
-                    spot = 0.79 * np.array([np.cos(turns[item] + 0.2), np.sin(turns[item] + 0.2)])
-                    ax.text(*spot, item, ha="center", va="center", fontsize=9)
-            walked = [*places[layer.get("walk", [])], *walked]
-        for start, end in zip(walked, walked[1:], strict=False):
-            _arrow(ax, start, end, "black", 2)
+                    spot = 0.72 * np.array([np.cos(turns[item] + 0.22), np.sin(turns[item] + 0.22)])
+                    name = ax.text(*spot, item, ha="center", va="center", fontsize=9)
+                    name.set_path_effects([withStroke(linewidth=3, foreground="white")])
+            walked = [*((item, places[item]) for item in layer.get("walk", [])), *walked]
+        for (item, start), (other, end) in pairwise(walked):
+            _arrow(ax, start, end, "black", 2, style=":" if item == other else "-")
+        if walked:
+            x, y = walked[0][1] + (0.07, 0.07) if "above" in step else 1.2 * walked[0][1] + (0.1, 0)
+            ax.text(x, y, "start", va="center", fontsize=9, style="italic")
+        for group, place in enumerate(() if centres is None else centres):
+            ax.plot(*place, "x", color=FIVE[group], ms=11, mew=2.5)
         ax.plot(*outer[step["found"]].T, "o", mfc="none", mec=RED, ms=17, mew=1.8)
         _arrow(ax, (0, 0), tip, RED, 1.5, head="-|>", gap=0)
         for number, place in enumerate(1.2 * outer):
@@ -839,62 +857,81 @@ def _name_groups(axes, places: np.ndarray, groups: np.ndarray, seen: Collection[
         axes.text(*spot, "list opened" if opened else "not opened", **look)
 
 
-def _arrow(axes, start, end, colour: str, width: float, head: str = "->", gap: int = 5) -> None:
+def _arrow(
+    axes, start, end, colour: str, width: float, head: str = "->", gap: int = 5, style: str = "-"
+) -> None:
     line = {"arrowstyle": head, "color": colour, "lw": width, "shrinkA": gap, "shrinkB": gap}
+    line["ls"] = style
     axes.annotate("", end, start, arrowprops=line, zorder=0 if width == 1 else 3)
 
 
 def dials(table: pd.DataFrame, chosen: int | None = None, title: str = "") -> Figure:
-    """Recall over vectors compared: a line for lists, and one for a graph of each M; a small number
+    """Vectors compared over recall: a line for lists, and one for a graph of each M; a small number
     beside each dot is the dial's. A bar at a recall of 0.95 leads from the least that a graph
-    compares to what lists do.
+    compares to what lists do, read off the drawn lines.
 
     - `table`: `index` ("ivf" or "hnsw"), `M`, `value` (nprobe or efSearch), `recall`, `compared`
       (share of the vectors).
     - `chosen`: a row of it, to be ringed, and then there is no bar.
     """
-    figure, (axes,) = panels(height=4.4, of=table)
+    figure, (axes,) = panels(height=4.6, of=table)
     needed = {"ivf": [], "hnsw": []}
-    sides = ((9, -7), "left"), ((-6, 4), "right"), ((0, 7), "center")
+    sides = ((-6, 4), "right"), ((9, -5), "left"), ((4, -13), "left")
     parts = table.groupby(["index", "M"], dropna=False)
     parts = sorted(parts, key=lambda part: part[0][0] == "hnsw")
     for number, (_, part, look) in enumerate(_looks(parts)):
-        kind, M, values = part["index"].iloc[0], part["M"].iloc[0], part["value"]
-        x, y = 100 * part["compared"], part["recall"]
+        kind, M = part["index"].iloc[0], part["M"].iloc[0]
         name = "lists, by nprobe" if kind == "ivf" else f"graph with M = {M:.0f}, by efSearch"
         drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
-        axes.plot(x, y, ms=5, label=name, **drawn)
-        for value, *place in zip(values, x, y, strict=True):
-            text = {"textcoords": "offset points", "fontsize": 9, "color": look.colour}
-            text["path_effects"] = [withStroke(linewidth=2, foreground="white")]
-            shift, side = sides[number % 3]
-            axes.annotate(f"{value:.0f}", place, xytext=shift, ha=side, **text)
-        if y.max() > 0.95 > y.min():
-            rising = part.sort_values("recall")
-            needed[kind].append(np.interp(0.95, rising["recall"], rising["compared"]))
-    _stretch_to_one(axes, "y", table["recall"].min())
-    axes.set(xscale="log", xlabel="vectors compared (% of all)", ylabel="recall", title=title)
-    axes.set_xticks([2, 5, 10, 20, 50], [2, 5, 10, 20, 50])
-    axes.margins(x=0.1)
+        axes.plot(part["recall"], 100 * part["compared"], ms=5, label=name, **drawn)
+        _number_dots(axes, part.assign(compared=100 * part["compared"]), look, sides[number % 3])
+        if part["recall"].max() > 0.95 > part["recall"].min():
+            needed[kind].append(100 * read_off(part["recall"], part["compared"], 0.95))
+    _stretch_to_one(axes, "x", table["recall"].min())
+    axes.set(yscale="log", ylabel="vectors compared (% of all)", xlabel="recall", title=title)
+    axes.set_yticks([2, 5, 10, 20, 50], [2, 5, 10, 20, 50])
+    axes.margins(y=0.1)
     axes.minorticks_off()
     if chosen is not None:
         row = table.loc[chosen]
-        axes.plot(100 * row["compared"], row["recall"], "o", mfc="none", mec=RED, ms=16, mew=2)
+        axes.plot(row["recall"], 100 * row["compared"], "o", mfc="none", mec=RED, ms=16, mew=2)
     elif all(needed.values()):
-        ends = [100 * min(needed["hnsw"]), 100 * min(needed["ivf"])]
-        axes.plot(ends, [0.95, 0.95], "|-", color=RED, lw=3, ms=14, mew=3)
-        look = {"color": RED, "fontsize": 11, "weight": "bold", "va": "center"}
+        ends = [min(needed["hnsw"]), min(needed["ivf"])]
+        axes.plot([0.95, 0.95], ends, "_-", color=RED, lw=3, ms=14, mew=3)
+        look = {"color": RED, "fontsize": 11, "weight": "bold", "ha": "center", "va": "center"}
         look["path_effects"] = [withStroke(linewidth=3, foreground="white")]
-        for x, side, shift in zip(ends, ("right", "left"), (-12, 12), strict=True):
-            text = {"textcoords": "offset points", "ha": side, **look}
-            axes.annotate(f"{x:.0f} %", (x, 0.95), (shift, 0), **text)
-    axes.legend(loc="lower right", frameon=False)
+        for y, shift in zip(ends, (-14, 14), strict=True):
+            text = {"textcoords": "offset points", **look}
+            axes.annotate(f"{y:.0f} %", (0.95, y), (0, shift), **text)
+    axes.legend(loc="upper left", frameon=False)
     return figure
+
+
+def _number_dots(axes, part: pd.DataFrame, look: looks.Look, side: tuple) -> None:
+    """Beside each dot at (`recall`, the last column) the `value` of its dial."""
+    text = {"textcoords": "offset points", "fontsize": 9, "color": look.colour}
+    text["path_effects"] = [withStroke(linewidth=2, foreground="white")]
+    for value, recall, y in zip(part["value"], part["recall"], part.iloc[:, -1], strict=True):
+        axes.annotate(f"{value:.0f}", (recall, y), xytext=side[0], ha=side[1], **text)
+
+
+def _stretched(recall):
+    return -np.log(1.01 - recall)
+
+
+def read_off(recall: np.ndarray, cost: np.ndarray, at: float) -> float:
+    """The cost at which a recall is reached, between the two nearest of the settings [n]: read off
+    the straight line that `dials` and `frontier` draw, on their stretched axis of recall and
+    logarithmic axis of cost.
+    """
+    order = np.argsort(recall := np.asarray(recall))
+    costs = np.log(np.asarray(cost)[order])
+    return float(np.exp(np.interp(_stretched(at), _stretched(recall[order]), costs)))
 
 
 def _stretch_to_one(axes, name: str, least: float) -> None:
     """Recall on axis "x" or "y", which gives the last hundredths before 1 room."""
-    scale = (lambda recall: -np.log(1.01 - recall), lambda y: 1.01 - np.exp(-y))
+    scale = (_stretched, lambda y: 1.01 - np.exp(-y))
     ticks = [0.2, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1]
     getattr(axes, f"set_{name}scale")("function", functions=scale)
     getattr(axes, f"set_{name}ticks")(ticks, [f"{tick:g}" for tick in ticks])
@@ -909,7 +946,8 @@ def frontier(
     the same index beats in both is left out. An arrow leads from the time of the exact scan
     ("flat"), if there is one, to the least of these times.
 
-    - `table`: `index`, `recall`, `ms`. `names`: what each index is called.
+    - `table`: `index`, `recall`, `ms`; and perhaps `value`, the dial's, to stand beside each dot.
+    - `names`: what each index is called.
     """
     figure, (axes,) = panels(height=4.6, of=table)
     lines, times, scan = {}, [], None
@@ -920,7 +958,11 @@ def frontier(
         drawn = {"marker": look.marker, "color": look.colour, "mfc": "white", "ms": 6}
         axes.plot(part["recall"], part["ms"], ls=look.dashes, **drawn)
         points = part.loc[part["recall"] >= least, ["recall", "ms"]].to_numpy()
-        ms = np.exp(np.interp(at, part["recall"], np.log(part["ms"])))
+        ms = read_off(part["recall"], part["ms"], at)
+        if "value" in part and name != "flat":
+            side = {"^": ((7, -4), "left"), "v": ((-3, -13), "right")}.get(look.marker)
+            shown = part.loc[part["recall"] >= least, ["value", "recall", "ms"]]
+            _number_dots(axes, shown, look, side or ((-6, 3), "right"))
         if name == "flat":
             scan = ms
             axes.axhline(ms, color=look.colour, lw=1, ls=":")
@@ -928,12 +970,12 @@ def frontier(
         elif part["recall"].max() >= at:
             times.append(ms)
             axes.plot(at, ms, "o", color=look.colour, ms=5)
-            lines[f"{called}: {ms:.2f} ms"] = points, look.colour
+            lines[f"{called}: {ms:.2f} ms at {at:g}"] = points, look.colour
         else:
             lines[called] = points, look.colour
     _stretch_to_one(axes, "x", least + 0.05)
     axes.set(yscale="log", title=title, ylabel="CPU ms per query, one thread")
-    axes.set_xlabel(f"recall of the right hundred; times are those at {at:g}")
+    axes.set_xlabel("recall of the right hundred")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
@@ -942,9 +984,55 @@ def frontier(
     if scan and times:
         _arrow(axes, (at, scan), (at, min(times)), RED, 2, gap=2)
         look = {"color": RED, "weight": "bold", "ha": "right", "va": "center"}
-        text = f"{scan / min(times):.0f} times as fast"
+        ends = dict.fromkeys(f"{scan / ms:.0f}" for ms in (max(times), min(times)))
+        text = f"{' to '.join(ends)} times as fast"
         axes.annotate(text, (at, 3 * min(times)), (-8, 24), textcoords="offset points", **look)
     _name_lines(axes, lines)
+    return figure
+
+
+def codes(vector: np.ndarray, codebooks: np.ndarray, sizes: tuple[int, int]) -> Figure:
+    """Product quantisation: how long a vector and its code are, and, a panel for each part, which
+    entry of its codebook is nearest.
+
+    - `vector`: [2·p], two numbers a part, to be drawn in a plane; `codebooks`: [p, e, 2].
+    - `sizes`: numbers of a real vector, of 4 bytes each, and parts of it, with a byte each.
+    """
+    parts = np.reshape(vector, (len(codebooks), 2))
+    options = {"width_ratios": [1.5] + [1] * len(parts), "of": parts}
+    figure, (left, *planes) = panels(1 + len(parts), 3.1, **options)
+    numbers, pieces = sizes
+    long = 4 * numbers / pieces
+    for piece in range(pieces):
+        ink = BLUE if piece % 2 else "#7FB8D8"
+        left.barh(1, long, 0.34, long * piece, color=ink)
+        left.barh(0, 1, 0.34, piece, color=ORANGE if piece % 2 else "#F3CF7F")
+    left.text(0, 1.27, f"the vector, in {pieces} parts: {4 * numbers} bytes", fontsize=10)
+    left.text(pieces + 5, 0, f"its code: {pieces} bytes, one a part", va="center", fontsize=10)
+    _arrow(left, (long / 2, 0.8), (0.5, 0.2), "#333333", 1.2, gap=0)
+    left.text(long, 0.5, "number of the nearest code word", va="center", fontsize=9)
+    left.set(title="A code is short", xlim=(0, 4 * numbers), ylim=(-0.5, 1.6))
+    left.axis("off")
+    for place, (ax, part, book) in enumerate(zip(planes, parts, codebooks, strict=True)):
+        nearest = int(((book - part) ** 2).sum(1).argmin())
+        text = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 9}
+        for entry, word in enumerate(book):
+            ink = "black" if entry == nearest else "#666666"
+            ax.plot(*word, "x", color=ink, ms=9, mew=2.5)
+            below = part[1] > word[1]
+            ax.annotate(f"word {entry}", word, (0, -13 if below else 13), color=ink, **text)
+        ax.plot(*part, "o", color=BLUE, ms=8)
+        beside = (0, 13 if part[1] > book[nearest][1] else -13)
+        ax.annotate("the part", part, beside, color=BLUE, weight="bold", **text)
+        _arrow(ax, part, book[nearest], BLUE, 1.5)
+        points = np.vstack([part, book])
+        middle, half = (points.max(0) + points.min(0)) / 2, 0.8 * np.ptp(points, 0).max()
+        for name, value in zip("xy", middle, strict=True):
+            getattr(ax, f"set_{name}lim")(value - half, value + half)
+            getattr(ax, f"{name}axis").set_major_locator(MaxNLocator(3))
+        ax.set_box_aspect(1)
+        ax.set(title=f"Part {place + 1} becomes word {nearest}", xlabel="first number")
+    planes[0].set_ylabel("second number")
     return figure
 
 
@@ -1168,7 +1256,7 @@ def delta_rows(base: np.ndarray, ids: np.ndarray, own: np.ndarray) -> Figure:
     rows = sorted({*range(len(base)), *of})
     figure, (axes,) = panels(height=0.4 * len(rows) + 1.1, of=base)
     axes.axis("off")
-    axes.set(xlim=(-8, 100), ylim=(len(rows) + 0.3, -1.2))
+    axes.set(xlim=(-16, 100), ylim=(len(rows) + 0.3, -1.2))
     titles = (
         "shared table\n(only read)",
         "delta table\n(its own rows)",
@@ -1177,7 +1265,8 @@ def delta_rows(base: np.ndarray, ids: np.ndarray, own: np.ndarray) -> Figure:
     for x, title in zip((0, 38, 76), titles, strict=True):
         axes.text(x + 11, -0.55, title, ha="center", va="center", fontsize=9, weight="bold")
     for y, row in enumerate(rows):
-        axes.text(-2, y + 0.4, f"ID {row}", ha="right", va="center", fontsize=9)
+        name = f"ID {row}" if row else "ID 0, the default"
+        axes.text(-2, y + 0.4, name, ha="right", va="center", fontsize=9)
         shared = base[row] if row < len(base) else None
         read = of.get(row, shared)
         for x, values, colour in (
@@ -1195,7 +1284,9 @@ def delta_rows(base: np.ndarray, ids: np.ndarray, own: np.ndarray) -> Figure:
             axes.annotate("", (37.5, y + 0.4), (22.5, copied), arrowprops=arrow | {"ls": "--"})
         start = 60.5 if row in of else 22.5
         axes.annotate("", (75.5, y + 0.4), (start, y + 0.4), arrowprops=arrow)
-    axes.text(30, len(rows) - 0.02, "starts as a copy", ha="center", fontsize=8, style="italic")
+    new = [y for y, row in enumerate(rows) if row >= len(base)]
+    if new:  # beside its arrow, which comes from row 0
+        axes.text(28, new[0] + 0.4, "starts as a copy", ha="right", fontsize=9, style="italic")
     return figure
 
 
@@ -1226,11 +1317,12 @@ def differences_by(
     title: str = "",
     digits: int | None = None,
     levels: dict[str, float] | None = None,
+    notes: list[list[str]] = (),
 ) -> Figure:
     """`differences` of the same names, several times: a panel for each sheet, so many in a row;
-    three, or four in two rows, if not said. With `digits`, each mean stands right of its row. With
-    `levels`, the base's in each sheet, it does so in per cent, and each panel has a scale of its
-    own.
+    three, or four in two rows, if not said. With `digits`, each mean stands right of its row; with
+    `levels`, the base's in each sheet, in per cent, and each panel has a scale of its own; or there
+    stand `notes`, such as the level that a row started from, a list for each sheet.
     """
     count = len(next(iter(sheets.values()), ()))
     columns = columns or (2 if len(sheets) == 4 else 3)
@@ -1253,6 +1345,10 @@ def differences_by(
                 _number(ax, row, difference, f"{part:+d} %".replace("-", "−"))
             elif digits is not None:
                 _number(ax, row, difference, f"{difference.mean:+.{digits}f}")
+    for ax, rows in zip(axes, notes, strict=False):
+        for row, note in enumerate(rows):
+            at = ax.get_yaxis_transform()
+            ax.text(1.01, row, note, transform=at, va="center", fontsize=9, color="#555555")
     axes[0].set_ylim(count - 0.5, -0.5)
     _key_below(figure, [], xlabel)
     return figure
@@ -1379,6 +1475,8 @@ def over(
         ends = drawn_line.get_ydata()
         named[name] = ends[np.isfinite(ends)], _ink(look.colour)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    if all(np.issubdtype(np.asarray(line).dtype, np.integer) for line in values.values()):
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(y=0.12)
     axes.set_ylim(*ylim)
     if levels:
@@ -1564,6 +1662,21 @@ def bars(values: pd.Series, xlabel: str, ylabel: str, title: str) -> Figure:
     return figure
 
 
+def parts_of(found: dict[str, tuple[int, int]], xlabel: str, title: str) -> Figure:
+    """Shares as bars, the largest on top, each with its numbers: found[name] is (so many, of so
+    many).
+    """
+    figure, (axes,) = panels(height=0.3 * len(found) + 1, of=found)
+    rows = sorted(found.items(), key=lambda row: row[1][0] / row[1][1])
+    drawn = axes.barh(range(len(rows)), [100 * part / whole for _, (part, whole) in rows])
+    axes.bar_label(drawn, [f"{part:,} of {whole:,}" for _, (part, whole) in rows], padding=4)
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set(xlabel=f"{xlabel} (%)", xlim=(0, 115), title=title)
+    axes.set_xticks([0, 25, 50, 75, 100])
+    axes.grid(visible=False, axis="y")
+    return figure
+
+
 def gains(
     sheets: dict[str, dict[str, list]],
     x: list,
@@ -1718,13 +1831,15 @@ def _legend_below(figure: Figure, axes) -> None:
     figure.legend(handles, labels, loc="outside lower center", **look)
 
 
-def day_line() -> Figure:
+def day_line(pale_hours: bool = False) -> Figure:
     """A night and the hours after it on a time line: what is learned, what is published, by what
-    requests are answered, and what is thrown away. The night is blue, the hours are orange.
+    requests are answered, and what is thrown away. The night is blue, the hours are orange, or pale
+    where the night alone matters.
     """
+    hourly = "#F7DDA8" if pale_hours else ORANGE
     figure, (axes,) = panels(height=4.4)
     title = "A night moves everything, an hour a few rows; the next night starts without the hours"
-    axes.set(xlim=(-0.4, 28.6), ylim=(-0.6, 4.6), xlabel="time of day", title=title)
+    axes.set(xlim=(-0.4, 29.4), ylim=(-0.6, 4.6), xlabel="time of day", title=title)
     axes.set_xticks([0, 6, 9, 12, 15, 18, 24], [f"{h}:00" for h in (0, 6, 9, 12, 15, 18, 24)])
     lanes = ("requests are\nanswered by", "published", "learned\nby the hour", "learned\nat night")
     axes.set_yticks(range(5), [*lanes, "events"])
@@ -1732,7 +1847,7 @@ def day_line() -> Figure:
     axes.grid(visible=False)
     words = {"fontsize": 9.5, "va": "center"}
     arrow = {"arrowstyle": "->", "color": "#333333"}
-    for start, name in ((0, "all of yesterday's"), (24, "all of today's")):
+    for start, name in ((0, "yesterday's events"), (24, "today's events")):
         axes.axvline(start, color=GREY, lw=0.8, ls=":", zorder=0)
         axes.barh(4, 1.6, 0.4, start, color=GREY, alpha=0.6)
         axes.text(start + 1.8, 4, name, **words)
@@ -1746,19 +1861,19 @@ def day_line() -> Figure:
     axes.barh([4] * len(opened), 0.8, 0.4, opened + 0.1, color=GREY, alpha=0.6)
     axes.text(20.2, 4, "hour by hour", **words)
     rows = np.linspace(0.08, 0.5, len(hours))  # what the hours have learned
-    axes.bar(hours + 0.5, rows, 1, 1.75, color=ORANGE)
-    axes.bar(22, rows[-1], 4, 1.75, color=ORANGE)
-    axes.text(7, 2.48, "ID rows of those events' users and items", color="#8a5a00", **words)
+    axes.bar(hours + 0.5, rows, 1, 1.75, color=hourly)
+    axes.bar(22, rows[-1], 4, 1.75, color=hourly)
+    axes.text(7, 2.48, "ID rows of the users and items in those events", color="#8a5a00", **words)
     axes.plot(24, 2, "x", color="black", ms=11, mew=2.5)
     axes.text(23.6, 2.48, "discarded", ha="right", **words)
-    axes.plot(hours + 0.2, [1] * len(hours), "o", color=ORANGE, ms=7)
+    axes.plot(hours + 0.2, [1] * len(hours), "o", color=hourly, ms=7)
     text = "those items' vectors, then those users' rows"
     axes.text(10, 1.38, text, color="#8a5a00", **words)
     bands = [
         (-0.4, 1.6, "#cccccc", "old", "black"),
         (1.6, 10.2, BLUE, "tonight's version", "white"),
-        (10.2, 25.6, ORANGE, "tonight's version, and what the hours have learned", "black"),
-        (25.6, 28.6, BLUE, "the next", "white"),
+        (10.2, 25.6, hourly, "tonight's version, and what the hours have learned", "black"),
+        (25.6, 28.6, BLUE, "next version", "white"),
     ]
     for start, end, colour, text, ink in bands:
         axes.barh(0, end - start, 0.5, start, color=colour)

@@ -78,6 +78,7 @@ def nomination_explorer(
     others = listed.index[~listed.index.isin(list(basket))]
     names = dict(_names(listed, [*basket, *others]))
     panel = Panel()
+    panel.words = "A widget: run this cell in Jupyter to buy for a user. On this page, read on."
     called = users if isinstance(users, Mapping) else {str(user): user for user in users}
     called = list(_some("users", list(called.items())))
     panel.user = ipywidgets.Dropdown(options=called, description="user")
@@ -201,7 +202,7 @@ def index_dials(table: pd.DataFrame) -> Panel:
             f"recall <b>{row['recall']:.3f}</b>, compared <b>{100 * row['compared']:.1f} %</b> of "
             "the vectors"
         )
-        alt = "Recall over the share of vectors compared, with a ring where the dials stand."
+        alt = "The share of vectors compared over recall, with a ring where the dials stand."
         panel.picture.value = _image(figures.dials(table, row.name), 800, alt)
 
     for dial in panel.dials:

@@ -129,8 +129,8 @@ def check_unit_length(embed: Callable[[TwoTower, Features], torch.Tensor]) -> No
     if not torch.allclose(lengths, torch.ones(5), atol=1e-4):
         raise AssertionError(
             "Five stored vectors should all have length 1, and have lengths from "
-            f"{lengths.min():.2f} to {lengths.max():.2f}: long ones would win every product. Is "
-            "the division by the length left out?"
+            f"{lengths.min():.2f} to {lengths.max():.2f}: long ones would be preferred. Is the "
+            "division by the length left out?"
         )
     if not torch.allclose(vectors, right, atol=1e-4):
         raise AssertionError(
