@@ -1873,7 +1873,7 @@ def day_line(pale_hours: bool = False) -> Figure:
         (-0.4, 1.6, "#cccccc", "old", "black"),
         (1.6, 10.2, BLUE, "tonight's version", "white"),
         (10.2, 25.6, hourly, "tonight's version, and what the hours have learned", "black"),
-        (25.6, 28.6, BLUE, "next version", "white"),
+        (25.6, 28.6, BLUE, "the next", "white"),
     ]
     for start, end, colour, text, ink in bands:
         axes.barh(0, end - start, 0.5, start, color=colour)
