@@ -1356,23 +1356,31 @@ def differences_by(
 
 def differences_grouped(sheets: dict[str, dict[str, dict[str, object]]], xlabel: str) -> Figure:
     """`differences_by` in groups, each below its heading: sheets[panel][group][name], of the same
-    groups and names in every panel.
+    groups and names in every panel. The first panel has a scale of its own, the others share one;
+    a rule sets the last group off, and each mean stands right of its row.
     """
     groups = next(iter(sheets.values()), {})
     names = list(next(iter(groups.values()), ()))
     rows = [(group, name) for group in groups for name in (None, *names)]
-    height = 0.21 * len(rows) + 1.3
-    options = {"of": names, "sharex": True, "sharey": True}
-    figure, axes = panels(max(len(sheets), 1), height, **options)
+    height = 0.21 * len(rows) + 1.5
+    figure, axes = panels(max(len(sheets), 1), height, of=names, sharey=True)
+    figure.get_layout_engine().set(wspace=0.03)
     for ax, (title, found) in zip(axes, sheets.items(), strict=True):
         for y, (group, name) in enumerate(rows):
             if name is not None:
-                _interval(ax, y, found[group][name])
+                difference = found[group][name]
+                _interval(ax, y, difference)
+                _number(ax, y, difference, f"{difference.mean:+.3f}".replace("-", "−"))
         ax.axvline(0, color=GREY, lw=1)
-        ax.set_title(title)
+        ax.axhline(len(rows) - len(names) - 1.5, color=GREY, lw=0.8)
+        ax.set_title(title, fontsize=10)
         ax.grid(axis="y", visible=False)
         ax.tick_params(axis="y", length=0)
-        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        ax.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
+    if len(axes) > 1:
+        limits = [ax.get_xlim() for ax in axes[1:]]
+        for ax in axes[1:]:
+            ax.set_xlim(min(low for low, _ in limits), max(high for _, high in limits))
     axes[0].set_yticks(range(len(rows)), [g if name is None else name for g, name in rows])
     for tick, (_, name) in zip(axes[0].get_yticklabels(), rows, strict=True):
         tick.set_fontweight("bold" if name is None else "normal")
