@@ -655,7 +655,8 @@ def turning(steps: dict[str, tuple[np.ndarray, np.ndarray]], names: tuple[list, 
     keys = [_key("a user", "o", BLUE), _key("the item that this user bought", "s", ORANGE, "white")]
     if len(names[1]) > len(names[0]):
         keys.append(_key("an item in no batch", "s", GREY, "white"))
-    figure.legend(handles=keys, loc="outside lower center", frameon=False, ncols=3, fontsize=9.5)
+    keys.append(Line2D([], [], color=GREEN, lw=5, alpha=0.6, label="between the two"))
+    figure.legend(handles=keys, loc="outside lower center", frameon=False, ncols=4, fontsize=9.5)
     return figure
 
 
@@ -675,7 +676,7 @@ def mixed_columns(logits: pd.DataFrame, own: Collection[int], why: np.ndarray, m
         box = {"facecolor": "#EEEEEE", "lw": 0, "pad": 1.5}
         text = f"masked:\n{why[i, j]}"
         axes.text(j, i, text, ha="center", va="center", fontsize=9, bbox=box)
-    axes.axvline(c - m - 0.5, color="black", lw=2)
+    axes.axvline(c - m - 0.5, color="black", lw=1.2, zorder=2.5)
     for middle, text in (((c - m - 1) / 2, "the batch's items"), (c - (m + 1) / 2, "drawn")):
         axes.text(middle, -0.62, text, ha="center", va="bottom", fontsize=10)
     axes.set_title("Logits: which columns are a user's negatives?", pad=26)
@@ -1343,6 +1344,7 @@ def differences_by(
             if levels:
                 part = round(100 * difference.mean / levels[panel])
                 _number(ax, row, difference, f"{part:+d} %".replace("-", "−"))
+                ax.set_title("change", loc="right", fontsize=9, x=1.12)
             elif digits is not None:
                 _number(ax, row, difference, f"{difference.mean:+.{digits}f}")
     for ax, rows in zip(axes, notes, strict=False):

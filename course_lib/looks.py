@@ -60,6 +60,9 @@ ARMS = {
     "correlated mask, corrected MI": Look(PINK, "X", ":", "oo"),
     "q half-life 3 days": Look(SKY, "p", "-", "||"),
     "counts": Look(BLACK, "h", "-", "--"),
+    # the two towers' choices
+    "7 days, as chosen": Look(BLUE, "o", "-", ""),
+    "guessing": Look(GREY, "x", "--", "\\\\"),
     # indexes
     "flat": Look(BLACK, "*", "-", ""),
     "ivf": Look(BLUE, "o", "-", ""),
