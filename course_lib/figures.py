@@ -877,7 +877,7 @@ def dials(table: pd.DataFrame, chosen: int | None = None, title: str = "") -> Fi
     """
     figure, (axes,) = panels(height=4.6, of=table)
     needed = {"ivf": [], "hnsw": []}
-    sides = ((-6, 4), "right"), ((9, -5), "left"), ((4, -13), "left")
+    sides = ((-6, 4), "right"), ((1, -14), "left"), ((4, -13), "left")
     parts = table.groupby(["index", "M"], dropna=False)
     parts = sorted(parts, key=lambda part: part[0][0] == "hnsw")
     for number, (_, part, look) in enumerate(_looks(parts)):
@@ -901,9 +901,9 @@ def dials(table: pd.DataFrame, chosen: int | None = None, title: str = "") -> Fi
         axes.plot([0.95, 0.95], ends, "_-", color=RED, lw=3, ms=14, mew=3)
         look = {"color": RED, "fontsize": 11, "weight": "bold", "ha": "center", "va": "center"}
         look["path_effects"] = [withStroke(linewidth=3, foreground="white")]
-        for y, shift in zip(ends, (-14, 14), strict=True):
+        for y, shift in zip(ends, ((-12, -15), (0, 14)), strict=True):
             text = {"textcoords": "offset points", **look}
-            axes.annotate(f"{y:.0f} %", (0.95, y), (0, shift), **text)
+            axes.annotate(f"{y:.0f} %", (0.95, y), shift, **text)
     axes.legend(loc="upper left", frameon=False)
     return figure
 
@@ -983,8 +983,8 @@ def frontier(
     shown = [points[:, 1] for points, _ in lines.values() if len(points)]
     axes.set_ylim(0.7 * min(map(min, shown)), 2 * max(map(max, shown)))
     if scan and times:
-        _arrow(axes, (at, scan), (at, min(times)), RED, 2, gap=2)
-        look = {"color": RED, "weight": "bold", "ha": "right", "va": "center"}
+        _arrow(axes, (at, scan), (at, min(times)), BLACK, 2, gap=2)
+        look = {"color": BLACK, "weight": "bold", "ha": "right", "va": "center"}
         ends = dict.fromkeys(f"{scan / ms:.0f}" for ms in (max(times), min(times)))
         text = f"{' to '.join(ends)} times as fast"
         axes.annotate(text, (at, 3 * min(times)), (-8, 24), textcoords="offset points", **look)
