@@ -1116,24 +1116,6 @@ def cost(sheets: dict[str, pd.DataFrame], named: Collection[str] | None = None) 
     return figure
 
 
-def losses_by_age(arms: dict[str, list], ages: list[int], title: str) -> Figure:
-    """Mean paired differences with their 95 % intervals over the age in nights; `arms` has a
-    `Difference` per age. Each line starts at age 0, where nothing is lost.
-    """
-    figure, (axes,) = panels(height=3.4, of=arms)
-    for row, (name, found, look) in enumerate(_looks(arms.items())):
-        mean, error = _intervals(found)
-        x = np.array(ages) + (row - (len(arms) - 1) / 2) * 0.4  # side by side, to be told apart
-        drawn = {"color": look.colour, "ls": look.dashes}
-        axes.plot([0, *x], [0, *mean], marker=look.marker, label=name, **drawn)
-        axes.errorbar(x, mean, error, capsize=4, ls="", color=look.colour)
-    axes.axhline(0, color=GREY, lw=1)
-    axes.set_xticks([0, *ages])
-    axes.set(xlabel="age of the item vectors, in nights", ylabel="change of R@100", title=title)
-    axes.legend(frameon=False, fontsize=10, loc="lower left")
-    return figure
-
-
 def _intervals(found: list) -> tuple[np.ndarray, np.ndarray]:
     """Means [n] of `Difference`s, and how far their intervals reach below and above [2, n]."""
     mean = np.array([difference.mean for difference in found])
@@ -1353,6 +1335,28 @@ def differences_by(
             ax.text(1.01, row, note, transform=at, va="center", fontsize=9, color="#555555")
     axes[0].set_ylim(count - 0.5, -0.5)
     _key_below(figure, [], xlabel)
+    return figure
+
+
+def exchanges(found: dict[str, tuple[int, int]], xlabel: str, title: str) -> Figure:
+    """What each name gains and what it loses, as bars to the right and to the left of 0, with the
+    numbers at their ends and the net beside the name.
+    """
+    figure, (axes,) = panels(height=0.45 * len(found) + 1.1, of=found)
+    gains, losses = np.array([*found.values()]).T
+    axes.barh(range(len(found)), gains, 0.6, color=BLUE)
+    axes.barh(range(len(found)), -losses, 0.6, color=RED)
+    for row, (gain, loss) in enumerate(zip(gains, losses, strict=True)):
+        look = {"va": "center", "fontsize": 10}
+        axes.text(gain, row, f" {gain} come in", color=BLUE, **look)
+        axes.text(-loss, row, f"{loss} go out ", color=RED, ha="right", **look)
+        net = f"net {gain - loss:+d}".replace("-", "−")
+        axes.text(1.01, row, net, transform=axes.get_yaxis_transform(), weight="bold", **look)
+    axes.axvline(0, color=GREY, lw=1)
+    axes.set_yticks(range(len(found)), found)
+    axes.set_xlim(-1.45 * max(*losses, 1), 1.5 * max(*gains, 1))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")
+    axes.set(xlabel=xlabel, title=title, ylim=(len(found) - 0.5, -0.5))
     return figure
 
 
@@ -1841,10 +1845,10 @@ def _legend_below(figure: Figure, axes) -> None:
     figure.legend(handles, labels, loc="outside lower center", **look)
 
 
-def day_line(pale_hours: bool = False) -> Figure:
+def day_line(pale_hours: bool = False, numbered: bool = False) -> Figure:
     """A night and the hours after it on a time line: what is learned, what is published, by what
     requests are answered, and what is thrown away. The night is blue, the hours are orange, or pale
-    where the night alone matters.
+    where the night alone matters. Versions are `numbered`, or called by their nights.
     """
     hourly = "#F7DDA8" if pale_hours else ORANGE
     figure, (axes,) = panels(height=4.4)
@@ -1879,11 +1883,14 @@ def day_line(pale_hours: bool = False) -> Figure:
     axes.plot(hours + 0.2, [1] * len(hours), "o", color=hourly, ms=7)
     text = "those items' vectors, then those users' rows"
     axes.text(10, 1.38, text, color="#8a5a00", **words)
+    last, this, coming = (
+        ("v0", "v1", "v2") if numbered else ("old", "tonight's version", "the next")
+    )
     bands = [
-        (-0.4, 1.6, "#cccccc", "old", "black"),
-        (1.6, 10.2, BLUE, "tonight's version", "white"),
-        (10.2, 25.6, hourly, "tonight's version, and what the hours have learned", "black"),
-        (25.6, 28.6, BLUE, "the next", "white"),
+        (-0.4, 1.6, "#cccccc", last, "black"),
+        (1.6, 10.2, BLUE, this, "white"),
+        (10.2, 25.6, hourly, f"{this}, and what the hours have learned", "black"),
+        (25.6, 28.6, BLUE, coming, "white"),
     ]
     for start, end, colour, text, ink in bands:
         axes.barh(0, end - start, 0.5, start, color=colour)

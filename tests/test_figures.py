@@ -98,7 +98,7 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
         9,
     ),
     "cost": (lambda n, t: figures.cost({t: cost_table(n)}), None),
-    "losses_by_age": (lambda n, t: figures.losses_by_age({m: [GAIN] * 2 for m in n}, [1, 2], t), 9),
+    "exchanges": (lambda n, t: figures.exchanges(dict.fromkeys(n, (3, 2)), t, t), None),
     "shares": (lambda n, t: figures.shares(numbers(n), t, t, t), 9),
     "matches": (lambda n, t: figures.matches({m: np.eye(3) / 2 for m in n}), None),
     "differences": (lambda n, t: figures.differences(dict.fromkeys(n, GAIN), t, t), None),
@@ -261,13 +261,10 @@ def test_a_line_of_many_points_has_no_markers_and_dates_are_months():
 
 def test_a_known_arm_looks_the_same_whatever_stands_beside_it():
     for names in (["complementary", "a"], ["a", "new items", "b", "complementary"]):
-        for figure in (
-            figures.losses_by_age({name: [GAIN] * 2 for name in names}, [1, 2], "title"),
-            figures.over(np.arange(3), numbers(names), "x", "y", "title"),
-        ):
-            found = figures.arms(figure)
-            assert found["complementary"] == "#d55e00 v"
-            assert len(set(found.values())) == len(names)
+        figure = figures.over(np.arange(3), numbers(names), "x", "y", "title")
+        found = figures.arms(figure)
+        assert found["complementary"] == "#d55e00 v"
+        assert len(set(found.values())) == len(names)
 
 
 @pytest.mark.parametrize("first", ["nightly full", "popularity", "plain"])
