@@ -448,12 +448,12 @@ def log_days(log: EventLog, spans: dict[str, tuple]) -> Figure:
     for ax, (title, events) in zip(axes, counts.items(), strict=True):
         daily = events.resample("D", on="time").size()
         ax.bar(daily.index, daily, width=1.0, align="edge", color="#8a8a8a")
-        ax.set(title=title, ylabel="a day")
+        ax.set(title=title, ylabel="items" if events is new else "events")
         for (name, (first, last)), colour in zip(spans.items(), (ORANGE, BLUE), strict=False):
             ax.axvspan(first, last, color=colour, alpha=0.4, lw=0, zorder=0)
             if ax is axes[0]:
                 look = {"ha": "center", "va": "top", "fontsize": 9, "parse_math": False}
-                at = first + (last - first) / 2, 1.0
+                at = first + (last - first) / 2, 0.97
                 ax.text(*at, name, transform=ax.get_xaxis_transform(), **look)
     axes[0].margins(y=0.18)
     axes[1].xaxis.set_major_formatter(DateFormatter("%d %b\n%Y"))
@@ -1733,8 +1733,8 @@ def trade_off(
     a constant is added.
 
     - `named`: of each arm pairs of `Difference`s (x, y), from its smallest weight, which is hollow,
-      to its largest, which is filled and has its intervals. Pale points are not clear of zero in
-      both directions.
+      to its largest, which is filled and has its name and intervals. Pale points are not clear of
+      zero on both axes.
     - `constant`: [c, 2] (x, y) of a growing constant. `near`: the arms that the large panel is cut
       to; a small one beside it has all.
     - `quarters`: what it means to lie in the upper left, the upper right, the lower left and the
@@ -1758,7 +1758,7 @@ def trade_off(
                 marks = {"color": look.colour, "marker": look.marker, "ms": 8, "ls": ""}
                 marks |= {"alpha": strength, "mfc": look.colour if last else "white"}
                 ax.plot(x[place], y[place], **marks)
-            last = {"fmt": "none", "ecolor": look.colour, "alpha": 0.3, "lw": 1}
+            last = {"fmt": "none", "ecolor": look.colour, "alpha": 0.5 * strength, "lw": 1}
             ax.errorbar(x[-1:], y[-1:], dy[:, -1:], dx[:, -1:], **last)
         ax.set(xlabel=xlabel)
         ax.xaxis.set_major_locator(MaxNLocator(5 if ax is axes[0] else 3))
@@ -1783,7 +1783,8 @@ def trade_off(
     steps = np.linspace(0.2, 1, 9)[:, None]
     way = [start + steps * (end - start) for start, end in pairwise(path)]
     lines["plain + a constant"] = np.concatenate(way), "black"
-    inside = {n: (_within(axes[0], at), colour) for n, (at, colour) in lines.items()}
+    ends = {n: (points[n][-1:] if n in points else at, c) for n, (at, c) in lines.items()}
+    inside = {n: (_within(axes[0], at), colour) for n, (at, colour) in ends.items()}
     _name_lines(axes[0], {n: line for n, line in inside.items() if len(line[0])})
     return figure
 
