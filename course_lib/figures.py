@@ -1267,9 +1267,9 @@ def delta_rows(base: np.ndarray, ids: np.ndarray, own: np.ndarray) -> Figure:
             axes.annotate("", (37.5, y + 0.4), (22.5, copied), arrowprops=arrow | {"ls": "--"})
         start = 60.5 if row in of else 22.5
         axes.annotate("", (75.5, y + 0.4), (start, y + 0.4), arrowprops=arrow)
-    new = [y for y, row in enumerate(rows) if row >= len(base)]
-    if new:  # beside its arrow, which comes from row 0
-        axes.text(28, new[0] + 0.4, "starts as a copy", ha="right", fontsize=9, style="italic")
+    if of:  # above the dashed arrows
+        words = {"ha": "center", "va": "center", "fontsize": 9, "style": "italic"}
+        axes.text(30, -0.55, "each starts\nas a copy", **words)
     return figure
 
 
@@ -1304,13 +1304,13 @@ def differences_by(
 ) -> Figure:
     """`differences` of the same names, several times: a panel for each sheet, so many in a row;
     three, or four in two rows, if not said. With `digits`, each mean stands right of its row; with
-    `levels`, the base's in each sheet, in per cent, and each panel has a scale of its own; or there
-    stand `notes`, such as the level that a row started from, a list for each sheet.
+    `levels`, the base's in each sheet, in per cent, and each panel has a scale of its own; or
+    `notes`, such as the level that a row started from, stand above the rows, a list for each sheet.
     """
     count = len(next(iter(sheets.values()), ()))
     columns = columns or (2 if len(sheets) == 4 else 3)
     rows = -(-len(sheets) // columns)
-    height = rows * (0.26 * count + 0.75) + 0.6 + 0.3 * bool(title)
+    height = rows * ((0.42 if notes else 0.26) * count + 0.75) + 0.6 + 0.3 * bool(title)
     options = {"rows": rows, "of": sheets and range(count), "sharex": not levels, "sharey": True}
     figure, axes = panels(min(len(sheets), columns) or 1, height, **options)
     figure.get_layout_engine().set(hspace=0.12, wspace=0.02 if digits is None else 0.06)
@@ -1332,7 +1332,8 @@ def differences_by(
     for ax, rows in zip(axes, notes, strict=False):
         for row, note in enumerate(rows):
             at = ax.get_yaxis_transform()
-            ax.text(1.01, row, note, transform=at, va="center", fontsize=9, color="#555555")
+            note = note.replace("-", "−")
+            ax.text(0.98, row - 0.3, note, transform=at, ha="right", va="center", fontsize=9)
     axes[0].set_ylim(count - 0.5, -0.5)
     _key_below(figure, [], xlabel)
     return figure
