@@ -436,7 +436,7 @@ def newcomers(log: EventLog, start: str) -> Figure:
         ax.xaxis.set_major_locator(MonthLocator(interval=2))
         ax.xaxis.set_major_formatter(DateFormatter("%b\n%Y"))
     axes[0].set_ylabel("seen for the first time")
-    figure.suptitle("No week without new items and new users", fontsize=12)
+    figure.suptitle("New users come in every week, new items in nearly every one", fontsize=12)
     return figure
 
 
