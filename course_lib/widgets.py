@@ -373,7 +373,7 @@ def production_dashboard(begin: Callable[[], Day]) -> Panel:
             f"{html.escape('; '.join(lines).rstrip('.'))}.{waiting}"
         )
         alt = "By the hour: recall, the served state's age, events learned, what became of shards."
-        panel.picture.value = _image(figures.dashboard(day.table), 740, alt)
+        panel.picture.value = _image(figures.dashboard(day.table), 600, alt)
 
     def start(_=None) -> None:
         panel.day = begin()
