@@ -10,7 +10,7 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 SLOWEST = ["test_exercises.py", "test_browser.py", "test_bundle.py", "test_hub.py"]
-SLOWEST += ["15_your_own_log.ipynb", "02_two_towers.ipynb"]
+SLOWEST += ["test_grading.py", "15_your_own_log.ipynb", "02_two_towers.ipynb"]
 
 
 def pytest_configure(config):
@@ -50,3 +50,19 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if " at 0x" in item.nodeid:
             raise pytest.UsageError(f"{item.nodeid}: name this test's parameters with ids=")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A module's tests on one worker, but each of those that grade a chapter on the next that is
+    free: together they would take as long as all the others.
+    """
+    if config.getoption("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return nodeid if "::test_marks[" in nodeid else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)

@@ -21,6 +21,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import wrong_answers as wrong
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
@@ -316,13 +317,17 @@ def copy_of_course(folder: Path, *chapters: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A course directory with the students' version of every chapter. Shared: no test may change
-    it.
+def released(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A course directory with the students' version of every chapter. Shared, by all workers of
+    pytest-xdist as well: no test may change it.
     """
-    course = copy_of_course(tmp_path_factory.mktemp("exercises") / "course", *FOUND)
-    log = nbgrader(course, "generate_assignment", "*")
-    (course / "log.txt").write_text(log, "utf-8")
+    folder = tmp_path_factory.getbasetemp()
+    course = (folder if worker_id == "master" else folder.parent) / "released"
+    with FileLock(f"{course}.lock"):
+        if not (course / "log.txt").exists():
+            copy_of_course(course, *FOUND)
+            log = nbgrader(course, "generate_assignment", "*")
+            (course / "log.txt").write_text(log, "utf-8")
     return course
 
 
