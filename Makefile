@@ -127,6 +127,8 @@ bench: $(TEACHER) $(PEERS)
 	$(BIN)/python tests/benchmarks/class_of_30.py
 	$(BIN)/python tests/benchmarks/side_by_side.py --log online_retail $(BENCH_ARGS)
 	$(BIN)/python tests/benchmarks/side_by_side.py --log movie_tweetings $(BENCH_ARGS)
+	$(BIN)/python tests/benchmarks/freshness.py --log online_retail
+	$(BIN)/python tests/benchmarks/freshness.py --log movie_tweetings
 
 # What PyTorch's Linux wheel asks for (CUDA) is left to pip, so that a CPU build stays small.
 # Versions in the present lock are kept where they still fit; remove the lock first to have the newest.

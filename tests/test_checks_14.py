@@ -179,7 +179,8 @@ OWN = {
 
 
 def test_a_loop_that_never_ends_is_stopped(monkeypatch):
-    monkeypatch.setattr(chapter_14, "PATIENCE", 2)
+    for name in ("PATIENCE", "ANSWER"):
+        monkeypatch.setattr(chapter_14, name, 2)
     with pytest.raises(AssertionError, match="endless has not ended after 2 s"):
         chapter_14.on_two_ranks(endless, [(([1], [[1]]), ([1], [[1]]))])
 

@@ -262,6 +262,13 @@ def measured(
         log, arm.make(log, seeds[0]), arm.dials, module.TUNING, tries, progress=False
     )
     print(tuned.tries[["options", "R@100", "cpu_s"]].to_string(), file=sys.stderr, flush=True)
+    return replayed(arm, log, module, tuned, seeds)
+
+
+def replayed(
+    arm: Arm, log: EventLog, module, tuned: tuning.Tuned, seeds: Sequence[int]
+) -> tuple[list[dict], pd.DataFrame]:
+    """A row per seed, and the hits of every day, of the options that were chosen."""
     rows, days = [], []
     for seed in seeds if arm.drawn else seeds[:1]:
         started = time.process_time()
@@ -277,10 +284,17 @@ def measured(
     return rows, by_day.reset_index()
 
 
-def keep(log: str, arm: str, rows: list[dict], days: pd.DataFrame | None = None) -> None:
+def keep(
+    log: str,
+    arm: str,
+    rows: list[dict],
+    days: pd.DataFrame | None = None,
+    table: Path | None = None,
+) -> None:
     """Put an arm's rows, and its days, in the place of its old ones."""
-    by_day = TABLE.with_name(f"{TABLE.stem}_by_day.csv")
-    tables = {TABLE: (pd.DataFrame(rows), ["seed"], COLUMNS.split())}
+    table = table or TABLE
+    by_day = table.with_name(f"{table.stem}_by_day.csv")
+    tables = {table: (pd.DataFrame(rows), ["seed"], COLUMNS.split())}
     if days is not None:
         tables[by_day] = days, ["day"], ["log", "arm", "day", "events", "hits"]
     for table, (new, order, columns) in tables.items():
@@ -290,7 +304,7 @@ def keep(log: str, arm: str, rows: list[dict], days: pd.DataFrame | None = None)
             new = pd.concat([old[(old["log"] != log) | (old["arm"] != arm)], new])
         rank = {name: place for place, name in enumerate(ARMS)}
         new = new.assign(place=new["arm"].map(rank), second=new["log"] != "online_retail")
-        new = new.sort_values(["second", "log", "place", *order]).reindex(columns=columns)
+        new = new.sort_values(["second", "log", "place", "arm", *order]).reindex(columns=columns)
         with atomic_write(table) as path:
             new.to_csv(path, index=False)
 
