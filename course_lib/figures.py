@@ -27,7 +27,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
-from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from PIL import Image
 
 from course_lib import looks, texts
@@ -748,19 +748,26 @@ def slice_bars(
     return figure
 
 
-def lines(
-    sheets: dict[str, dict[str, np.ndarray]], x: np.ndarray, xlabel: str, ylabel: str
-) -> Figure:
-    """One panel per sheet, all axes logarithmic, labelled lines over `x`, each with its own dash
-    pattern.
+def grown(values: dict[str, np.ndarray], x: np.ndarray, xlabel: str, title: str) -> Figure:
+    """How many times its first value each line is over `x`, all axes logarithmic, each with its own
+    dash pattern and its name at its end; a broad grey line grows as `x` does.
     """
-    figure, axes = panels(len(sheets), height=3.4, of=sheets, sharex=True)
-    for ax, (title, named) in zip(axes, sheets.items(), strict=True):
-        for name, values, look in _looks(named.items()):
-            ax.plot(x, values, color=look.colour, ls=look.dashes, lw=2, label=name)
-        ax.set(xscale="log", yscale="log", title=title, xlabel=xlabel)
-    _legend_below(figure, axes[0])
-    axes[0].set_ylabel(ylabel)
+    figure, (axes,) = panels(height=4.2, of=values)
+    axes.plot(x, x / x[0], color="#dddddd", lw=7, solid_capstyle="butt")
+    ends = {}
+    for name, line, look in _looks(values.items()):
+        axes.plot(x, line / line[0], color=look.colour, ls=look.dashes, marker=look.marker, lw=2)
+        ends[name] = line[-1] / line[0], _ink(look.colour)
+    axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel="times as much", title=title)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:,g} ×")
+    axes.set_xticks(x, [f"{size:,.0f}" for size in x])
+    axes.margins(x=0.02)
+    axes.set_ylim(bottom=min(0.35, axes.get_ylim()[0]))
+    slope = {"xy": (x[-1], x[-1] / x[0]), "xytext": (-150, 0), "textcoords": "offset points"}
+    axes.annotate("as the catalogue does", **slope, va="center", fontsize=10, color="#666666")
+    _name_ends(axes, ends)
     return figure
 
 
@@ -1091,7 +1098,8 @@ def cost(sheets: dict[str, pd.DataFrame], named: Collection[str] | None = None) 
     """R@100 over CPU seconds, a dot per arm, the course's own filled; a panel per sheet, whose rows
     are arms with `R@100` and `cpu_seconds`. Stairs lead over the best recall for a time.
 
-    - `named`: the arms that have their names beside their dots; None: all.
+    - `named`: the arms that have their names beside their dots, as those on the stairs have; all
+      others are pale. None: all.
     """
     tables = [table.dropna().sort_values("cpu_seconds") for table in sheets.values()]
     figure, axes = panels(len(sheets), height=4.4, of=min(tables, key=len, default=[]))
@@ -1100,18 +1108,20 @@ def cost(sheets: dict[str, pd.DataFrame], named: Collection[str] | None = None) 
         best = table["R@100"].cummax()
         stairs = np.repeat(table["cpu_seconds"], 2)[1:], np.repeat(best, 2)[:-1]
         ax.plot(*stairs, color=GREY, lw=1, ls=":")
+        steps = table.index[best > best.shift(fill_value=0)]
+        shown = table.index if named is None else dict.fromkeys([*named, *steps])
         for name, row in table[["cpu_seconds", "R@100"]].iterrows():
             own = str(name).startswith("ours")
             colour = BLUE if own else "#444444"
-            ax.plot(*row, "o", color=colour, mfc=BLUE if own else "white")
+            look = {"color": colour} if name in shown else {"color": "#bbbbbb", "ms": 5}
+            ax.plot(*row, "o", **look, mfc=BLUE if own else "white")
             names[name] = row.to_numpy()[None], colour
         ax.set(xscale="log", xlabel="CPU seconds of the replay (log scale)", title=title)
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter("{x:g}")
         ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.margins(0.12, 0.06)
-        shown = names if named is None else {n: names[n] for n in named if n in names}
-        _name_lines(ax, shown)
+        ax.margins(0.12, 0.09)
+        _name_lines(ax, {name: names[name] for name in shown if name in names})
     axes[0].set_ylabel("R@100")
     return figure
 
@@ -1507,11 +1517,12 @@ def _name_ends(axes, ends: dict[str, tuple[float, str]]) -> None:
     """Write names in their colours at the right of the axes, each as near to its line's end as the
     others leave room.
     """
-    low, high = axes.get_ylim()
-    texts = {n: textwrap.fill(n, 20) if len(n) > 24 and " " in n else n for n in ends}
+    within = axes.transScale + axes.transLimits
+    long = {n for n in ends if len(n) > 24 and " " in n and "\n" not in n}
+    texts = {n: textwrap.fill(n, 20) if n in long else n for n in ends}
     rows = {name: 0.04 + 0.055 * (1 + text.count("\n")) for name, text in texts.items()}
     order = sorted(ends, key=lambda name: ends[name][0])
-    places = [(ends[name][0] - low) / (high - low) for name in order]
+    places = [within.transform((axes.get_xlim()[1], ends[name][0]))[1] for name in order]
     for _ in range(200):
         for i, (one, other) in enumerate(pairwise(order)):
             short = (rows[one] + rows[other]) / 2 - (places[i + 1] - places[i])

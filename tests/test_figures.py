@@ -91,7 +91,7 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     "curves": (lambda n, t: figures.curves(numbers(n), t, t, t), 9),
     "heat": (lambda n, t: figures.heat(bar_table(n), t, t, t), None),
     "slice_bars": (lambda n, t: figures.slice_bars(bar_table(n), t, t, t), 9),
-    "lines": (lambda n, t: figures.lines({t: numbers(n)}, np.arange(1, 4), t, t), 9),
+    "grown": (lambda n, t: figures.grown(numbers(n), np.arange(1, 4), t, t), 9),
     "dials": (lambda n, t: figures.dials(dial_rows([2 + i for i, _ in enumerate(n)])), 8),
     "frontier": (
         lambda n, t: figures.frontier(frontier_rows(n), dict(zip(n, n, strict=True)), t, at=1.005),
@@ -174,7 +174,7 @@ def test_text_of_a_log_is_drawn_as_it_stands(name: str):
 
 
 def test_powers_on_logarithmic_axes_stay_formulas():
-    found = drawn(figures.lines({"a": numbers(["b"])}, np.geomspace(1, 1_000, 3), "x", "y"))
+    found = drawn(figures.capacity(pd.DataFrame({"a": 2.0, "b": 3.0}, index=["c"])))
     powers = [text for text in found if "mathdefault" in text.get_text() and text.get_visible()]
     assert len(powers) > 4 and all(text.get_parse_math() for text in powers)
 
@@ -196,10 +196,9 @@ def test_every_arm_is_drawn_or_all_are_refused(name: str):
 @every
 def test_nothing_to_draw_is_said_in_a_sentence(name: str):
     draw, _ = ARMS[name]
-    if name not in ("item_map", "turning", "dials", "lines", "gains"):
+    if name not in ("item_map", "turning", "dials", "gains"):
         assert refusal(draw, [], "title").startswith("there is nothing to draw")
     for draw in (
-        lambda: figures.lines({}, np.arange(3), "x", "y"),
         lambda: figures.gains({}, [], "x", "y"),
         lambda: figures.item_map(PLANE, np.zeros(40, int), {"one": "#000000"}, {}),
         lambda: figures.turning({}, ([], [])),
@@ -480,7 +479,9 @@ def test_names_stand_beside_their_dots_and_cover_none():
     table = pd.DataFrame(places, [f"arm {i}" for i in range(12)], ["R@100", "cpu_seconds"])
     named = list(table.index[::2])
     (axes,) = figures.cost({"sheet": table}, named).axes
-    assert [text.get_text() for text in axes.texts] == named
+    stairs = table.sort_values("cpu_seconds")["R@100"].cummax().drop_duplicates().index
+    assert {text.get_text() for text in axes.texts} == {*named, *stairs}
+    named = [text.get_text() for text in axes.texts]
     dots = axes.transData.transform(places[:, ::-1])
     boxes = [text.get_window_extent() for text in axes.texts]
     for i, box in enumerate(boxes):
