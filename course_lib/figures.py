@@ -536,7 +536,7 @@ def relations(tables: dict[str, pd.DataFrame], framed: Collection[tuple[str, str
         top = np.nanmax(values)
         ax.imshow(values, cmap="Blues", aspect="auto", vmin=0, vmax=top)
         for (i, j), value in np.ndenumerate(values):
-            text = "" if np.isnan(value) else f"{value:.1f}"
+            text = "" if np.isnan(value) else f"{value:.{1 if top >= 2 else 2}f}"
             look = {"ha": "center", "va": "center", "fontsize": 9}
             ax.text(j, i, text, color="white" if value > 0.6 * top else "black", **look)
         ax.set_xticks(range(len(table)), table.columns, rotation=45, ha="right")
@@ -550,21 +550,21 @@ def relations(tables: dict[str, pd.DataFrame], framed: Collection[tuple[str, str
 
 
 def masks(sheets: dict[str, dict[str, Collection[str]]], fields: list[str]) -> Figure:
-    """Which of the `fields` a draw hides, a row for each seed: a panel for each way to choose them,
-    with the seed first among those that it hides.
+    """In which view each of the `fields` stands, a row for each seed: a panel for each way to
+    choose what goes with it, with the seed first among those that the first view hides.
     """
     of = sheets and fields
     figure, axes = panels(len(sheets), height=0.3 * len(fields) + 2, of=of, sharey=True)
     looks = {
-        "drawn": {"facecolor": RED, "edgecolor": "white"},
-        "hidden with it": TILES["hidden"],
-        "shown": TILES["shown"],
+        "in the second view: the field drawn": {"facecolor": RED, "edgecolor": "white"},
+        "in the second view: its relatives": TILES["hidden"],
+        "in the first view": TILES["shown"],
     }
+    drawn, relative, rest = looks.values()
     for ax, (title, hidden) in zip(axes, sheets.items(), strict=True):
         for row, seed in enumerate(fields):
             for column, field in enumerate(fields):
-                state = "drawn" if field == seed else "hidden with it"
-                look = looks[state if field in hidden[seed] else "shown"]
+                look = rest if field not in hidden[seed] else drawn if field == seed else relative
                 ax.add_patch(Rectangle((column - 0.45, row - 0.42), 0.9, 0.84, **look))
         ax.set(xlim=(-0.5, len(fields) - 0.5), ylim=(len(fields) - 0.5, -0.5))
         ax.set_xticks(range(len(fields)), fields, rotation=45, ha="right")
@@ -1421,7 +1421,7 @@ def with_and_without(live: pd.DataFrame, title: str) -> Figure:
         }
         _rows(ax, found)
         for row, difference in enumerate(found.values()):
-            _number(ax, row, difference, f"{difference.mean:+.3f}")
+            _number(ax, row, difference, f"{difference.mean:+.3f}".replace("-0.000", "0.000"))
         base = rows["without"].droplevel(1).round(3).to_dict()
         base = ", ".join(f"{name.split()[0]} {value}" for name, value in base.items())
         ax.set_title(f"{log.replace(',', ' log,', 1)}\nwithout a term: {base}", fontsize=10)
@@ -1601,7 +1601,7 @@ def tiles(
     - `whole`, `views`: features of the items by field, [n] indices or [n, L]; 0 is the default.
       `words`: by field, each item's value, or list of values, to be written into the tiles.
     """
-    count, across = len(views), len(whole) < 4
+    count, across, drawn, copies = len(views), len(whole) < 4, set(), 0
     figure, (axes,) = panels(1, (0.4 * count + 0.16) * len(names) + 1.3, of=names and views)
     for column, field in enumerate(whole):
         for row, of_item in enumerate(np.asarray(whole[field]).reshape(len(names), -1)):
@@ -1617,6 +1617,8 @@ def tiles(
                     box[0 if across else 1] += place * box[2 if across else 3]
                     state = "empty" if not len(shown) else "shown" if shown[place] else "hidden"
                     copied = state == "shown" and count > 1 and seen[:, place].all()
+                    copies += copied
+                    drawn.add(state)
                     text = "–" if state == "empty" else values[place]
                     size = 9 if across or len(str(text)) < 9 else 8
                     _tile(axes, *box, state, str(text), copied, size)
@@ -1636,9 +1638,11 @@ def tiles(
     keys = [
         Patch(**TILES[state], label=label)
         for state, label in (("shown", "shown"), ("hidden", "hidden"), ("empty", "has no value"))
+        if state in drawn
     ]
     if count > 1:
-        keys.insert(1, Patch(facecolor="none", **COPIED, label="shown in both: can be copied"))
+        label = "shown in both: can be copied" + ("" if copies else " (none here)")
+        keys.insert(1, Patch(facecolor="none", **COPIED, label=label))
     figure.legend(handles=keys, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     return figure
 
@@ -1666,15 +1670,16 @@ def _tile(axes, x, y, width, height, state: str, text: str, copied: bool, size: 
 def _views(axes, vectors: np.ndarray, cosines: Iterable[float] = ()) -> None:
     whole = vectors[0]
     axes.plot(*whole, "*", color="black", ms=11, label="whole item")
-    for place, colour, marker, name in zip(
-        vectors[1:], (BLUE, RED), "os", ("first view", "second view"), strict=True
+    arrow = {"arrowstyle": "->", "color": BLACK, "lw": 1.4}
+    for place, bend, marker, name in zip(
+        vectors[1:], (-0.2, 0.2), "os", ("first view", "second view"), strict=True
     ):
-        axes.annotate("", place, whole, arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.4})
-        axes.plot(*place, marker, color=colour, ms=7, label=name)
-    for place, cosine, colour in zip(vectors[1:], cosines, (BLUE, RED), strict=False):
-        away, look = np.sign(place - whole) * [22, 12], {"color": colour, "weight": "bold"}
-        look |= {"textcoords": "offset points", "ha": "center", "va": "center"}
-        text = axes.annotate(f"{cosine:.2f}", place, away, **look)
+        bent = arrow | {"connectionstyle": f"arc3,rad={bend}"}
+        axes.annotate("", place, whole, arrowprops=bent)
+        axes.plot(*place, marker, color=BLACK, mfc="white", mew=1.6, ms=7, label=name)
+    for place, cosine in zip(vectors[1:], cosines, strict=False):
+        look = {"weight": "bold", "ha": "left", "va": "center", "textcoords": "offset points"}
+        text = axes.annotate(f"{cosine:.2f}", place, (8, 0), **look)
         text.set_path_effects([withStroke(linewidth=3, foreground="white")])
 
 
@@ -1812,7 +1817,7 @@ def share_bars(found: dict[str, dict[str, float]], xlabel: str, title: str) -> F
         y = groups + (place - (table.shape[1] - 1) / 2) * width
         drawn = {"color": look.colour, "hatch": look.hatch, "edgecolor": "white", "label": name}
         bars = axes.barh(y, values, 0.92 * width, **drawn)
-        axes.bar_label(bars, [f"{value:.0%}" for value in values], padding=3, fontsize=10)
+        axes.bar_label(bars, [f"{100 * value:.0f} %" for value in values], padding=3, fontsize=10)
     axes.set_yticks(groups, table.index, fontsize=10)
     axes.set(ylim=(len(table) - 0.5, -0.5), xlim=(0, 1.06), xlabel=xlabel, title=title)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
