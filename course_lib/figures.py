@@ -33,7 +33,7 @@ from PIL import Image
 from course_lib import looks, texts
 from course_lib.evaluation import Difference
 from course_lib.log import EventLog
-from course_lib.looks import BLACK, BLUE, FIVE, GREEN, GREY, ORANGE, RED
+from course_lib.looks import BLACK, BLUE, FIVE, GREEN, GREY, ORANGE, RED, SKY
 
 MANY = 100  # a set of more items than these is shown on a map by brightness, not by markers
 STYLE = {
@@ -149,13 +149,19 @@ def pipeline() -> Figure:
     """The whole course in one picture: log → towers → index → nominations."""
     figure, (axes,) = panels(height=3.6)
     axes.axis("off")
-    axes.set(xlim=(-1, 103), ylim=(-5.5, 35))
+    axes.set(xlim=(-1, 103), ylim=(-6, 35))
     boxes = [
-        (0, 12, "LOG", "who bought what,\nwhen", GREY),
-        (34, 24, "ITEM TOWER", "features → vector", BLUE),
-        (34, 0, "USER TOWER", "features → vector", ORANGE),
-        (61, 12, "VECTOR INDEX", "all item vectors", BLUE),
-        (84, 12, "NOMINATIONS", "the k items that\npoint where the\nuser points", GREEN),
+        (0, 12, "LOG", "who bought what,\nwhen, and what each\nitem and user is", GREY),
+        (34, 24, "ITEM TOWER", "an item's features\n→ 64 numbers", BLUE),
+        (34, 0, "USER TOWER", "a user's purchases\n→ 64 numbers", ORANGE),
+        (61, 12, "VECTOR INDEX", "64 numbers\nfor every item", BLUE),
+        (
+            84,
+            12,
+            "NOMINATIONS",
+            "the k items that point\nmost nearly where\nthe user points",
+            GREEN,
+        ),
     ]
     for x, y, name, text, colour in boxes:
         look = {"facecolor": colour, "edgecolor": colour, "alpha": 0.2}
@@ -179,12 +185,46 @@ def pipeline() -> Figure:
         dashed = look | {"lw": 1.5, "ls": "--", "color": night}
         axes.annotate("", (43, end), (43, 17), arrowprops=dashed)
     axes.text(31, 18, "both learn", fontsize=9.5, ha="center", style="italic")
-    for y, text, colour in (
-        (-2.6, "every night, for all items", night),
-        (-5.2, "while somebody waits, for one user", now),
+    for y, text, colour, dashes in (
+        (-0.4, "every night: training", night, "--"),
+        (-3, "every night: all items' vectors", night, "-"),
+        (-5.6, "while somebody waits: one user", now, "-"),
     ):
-        axes.plot([61, 64.5], [y + 0.7, y + 0.7], color=colour, lw=2)
+        axes.plot([61, 64.5], [y + 0.7, y + 0.7], color=colour, lw=2, ls=dashes)
         axes.text(66, y, text, fontsize=9.5, color=colour)
+    return figure
+
+
+def nominated_scores(
+    scores: np.ndarray, later: dict[str, float], k: int, user: str = "the user"
+) -> Figure:
+    """A histogram of one user's scores of all items, a line at the k-th, and beneath it what the
+    user bought later: filled and named right of the line, hollow left of it.
+
+    - `scores`: [n], falling. `later`: the score of each item bought later, by its description.
+    """
+    figure, (axes,) = panels(height=4.4, of=scores)
+    heights, edges, bars = axes.hist(scores, 50, color="#BBBBBB", edgecolor="white", lw=0.5)
+    last, top = scores[min(k, len(scores)) - 1], heights.max()
+    found = {name: score for name, score in later.items() if score >= last}
+    missed = [score for score in later.values() if score < last]
+    axes.axvline(last, color=BLUE, lw=2)
+    axes.text(last + 0.008, 1.02 * top, f"the first {k}", color=BLUE, weight="bold", va="center")
+    axes.text(last - 0.008, 1.02 * top, "all other items", ha="right", va="center", color="#555555")
+    axes.plot(missed, [-0.09 * top] * len(missed), "o", mfc="white", mec=RED, ms=8, mew=1.5)
+    axes.plot(list(found.values()), [-0.09 * top] * len(found), "o", color=GREEN, ms=9)
+    step = 0.8 / max(len(found), 5)
+    for row, (name, score) in enumerate(sorted(found.items(), key=lambda each: -each[1])):
+        y = (0.14 + step * row) * top
+        axes.plot([score, score], [-0.06 * top, y], color=GREEN, lw=1)
+        axes.text(score + 0.008, y, name.capitalize(), color="#00664B", fontsize=9.5, va="center")
+    axes.axhline(0, color=BLACK, lw=0.8)
+    left = min(scores[-1], 0)
+    axes.text(left - 0.025, -0.09 * top, "bought later:", va="center", fontsize=9.5)
+    axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= top])
+    axes.set(xlabel="score: the cosine of the item's vector and the user's (1: same direction)")
+    axes.set(ylabel="items", ylim=(-0.18 * top, 1.1 * top), xlim=(left - 0.03, 1))
+    axes.set_title(f"What {user} bought later: {len(found)} found, {len(missed)} missed")
     return figure
 
 
@@ -322,11 +362,11 @@ def capacity(table: pd.DataFrame, title: str = "") -> Figure:
     return figure
 
 
-def head_effect(times_bought: np.ndarray) -> Figure:
+def head_effect(counts: np.ndarray, of: str = "items") -> Figure:
     """The share of the events that the top items take, with the tenth's marked, and how much of
-    both the head, the mid and the tail have.
+    both the head, the mid and the tail have; or the top of whatever else is counted.
     """
-    counts = np.sort(times_bought)[::-1]
+    counts = np.sort(counts)[::-1]
     figure, (axes,) = panels(height=4, of=counts)
     top = 100 * np.arange(len(counts) + 1) / len(counts)
     share = 100 * np.r_[0, counts.cumsum()] / counts.sum()
@@ -340,41 +380,54 @@ def head_effect(times_bought: np.ndarray) -> Figure:
         axes.axvspan(start, end, color=BLUE, alpha=alpha, lw=0)
         axes.text((start + end) / 2, 129, name, ha="center", va="center", weight="bold")
         part = 100 * counts[inside].sum() / counts.sum()
-        text = f"{end - start:.0f} % of the items,\n{part:.0f} % of the events"
+        text = f"{end - start:.0f} % of the {of},\n{part:.0f} % of the events"
         axes.text((start + end) / 2, 115, text, ha="center", va="center", fontsize=9.5)
     axes.plot(top, share, color=BLUE, lw=2.5)
     axes.plot([0, 100], [0, 100], color=GREY, ls="--", lw=1)
-    axes.text(71, 63, "if all items sold alike", color="#555555", va="center")
+    axes.text(71, 63, f"if all {of} were alike", color="#555555", va="center")
     tenth = share[np.searchsorted(top, 10.01) - 1] if len(counts) >= 10 else share[1]
     axes.plot([10, 10, 0], [0, tenth, tenth], color=RED, lw=1.2, ls=":")
     axes.plot(10, tenth, "o", color=RED, ms=8)
-    text = f"10 % of the items,\n{tenth:.0f} % of the events"
+    text = f"10 % of the {of},\n{tenth:.0f} % of the events"
     arrow = {"arrowstyle": "-", "color": RED, "shrinkB": 6}
     look = {"color": "#A04000", "weight": "bold", "va": "bottom", "arrowprops": arrow}
     axes.annotate(text, (10, tenth), (1.5, 80), **look)
     axes.set(xlim=(0, 100), ylim=(0, 137))
-    axes.set(title=f"The top tenth of the items has {tenth:.0f} % of the events")
-    axes.set(xlabel="items, the most bought first (% of the catalogue)")
+    axes.set(title=f"When the log ends, the top tenth of the {of} has {tenth:.0f} % of the events")
+    axes.set(xlabel=f"{of}, those with the most events first (%; the shares above are rounded)")
     axes.set(ylabel="share of all events (%)", yticks=range(0, 101, 20))
     return figure
 
 
 def hours_against_day(values: dict[str, np.ndarray], xlabel: str, title: str) -> Figure:
-    """Histograms of what was measured of hours, random draws and what else has the same size: the
-    first real hours, the second filled in grey; a line at each mean.
+    """A histogram for each kind of draw, one above the other on the same axes: how much further
+    from its day each hour is than its own draw. What is above 0 is orange, and a mark is at the
+    mean.
     """
-    figure, (axes,) = panels(height=3.2, of=values)
-    least, most = (end([end(part) for part in values.values()]) for end in (np.min, np.max))
-    count = 40 if min(map(len, values.values())) > 500 else 16
-    edges = np.linspace(min(0, least), most, count + 1)
-    styles = ((RED, "-"), (GREY, "-"), (BLUE, "--"))
-    for (name, part), (colour, dashes) in zip(values.items(), styles, strict=False):
-        filled = {"alpha": 0.5} if colour == GREY else {"histtype": "step", "lw": 2, "ls": dashes}
-        label = f"{name} (mean {np.mean(part):.2f})"
-        axes.hist(part, edges, color=colour, label=label, **filled)
-        axes.axvline(np.mean(part), color=colour, ls=dashes, lw=1)
-    axes.set(xlabel=xlabel, ylabel="hours", title=title)
-    _legend_below(figure, axes)
+    figure, axes = panels(1, 1.6 * len(values) + 0.9, 9, len(values), values, sharex=True)
+    for ax in axes[1:]:
+        ax.sharey(axes[0])
+    every = np.concatenate(list(values.values()))
+    step = 0.01 if len(every) > 500 else 0.04
+    edges = step * np.arange(np.floor(every.min() / step), np.ceil(every.max() / step) + 1)
+    for ax, (name, part) in zip(axes, values.items(), strict=True):
+        heights, _, bars = ax.hist(part, edges, edgecolor="white", lw=0.5)
+        for left, bar in zip(edges, bars, strict=False):
+            bar.set_facecolor(ORANGE if left > -step / 2 else SKY)
+        mean, at = np.mean(part), ax.get_xaxis_transform()
+        ax.axvline(0, color=BLACK, lw=1.5)
+        ax.plot(mean, 1.02, "v", color=BLACK, ms=8, transform=at, clip_on=False)
+        ax.text(mean, 1.09, f"  mean {mean:+.3f}".replace("-", "−"), transform=at)
+        for x, side, share, how, ink in (
+            (0.01, "left", np.mean(part < 0), "nearer", "#0A5A8A"),
+            (0.99, "right", np.mean(part > 0), "further", "#8A5A00"),
+        ):
+            text = f"{100 * share:.0f} % of the hours\nare {how}"
+            ax.text(x, 0.62, text, transform=ax.transAxes, ha=side, color=ink, weight="bold")
+        ax.set_title(name, loc="left", fontsize=10, weight="bold")
+        ax.set_ylabel("hours")
+    axes[-1].set_xlabel(xlabel)
+    figure.suptitle(title, fontsize=12)
     return figure
 
 
@@ -417,24 +470,24 @@ def strips(values: pd.DataFrame, xlabel: str, title: str) -> Figure:
     return figure
 
 
-def newcomers(log: EventLog, start: str) -> Figure:
-    """Items and users seen for the first time, by whole week from `start` on."""
-    first = {column: log.events.drop_duplicates(column) for column in ("item", "user")}
-    first = {column: new[new["time"] >= start] for column, new in first.items()}
-    if not all(map(len, first.values())):
-        raise ValueError(
-            f"nobody or nothing is seen for the first time from {start} on; the log's days are "
-            f"{log.days[0]:%Y-%m-%d} … {log.days[-1]:%Y-%m-%d}."
-        )
-    figure, axes = panels(2, height=2.8, of=first, sharey=True)
-    for ax, (column, new), colour in zip(axes, first.items(), (BLUE, ORANGE), strict=True):
-        weekly = new.resample("W", on="time").size()
-        if len(weekly) > 1:  # the last week is seldom whole
-            weekly = weekly[weekly.index <= log.days[-1]]
-        ax.bar(weekly.index, weekly, width=5, color=colour)
-        ax.set(title=f"New {column}s in each week")
+def newcomers(weekly: pd.DataFrame) -> Figure:
+    """How many of each column were seen for the first time in each week, the index; a cross stands
+    where none was.
+    """
+    arrow = {"arrowstyle": "-", "color": GREY, "shrinkB": 9}
+    figure, axes = panels(weekly.shape[1], height=3, of=weekly, sharey=True)
+    for ax, (name, counts), colour in zip(axes, weekly.items(), (BLUE, ORANGE), strict=True):
+        ax.bar(counts.index, counts, width=5, color=colour)
+        none = counts.index[counts == 0]
+        ax.plot(none, np.full(len(none), 0.025 * weekly.to_numpy().max()), "x", color=BLACK, ms=6)
+        for week in none[:1]:
+            text = {"textcoords": "offset points", "ha": "center", "va": "bottom"}
+            ax.annotate("none", (week, 0), (0, 38), arrowprops=arrow, **text)
+        ax.set_title(f"new {name}")
         ax.xaxis.set_major_locator(MonthLocator(interval=2))
-        ax.xaxis.set_major_formatter(DateFormatter("%b\n%Y"))
+        ax.xaxis.set_major_formatter(DateFormatter("%b"))
+        first, last = weekly.index[[0, -1]].year
+        ax.set_xlabel(f"week of {first}" if first == last else f"week, {first} to {last}")
     axes[0].set_ylabel("seen for the first time")
     figure.suptitle("New users come in every week, new items in nearly every one", fontsize=12)
     return figure
@@ -1217,25 +1270,32 @@ def embedding_rows(
     - `values`: [n] what is looked up, by item; `indices`: [n] their rows. `rows`: [r] what the
       table's rows stand for; `table`: [r, d].
     """
-    figure, (axes,) = panels(height=0.42 * max(len(values), len(rows)) + 0.9, of=values)
+    most = max(len(values), len(rows))
+    figure, (axes,) = panels(height=0.42 * most + 1.1, of=values)
     axes.axis("off")
-    axes.set(xlim=(0, 100), ylim=(max(len(values), len(rows)) - 0.3, -1.2))
+    axes.set(xlim=(0, 100.5), ylim=(most + 0.2, -1.2))
     for x, title in (
         (9, "item and value"),
         (26, "index"),
-        (77, "embedding table: a row for each index"),
+        (72, f"embedding table: {table.shape[1]} numbers for each index"),
     ):
-        axes.text(x, -0.8, title, ha="center", va="center", fontsize=9, weight="bold")
-    limit, arrow = np.abs(table).max(), {"arrowstyle": "->", "color": "#333333", "lw": 1}
+        axes.text(x, -0.8, title, ha="center", va="center", fontsize=10, weight="bold")
+    limit, arrow = np.abs(table).max(), {"arrowstyle": "->", "color": "#333333", "lw": 1.2}
     for y, (name, row) in enumerate(zip(rows, table, strict=True)):
-        axes.text(42, y, f"{y}: {name}", va="center", fontsize=9)
+        axes.text(43, y, f"{y}: {name}", va="center", fontsize=10)
         look = {"cmap": "PuOr", "aspect": "auto", "vmin": -limit, "vmax": limit}
         axes.imshow(np.asarray(row)[None], extent=(54, 100, y + 0.36, y - 0.36), **look)
+        axes.add_patch(Rectangle((42, y - 0.36), 58, 0.72, fill=False, edgecolor=GREY, lw=1))
     for y, ((item, value), index) in enumerate(zip(values.items(), indices, strict=True)):
-        axes.text(9, y, f"{item}: {value}", ha="center", va="center", fontsize=9)
-        axes.text(26, y, f"{index}", ha="center", va="center", fontsize=9)
+        axes.text(9, y, f"{item}: {value}", ha="center", va="center", fontsize=10)
+        axes.text(26, y, f"{index}", ha="center", va="center", fontsize=10)
         axes.annotate("", (23.5, y), (17, y), arrowprops=arrow)
-        axes.annotate("", (41, index), (28.5, y), arrowprops=arrow)
+        axes.annotate("", (41.6, index), (28.5, y), arrowprops=arrow)
+    axes.imshow(
+        limit * np.linspace(-1, 1, 60)[None], extent=(70, 84, most - 0.15, most - 0.45), **look
+    )
+    for x, text, side in ((69, "below 0", "right"), (85, "above 0", "left")):
+        axes.text(x, most - 0.3, text, ha=side, va="center", fontsize=9)
     return figure
 
 

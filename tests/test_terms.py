@@ -28,6 +28,7 @@ def prose(page: str) -> str:
     text = re.sub(r"<details><summary>The glossary.*?</details>", "", text, flags=re.S)
     text = re.sub(r"^## Further reading.*", "", text, flags=re.S | re.M)
     text = re.sub(r"```.*?```", "", text, flags=re.S)
+    text = re.sub(r"\]\([^)\s]*\)", "]", text)  # where a link leads is not read
     return re.sub(r"`([^`\n]*)`", lambda m: m[1] if m[1] in INTRODUCED else "", text)
 
 
