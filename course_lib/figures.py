@@ -302,41 +302,122 @@ def _strip(axes, values: np.ndarray, y: float, left: float, right: float) -> Non
     axes.imshow(values[None], extent=(left, right, y + 0.36, y - 0.36), **look)
 
 
-def copied_and_split() -> Figure:
+def copied_and_split(checked: bool = False) -> Figure:
     """What every process has whole, what is divided among processes, the tool that joins the parts,
-    and what it keeps the same: a row for each part.
+    and what it promises to keep the same: a row for each part. `checked`: with how far chapter 14
+    has checked that, in place of the tool.
     """
     figure, (axes,) = panels(height=4.6)
     axes.axis("off")
     axes.set(xlim=(0, 100), ylim=(-0.9, 6.7))
-    axes.set_title("What is small is copied, and what is large is divided", fontsize=12)
+    title = "What is small is copied, and what is large is divided"
+    if checked:
+        title = "How far one machine could check the promises"
+    axes.set_title(title, fontsize=12)
     rows = [
-        ("towers", "a copy", "a copy", "DDP", "all parameters"),
-        ("a batch's events", "one half", "other half", "gathered item vectors", "the loss"),
-        ("small tables", "a copy", "a copy", "GatheredAdagrad", "all rows"),
-        ("large tables", "one half", "other half", "TorchRec", "the loss, table-wise"),
-        ("item vectors", "some", "the others", "Milvus, by an alias", "one version an answer"),
-        ("hours", "one stream, one trainer", None, "Redis, by an offset", "each hour, once"),
-    ]
-    columns = {0: "what there is", 21: "process 1", 36: "process 2", 53: "joined by"}
-    for x, title in (columns | {78: "stays the same"}).items():
+        ("towers", "a copy", "a copy", "DDP", "equal parameters", "✓ after one day"),
+        ("a batch's events", "one half", "other half", "gathered vectors", "the same loss",
+         "✓ seven steps of a day"),
+        ("small tables", "a copy", "a copy", "GatheredAdagrad", "equal rows", "✓ after one day"),
+        ("large tables", "one half", "other half", "TorchRec", "the same loss",
+         "~ table-wise: seven steps"),
+        ("item vectors", "some", "the others", "Milvus, an alias", "one version an answer",
+         "~ in one file, undivided"),
+        ("hours", "one stream, one trainer", None, "Redis, an offset", "each hour, once",
+         "✓ three hours, a lost file"),
+    ]  # fmt: skip
+    columns = {0: "what there is", 19: "process 1", 33: "process 2"}
+    columns |= {49: "promised", 74: "checked here"} if checked else {49: "joined by", 74: "promise"}
+    for x, title in columns.items():
         axes.text(x, 6.2, title, fontsize=10, weight="bold")
-    for place, (part, first, second, tool, same) in enumerate(rows):
+    for place, (part, first, second, tool, promise, check) in enumerate(rows):
         y = 5 - place
-        for x, text in ((0, part), (53, tool)):
-            axes.text(x, y + 0.35, text, fontsize=10, va="center")
-        axes.text(78, y + 0.35, f"✓ {same}", fontsize=10, va="center", color="#00664b")
+        shown = (part, promise, check) if checked else (part, tool, promise)
+        for x, text in zip((0, 49, 74), shown, strict=True):
+            ink = {"✓": "#00664b", "~": "#8a5a00"}.get(text[0], "black")
+            axes.text(x, y + 0.35, text, fontsize=10, va="center", color=ink)
         colour = BLUE if first == second else ORANGE if second else GREY
-        boxes = [(21, 13, first), (36, 13, second)] if second else [(21, 28, first)]
+        boxes = [(19, 12, first), (33, 12, second)] if second else [(19, 26, first)]
         for x, width, text in boxes:
             look = {"facecolor": colour, "edgecolor": colour, "alpha": 0.25}
             axes.add_patch(Rectangle((x, y), width, 0.7, **look))
             axes.text(x + width / 2, y + 0.35, text, fontsize=10, ha="center", va="center")
-    keys = ((21, BLUE, "a copy each"), (40, ORANGE, "divided"), (55, GREY, "in one place"))
+    keys = ((19, BLUE, "a copy each"), (36, ORANGE, "divided"), (49, GREY, "in one place"))
     for x, colour, text in keys:
         axes.add_patch(Rectangle((x, -0.75), 2, 0.4, facecolor=colour, alpha=0.4))
         axes.text(x + 3, -0.55, text, fontsize=9.5, va="center")
+    if checked:
+        axes.text(74, -0.55, "✓ checked   ~ in part", fontsize=9.5, va="center")
     return figure
+
+
+def alias_in_time() -> Figure:
+    """A new version is published: which collections there are, where the alias leads, and which
+    version a reader on another machine asks, from left to right in time.
+    """
+    figure, axes = _time_line(4, "The alias turns in one step; each reader follows a little later")
+    names = ["collection items_v1", "collection items_v2", "the alias items", "a reader elsewhere"]
+    bars = [
+        (0, 0, 62, BLUE, "serves"),
+        (0, 62, 38, GREY, "kept, to go back to"),
+        (1, 22, 32, GREY, "is filled"),
+        (1, 54, 46, ORANGE, "serves"),
+        (2, 0, 54, BLUE, "leads to items_v1"),
+        (2, 54, 46, ORANGE, "leads to items_v2"),
+        (3, 0, 62, BLUE, "user tower 1, asks items_v1"),
+        (3, 62, 38, ORANGE, "user tower 2, asks items_v2"),
+    ]
+    for row, start, width, colour, text in bars:
+        _bar(axes, row, start, width, colour, text)
+    axes.axvline(54, color=BLACK, lw=1.5, ls="--")
+    axes.text(53, -0.72, "the alias turns", ha="right", va="center", fontsize=10)
+    axes.axvline(62, color=BLACK, lw=1, ls=":")
+    axes.text(63, -0.72, "the reader looks", va="center", fontsize=10)
+    axes.set_yticks(range(4), names)
+    return figure
+
+
+def offset_in_time() -> Figure:
+    """Three hours, what the broker was told of them, what is left in the trainer's files, and from
+    where a new trainer reads.
+    """
+    figure, axes = _time_line(4, "The files know that hour 3 is missing; the broker does not")
+    for hour in range(3):
+        start = 4 + 32 * hour
+        _bar(axes, 0, start, 28, BLUE, f"hour {hour + 1}")
+        _bar(axes, 1, start, 28, GREY, "acknowledged")
+    for hour in range(2):
+        _bar(axes, 2, 4 + 32 * hour, 28, BLUE, f"events, offset {hour + 1}")
+        _bar(axes, 3, 4 + 32 * hour, 28, GREY, "replayed from the file")
+    lost = {"facecolor": "white", "edgecolor": RED, "ls": "--", "lw": 1.5}
+    axes.add_patch(Rectangle((68, 2 - 0.33), 28, 0.66, **lost))
+    axes.text(82, 2, "file lost", ha="center", va="center", fontsize=10, color="#a34700")
+    _bar(axes, 3, 68, 28, ORANGE, "read again")
+    axes.plot([66, 66], [1.6, 3.9], color=BLACK, lw=1.5, ls="--")
+    axes.text(65, 3.72, "the last offset in the files is 2", ha="right", va="center", fontsize=10)
+    axes.text(67, 3.72, "so read on from here", va="center", fontsize=10)
+    axes.set_ylim(4, -0.6)
+    names = ["the broker's stream", "what it was told", "the trainer's files", "a new trainer"]
+    axes.set_yticks(range(4), names)
+    return figure
+
+
+def _time_line(rows: int, title: str) -> tuple[Figure, object]:
+    """Empty axes for `_bar`, a row for each thing, with time from left to right."""
+    figure, (axes,) = panels(height=0.55 * rows + 1)
+    axes.set(xlim=(0, 100), ylim=(rows - 0.4, -1), xticks=[])
+    axes.set_title(title, fontsize=12)
+    axes.set_xlabel("time →", loc="right")
+    axes.grid(visible=False)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    return figure, axes
+
+
+def _bar(axes, row: int, start: float, width: float, colour: str, text: str) -> None:
+    look = {"facecolor": to_rgb(colour) + (0.3,), "edgecolor": colour}
+    axes.add_patch(Rectangle((start, row - 0.33), width, 0.66, **look))
+    axes.text(start + width / 2, row, text, ha="center", va="center", fontsize=10)
 
 
 def capacity(table: pd.DataFrame, title: str = "") -> Figure:
@@ -1431,7 +1512,9 @@ def exchanges(found: dict[str, tuple[int, int]], xlabel: str, title: str) -> Fig
     return figure
 
 
-def differences_grouped(sheets: dict[str, dict[str, dict[str, object]]], xlabel: str) -> Figure:
+def differences_grouped(
+    sheets: dict[str, dict[str, dict[str, object]]], xlabel: str, digits: int = 3
+) -> Figure:
     """`differences_by` in groups, each below its heading: sheets[panel][group][name], of the same
     groups and names in every panel. The first panel has a scale of its own, the others share one;
     a rule sets the last group off, and each mean stands right of its row.
@@ -1447,7 +1530,7 @@ def differences_grouped(sheets: dict[str, dict[str, dict[str, object]]], xlabel:
             if name is not None:
                 difference = found[group][name]
                 _interval(ax, y, difference)
-                _number(ax, y, difference, f"{difference.mean:+.3f}".replace("-", "−"))
+                _number(ax, y, difference, f"{difference.mean:+.{digits}f}".replace("-", "−"))
         ax.axvline(0, color=GREY, lw=1)
         ax.axhline(len(rows) - len(names) - 1.5, color=GREY, lw=0.8)
         ax.set_title(title, fontsize=10)
@@ -1462,7 +1545,10 @@ def differences_grouped(sheets: dict[str, dict[str, dict[str, object]]], xlabel:
     for tick, (_, name) in zip(axes[0].get_yticklabels(), rows, strict=True):
         tick.set_fontweight("bold" if name is None else "normal")
     axes[0].set_ylim(len(rows) - 0.4, -0.6)
-    _key_below(figure, [], xlabel)
+    shown = [
+        found for sheet in sheets.values() for group in sheet.values() for found in group.values()
+    ]
+    _key_below(figure, [], xlabel, any(found.low > 0 or found.high < 0 for found in shown))
     return figure
 
 
@@ -1494,11 +1580,13 @@ def with_and_without(live: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def _key_below(figure: Figure, keys: list[Line2D], xlabel: str | None = None) -> None:
+def _key_below(
+    figure: Figure, keys: list[Line2D], xlabel: str | None = None, clear: bool = True
+) -> None:
     """What the colours of differences mean, after `keys` of the figure's own, and below the label
-    of all panels.
+    of all panels; only that of intervals that hold 0, if none is `clear` of it.
     """
-    keys = [*keys, _key("more", "o", BLUE), _key("less", "o", RED)]
+    keys = [*keys, *[_key("more", "o", BLUE), _key("less", "o", RED)] * clear]
     keys.append(_key("the 95 % interval holds 0", "s", GREY, "white"))
     look = {"frameon": False, "fontsize": 9, "ncols": len(keys)}
     legend = figure.legend(handles=keys, loc="outside lower center", **look)

@@ -21,8 +21,8 @@ class RedisStream:
 
     - A shard is an entry. Entries are numbered 1, 2, 3, … (ids 0-1, 0-2, …; Redis gives the next
       one), so that a gap shows what was lost. Nothing after a gap is given.
-    - `group`: the consumer group, which gives an entry again until it is acknowledged. One trainer
-      reads for a group.
+    - `group`: the consumer group, which keeps an entry as pending until it is acknowledged, and
+      gives it again if asked. One trainer reads for a group.
     - What is learned, the trainer's state says, and not the broker: the group is set back to the
       last offset in it. So a new state, or an older one, is given again all that came after that.
 

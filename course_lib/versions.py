@@ -360,17 +360,21 @@ class Publisher:
             self.version = version.updated(state, touched, log)
             self.log = log
 
-    def refresh(self, read: Callable[[], EventLog] | None = None) -> bool:
-        """Take over the version that the folder says is current, by whomever it was published;
-        returns whether it is another one than before.
+    def refresh(self, read: Callable[[], EventLog] | None = None, name: str | None = None) -> bool:
+        """Take over the version that the folder says is current, by whomever it was published, its
+        user network and its index together; returns whether it is another one than before.
 
         - `read`: gives the log as it stands now, if it has grown. It is called once it is known
           which version that is, so that it holds all that the version has learned.
+        - `name`: the version to take over, if something else than the folder says which is
+          current, such as the alias of a database (`MilvusIndex.leads_to`).
+
+        Raises ValueError, and goes on serving what it did, if that version can't be loaded.
         """
         if isinstance(self._kept, Memory):
             raise ValueError("this nominator has no folder to look into; make it with a folder.")
         with self._writing:
-            name = self._kept.current
+            name = self._kept.current if name is None else name
             if name is None or (self.version is not None and name == self.version.name):
                 return False
             log = self.log if read is None else read()

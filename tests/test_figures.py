@@ -702,6 +702,9 @@ def pictures() -> dict[str, list]:
         "day_line": look_of(figures.day_line()),
         "dashboard": look_of(figures.dashboard(day_rows())),
         "copied_and_split": look_of(figures.copied_and_split()),
+        "copied_and_split, checked": look_of(figures.copied_and_split(checked=True)),
+        "alias_in_time": look_of(figures.alias_in_time()),
+        "offset_in_time": look_of(figures.offset_in_time()),
         "head_effect": look_of(figures.head_effect(np.arange(1, 250))),
         "loss_matrix": look_of(figures.loss_matrix(pd.DataFrame(np.eye(3)), 0.5)),
         "mixed_columns": look_of(

@@ -146,7 +146,7 @@ def test_a_server_killed_while_publishing(
         nominator.publish(other)
         name = nominator.version.name
         assert collections(reader, "items") == ["v1", name]
-        assert reader._client.describe_alias("items")["collection_name"] == f"items_{name}"
+        assert reader.leads_to() == f"items_{name}"
 
 
 def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):

@@ -433,6 +433,39 @@ def test_milvus_has_two_collections(tiny: EventLog, tiny_state: State, tmp_path:
     np.testing.assert_allclose(found["score"], right["score"], atol=1e-6)
 
 
+def test_a_reader_elsewhere_follows_the_alias_with_the_user_network_of_its_version(
+    tiny: EventLog, tiny_state: State, other: State, tmp_path: Path
+):
+    """It knows the folder and the alias; user and item vectors are of one version all the time."""
+    states, uri = {"tiny": tiny_state, "other": other}, tmp_path / "items.db"
+    nominator = Nominator(
+        tiny, lambda name: MilvusIndex(uri, f"items_{name}", alias="items"), tmp_path
+    )
+    nominator.publish(tiny_state)
+    alias, reader = MilvusIndex(uri, "items"), Nominator(tiny, folder=tmp_path)
+
+    def follow() -> str | None:
+        reader.refresh(name=alias.leads_to().removeprefix("items_"))
+        return version_of(reader, states)
+
+    assert alias.leads_to() == nominator.version.index.leads_to() == "items_v1"
+    assert follow() == "tiny" and reader.version.index.collection == "items_v1"
+    held = reader.user_vector("eve")
+    nominator.publish(other)
+    assert version_of(reader, states) == "tiny"  # the alias has turned, and it has not looked
+    assert follow() == "other" and reader.version.index.collection == "items_v2"
+    mixed, _ = alias.search(held, 4)  # a user vector of one version, item vectors of the other
+    for state in states.values():
+        items = state.item_vectors(tiny, np.arange(4), nominator.version.time)
+        own = (state.user_vectors(tiny, np.array([-1]), 0) @ items.T)[0].numpy()
+        assert np.abs(mixed[0] - np.sort(own)[::-1]).max() > 1e-3
+    nominator.back()
+    assert follow() == "tiny"
+    assert "can't be served" in refusal(reader.refresh, name="v9") and follow() == "tiny"
+    with pytest.raises(ValueError, match="refuses: .*nowhere"):
+        MilvusIndex(uri, "nowhere").leads_to()
+
+
 def test_what_another_process_put_into_a_database_is_no_item_here(
     tiny: EventLog, tiny_state: State, tmp_path: Path
 ):

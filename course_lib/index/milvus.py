@@ -67,7 +67,8 @@ class MilvusIndex(VectorIndex):
     process at a time may build a collection.
 
     `alias`: a second name that `serve` gives to this collection in one step, taking it from the
-    version before. Who searches by the alias meets one version or the other, whole.
+    version before. Who searches by the alias meets one version or the other, whole. Who makes user
+    vectors as well asks where it `leads_to`, and searches that collection by its own name.
 
     `kind`: "FLAT" (exact), "HNSW" or "IVF_FLAT", with the dials of `FaissIndex`. Changes in place,
     5,000 vectors a request; a search sees them at once (strong consistency). A query that finds
@@ -120,6 +121,17 @@ class MilvusIndex(VectorIndex):
             there = self._client.list_aliases(timeout=self.timeout)["aliases"]
             turn = self._client.alter_alias if self.alias in there else self._client.create_alias
             turn(self.collection, self.alias, timeout=self.timeout)
+
+    @_in_one_sentence
+    def leads_to(self) -> str:
+        """The collection that the alias, or `collection` if that is one, leads to now.
+
+        A nomination needs user and item vectors of one version, and the alias can turn between the
+        two. So look here first, take the user network of that version, and search that collection
+        by its own name. Raises ValueError if there is no such alias.
+        """
+        alias = self.alias or self.collection
+        return self._client.describe_alias(alias, timeout=self.timeout)["collection_name"]
 
     @_in_one_sentence
     def drop(self) -> None:
