@@ -1430,9 +1430,11 @@ def differences(
     title: str,
     digits: int | None = None,
     xlim: tuple[float, float] | None = None,
+    words: tuple[str, str] | None = None,
 ) -> Figure:
     """Mean paired differences with their 95 % intervals, one row each; `found` has a `Difference`
     by name. With `digits`, each mean stands at the right of its row; sister figures share `xlim`.
+    With `words`, such as ("gain", "loss"), the legend has only what is drawn, and calls it so.
     """
     figure, (axes,) = panels(height=0.34 * len(found) + 1.4, of=found)
     _rows(axes, found)
@@ -1440,7 +1442,7 @@ def differences(
     axes.set_xlim(xlim)
     for row, difference in enumerate(found.values() if digits is not None else ()):
         _number(axes, row, difference, f"{difference.mean:+.{digits}f}")
-    _key_below(figure, [])
+    _key_below(figure, [], None, words, found.values())
     return figure
 
 
@@ -1452,16 +1454,21 @@ def differences_by(
     digits: int | None = None,
     levels: dict[str, float] | None = None,
     notes: list[list[str]] = (),
+    below: dict[str, dict[str, tuple[object, str]]] | None = None,
+    words: tuple[str, str] | None = None,
 ) -> Figure:
     """`differences` of the same names, several times: a panel for each sheet, so many in a row;
     three, or four in two rows, if not said. With `digits`, each mean stands right of its row; with
     `levels`, the base's in each sheet, in per cent, and each panel has a scale of its own; or
     `notes`, such as the level that a row started from, stand above the rows, a list for each sheet.
+    `below` has a part of a row's runs with its name, drawn thin below it: below[panel][row]. With
+    `words`, such as ("gain", "loss"), the legend has only what is drawn, and calls it so.
     """
     count = len(next(iter(sheets.values()), ()))
     columns = columns or (2 if len(sheets) == 4 else 3)
     rows = -(-len(sheets) // columns)
-    height = rows * ((0.42 if notes else 0.26) * count + 0.75) + 0.6 + 0.3 * bool(title)
+    tall = 0.42 if notes else 0.36 if below else 0.26
+    height = rows * (tall * count + 0.75) + 0.6 + 0.3 * bool(title)
     options = {"rows": rows, "of": sheets and range(count), "sharex": not levels, "sharey": True}
     figure, axes = panels(min(len(sheets), columns) or 1, height, **options)
     figure.get_layout_engine().set(hspace=0.12, wspace=0.02 if digits is None else 0.06)
@@ -1480,13 +1487,21 @@ def differences_by(
                 ax.set_title("change", loc="right", fontsize=9, x=1.12)
             elif digits is not None:
                 _number(ax, row, difference, f"{difference.mean:+.{digits}f}")
+        names = list(found)
+        for name, (part, text) in (below or {}).get(panel, {}).items():
+            y, thin = names.index(name) + 0.38, {"color": GREY, "lw": 1}
+            ax.plot([part.low, part.high], [y, y], **thin)
+            ax.plot(part.mean, y, "s", mfc="white", ms=4, **thin)
+            at, look = (part.low, y), {"ha": "right", "va": "center", "fontsize": 9}
+            ax.annotate(text, at, (-5, 0), textcoords="offset points", color="#666666", **look)
     for ax, rows in zip(axes, notes, strict=False):
         for row, note in enumerate(rows):
             at = ax.get_yaxis_transform()
             note = note.replace("-", "−")
             ax.text(0.98, row - 0.3, note, transform=at, ha="right", va="center", fontsize=9)
-    axes[0].set_ylim(count - 0.5, -0.5)
-    _key_below(figure, [], xlabel)
+    axes[0].set_ylim(count - (0.4 if below else 0.5), -0.5)
+    found = [difference for rows in sheets.values() for difference in rows.values()]
+    _key_below(figure, [], xlabel, words, found)
     return figure
 
 
@@ -1548,7 +1563,8 @@ def differences_grouped(
     shown = [
         found for sheet in sheets.values() for group in sheet.values() for found in group.values()
     ]
-    _key_below(figure, [], xlabel, any(found.low > 0 or found.high < 0 for found in shown))
+    clear = any(found.low > 0 or found.high < 0 for found in shown)
+    _key_below(figure, [], xlabel, None if clear else ("more", "less"), shown)
     return figure
 
 
@@ -1581,13 +1597,24 @@ def with_and_without(live: pd.DataFrame, title: str) -> Figure:
 
 
 def _key_below(
-    figure: Figure, keys: list[Line2D], xlabel: str | None = None, clear: bool = True
+    figure: Figure,
+    keys: list[Line2D],
+    xlabel: str | None = None,
+    words: tuple[str, str] | None = None,
+    found: Collection = (),
 ) -> None:
     """What the colours of differences mean, after `keys` of the figure's own, and below the label
-    of all panels; only that of intervals that hold 0, if none is `clear` of it.
+    of all panels; with `words` for more and less, only of those that are `found`.
     """
-    keys = [*keys, *[_key("more", "o", BLUE), _key("less", "o", RED)] * clear]
-    keys.append(_key("the 95 % interval holds 0", "s", GREY, "white"))
+    more, less = words or ("more", "less")
+    signs = {
+        _key(more, "o", BLUE): any(d.low > 0 for d in found),
+        _key(less, "o", RED): any(d.high < 0 for d in found),
+        _key("the 95 % interval holds 0", "s", GREY, "white"): any(
+            d.low <= 0 <= d.high for d in found
+        ),
+    }
+    keys = [*keys, *(key for key, drawn in signs.items() if drawn or not words)]
     look = {"frameon": False, "fontsize": 9, "ncols": len(keys)}
     legend = figure.legend(handles=keys, loc="outside lower center", **look)
     legend.set_title(xlabel, {"size": 10})
@@ -1862,27 +1889,30 @@ def gains(
     xlabel: str,
     ylabel: str,
     at: Collection[float] | None = None,
+    title: str = "",
 ) -> Figure:
     """Paired differences over a parameter: a panel per sheet, a line per name, which stands beside
-    it, each `Difference` with its 95 % interval. `x` are the ticks' names, and `at` their places,
-    about one apart, if they are not to stand in equal steps.
+    it, each `Difference` with its 95 % interval, or None where nothing was run. `x` are the ticks'
+    names, and `at` their places, about one apart, if they are not to stand in equal steps.
     """
     places = np.arange(len(x)) if at is None else np.asarray(at)
-    figure, axes = panels(len(sheets), height=4.1, of=sheets)
-    for ax, (title, named) in zip(axes, sheets.items(), strict=True):
+    figure, axes = panels(len(sheets), height=4.1, of=sheets, sharey=True)
+    for ax, (sheet, named) in zip(axes, sheets.items(), strict=True):
         lines = {}
         for number, (name, found, look) in enumerate(_looks(named.items())):
-            where = places + (number - (len(named) - 1) / 2) * 0.07
-            means, errors = _intervals(found)
+            run = [difference is not None for difference in found]
+            where = places[run] + (number - (len(named) - 1) / 2) * 0.045
+            means, errors = _intervals([difference for difference in found if difference])
             drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
             ax.errorbar(where, means, errors, ms=5, lw=1.3, label=name, **drawn)
             lines[name] = np.column_stack([where, means]), look.colour
         ax.axhline(0, color=GREY, lw=1)
         ax.set_xticks(places, x)
-        ax.set(title=title, xlabel=xlabel)
+        ax.set(title=sheet, xlabel=xlabel)
         ax.margins(x=0.1)
         _name_lines(ax, lines)
     axes[0].set_ylabel(ylabel)
+    figure.suptitle(title, fontsize=12)
     return figure
 
 

@@ -70,6 +70,9 @@ ARMS = {
     "ivfpq re-ranked": Look(BROWN, "d", "--", "++"),
     "hnsw": Look(GREEN, "^", "-.", ".."),
     "hnswlib": Look(RED, "v", "-", "xx"),
+    # how often an item is seen
+    "3 events per item": Look(BROWN, "o", "-", ""),
+    "12 events per item": Look(GREEN, "s", "--", "//"),
 }
 
 

@@ -639,6 +639,23 @@ def test_panels_of_differences_say_their_means():
     assert figure.get_suptitle() == "both"
 
 
+def test_a_part_of_a_rows_runs_stands_thin_below_it_and_the_legend_has_only_what_is_drawn():
+    clear, null = Difference(0.5, 0.25, 0.75, 5), Difference(0.5, -0.25, 1.25, 5)
+    sheets = {"one": {"a": null, "b": clear}, "two": {"a": null, "b": null}}
+    below = {"one": {"b": (null, "second five")}}
+    figure = figures.differences_by(sheets, "x", below=below, words=("gain", "loss"))
+    assert [[text.get_text() for text in ax.texts] for ax in figure.axes] == [["second five"], []]
+    one, two = (sum(line.get_linewidth() == 1 for line in ax.lines) for ax in figure.axes)
+    assert one == two + 2  # beside the line at zero, an interval and its mean
+    assert list(figures.arms(figure)) == ["gain", "the 95 % interval holds 0"]
+
+
+def test_what_was_not_run_has_no_point_among_gains():
+    gain = Difference(0.5, 0.25, 0.75, 5)
+    (axes,) = figures.gains({"": {"a": [gain, None, gain]}}, list("pqr"), "x", "y").axes
+    assert axes.lines[0].get_xdata().tolist() == [0, 2]
+
+
 def test_contrast_frames_an_items_own_views():
     figure = figures.contrast(["a", "b"], [["a", "·"], ["·", "b"]], np.eye(3), list("pqr"))
     own = [p for p in figure.axes[0].patches if p.get_linewidth() == 2.5]
