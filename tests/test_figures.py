@@ -685,6 +685,8 @@ def pictures() -> dict[str, list]:
         "pipeline": look_of(figures.pipeline()),
         "towers": look_of(figures.towers(TOWERS, {"item": ONE, "user": OTHER})),
         "day_line": look_of(figures.day_line()),
+        "night_line": look_of(figures.night_line()),
+        "memory": look_of(figures.memory(memory_rows(), "title")),
         "dashboard": look_of(figures.dashboard(day_rows())),
         "copied_and_split": look_of(figures.copied_and_split()),
         "head_effect": look_of(figures.head_effect(np.arange(1, 250))),
@@ -697,6 +699,13 @@ def pictures() -> dict[str, list]:
         "views_map": look_of(figures.views_map(PLANE, PLANE[:3])),
         "delta_rows": look_of(figures.delta_rows(PLANE[:3], np.array([1, 4]), PLANE[3:5])),
     }
+
+
+def memory_rows() -> pd.DataFrame:
+    rows = {"flat": ("scan", 256, 1.0, 9.0), "ivfpq": ("codes", 24, 0.4, 0.7)}
+    rows["ivfpq re-ranked"] = ("re-ranked", 24, 0.9, 1.9)
+    columns = ["called", "bytes", "recall", "ms"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
 def day_rows() -> pd.DataFrame:
