@@ -1039,8 +1039,8 @@ def dials(table: pd.DataFrame, chosen: int | None = None, title: str = "") -> Fi
         axes.plot(row["recall"], 100 * row["compared"], "o", mfc="none", mec=RED, ms=16, mew=2)
     elif all(needed.values()):
         ends = [min(needed["hnsw"]), min(needed["ivf"])]
-        axes.plot([0.95, 0.95], ends, "_-", color=RED, lw=3, ms=14, mew=3)
-        look = {"color": RED, "fontsize": 11, "weight": "bold", "ha": "center", "va": "center"}
+        axes.plot([0.95, 0.95], ends, "_-", color=BLACK, lw=3, ms=14, mew=3)
+        look = {"color": BLACK, "fontsize": 11, "weight": "bold", "ha": "center", "va": "center"}
         look["path_effects"] = [withStroke(linewidth=3, foreground="white")]
         for y, shift in zip(ends, ((-12, -15), (0, 14)), strict=True):
             text = {"textcoords": "offset points", **look}
@@ -1083,10 +1083,10 @@ def _stretch_to_one(axes, name: str, least: float) -> None:
 def frontier(
     table: pd.DataFrame, names: dict[str, str], title: str, at: float, least: float = 0.6
 ) -> Figure:
-    """The least CPU milliseconds per query at which each index reaches a recall, a named line per
-    index with its time `at` a recall, from a recall of `least` on. A setting that another one of
-    the same index beats in both is left out. An arrow leads from the time of the exact scan
-    ("flat"), if there is one, to the least of these times.
+    """The least CPU milliseconds per query at which each index reaches a recall, a line per index,
+    named at its end, with its time `at` a recall, from a recall of `least` on. A setting that
+    another one of the same index beats in both is left out. An arrow leads from the time of the
+    exact scan ("flat"), if there is one, to the least of these times.
 
     - `table`: `index`, `recall`, `ms`; and perhaps `value`, the dial's, to stand beside each dot.
     - `names`: what each index is called.
@@ -1099,7 +1099,7 @@ def frontier(
         part = part[part["recall"] > part["recall"].cummax().shift(fill_value=-1)]
         drawn = {"marker": look.marker, "color": look.colour, "mfc": "white", "ms": 6}
         axes.plot(part["recall"], part["ms"], ls=look.dashes, **drawn)
-        points = part.loc[part["recall"] >= least, ["recall", "ms"]].to_numpy()
+        last = part["ms"].iloc[-1]
         ms = read_off(part["recall"], part["ms"], at)
         if "value" in part and name != "flat":
             side = {"^": ((7, -4), "left"), "v": ((-3, -13), "right")}.get(look.marker)
@@ -1108,28 +1108,58 @@ def frontier(
         if name == "flat":
             scan = ms
             axes.axhline(ms, color=look.colour, lw=1, ls=":")
-            lines[f"{called}: {ms:.1f} ms"] = points, look.colour
+            lines[f"{called}\n{ms:.1f} ms"] = last, _ink(look.colour)
         elif part["recall"].max() >= at:
             times.append(ms)
             axes.plot(at, ms, "o", color=look.colour, ms=5)
-            lines[f"{called}: {ms:.2f} ms at {at:g}"] = points, look.colour
+            lines[f"{called}\n{ms:.2f} ms at {at:g}"] = last, _ink(look.colour)
         else:
-            lines[called] = points, look.colour
+            lines[called] = last, _ink(look.colour)
     _stretch_to_one(axes, "x", least + 0.05)
     axes.set(yscale="log", title=title, ylabel="CPU ms per query, one thread")
     axes.set_xlabel("recall of the right hundred")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
-    shown = [points[:, 1] for points, _ in lines.values() if len(points)]
-    axes.set_ylim(0.7 * min(map(min, shown)), 2 * max(map(max, shown)))
+    shown = table.loc[table["index"].isin(list(names)) & (table["recall"] >= least), "ms"]
+    axes.set_ylim(0.7 * shown.min(), 2 * shown.max())
     if scan and times:
         _arrow(axes, (at, scan), (at, min(times)), BLACK, 2, gap=2)
         look = {"color": BLACK, "weight": "bold", "ha": "right", "va": "center"}
         ends = dict.fromkeys(f"{scan / ms:.0f}" for ms in (max(times), min(times)))
         text = f"{' to '.join(ends)} times as fast"
         axes.annotate(text, (at, 3 * min(times)), (-8, 24), textcoords="offset points", **look)
-    _name_lines(axes, lines)
+    _name_ends(axes, lines)
+    return figure
+
+
+def memory(table: pd.DataFrame, title: str) -> Figure:
+    """Recall over the bytes that an item takes, a dot per index with its milliseconds beside it;
+    if codes are among them, an arrow leads from these to themselves re-ranked.
+
+    `table`: by name of the index, its `called`, `bytes`, `recall`, `ms`.
+    """
+    figure, (axes,) = panels(height=3.8, of=table)
+    lines = {}
+    rows = (row for _, row in table.iterrows())
+    for row, look in zip(rows, looks.of(table.index), strict=True):
+        axes.plot(row["bytes"], row["recall"], look.marker, color=look.colour, ms=8)
+        point = np.array([[row["bytes"], row["recall"]]], dtype=float)
+        lines[f"{row['called']}: {row['ms']:.{1 if row['ms'] >= 1 else 2}f} ms"] = (
+            point,
+            _ink(look.colour),
+        )
+    pair = ["ivfpq", "ivfpq re-ranked"]
+    if set(pair) <= set(table.index):
+        ends = table.loc[pair, ["bytes", "recall"]].to_numpy(float)
+        _arrow(axes, *ends, "#333333", 1.5, gap=8)
+    ticks = [16, 32, 64, 128, 256, 512]
+    axes.set(xscale="log", title=title, ylabel="recall of the right hundred")
+    axes.set_xlabel("bytes an item in fast memory")
+    axes.set(xlim=(0.6 * table["bytes"].min(), 2.5 * table["bytes"].max()), ylim=(0.3, 1.06))
+    axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    _name_lines(axes, lines, 10)
     return figure
 
 
@@ -1155,6 +1185,8 @@ def codes(vector: np.ndarray, codebooks: np.ndarray, sizes: tuple[int, int]) -> 
     left.text(long, 0.5, "number of the nearest code word", va="center", fontsize=9)
     left.set(title="A code is short", xlim=(0, 4 * numbers), ylim=(-0.5, 1.6))
     left.axis("off")
+    every = [np.vstack([part, book]) for part, book in zip(parts, codebooks, strict=True)]
+    half = 0.8 * max(np.ptp(points, 0).max() for points in every)  # one scale in all planes
     for place, (ax, part, book) in enumerate(zip(planes, parts, codebooks, strict=True)):
         nearest = int(((book - part) ** 2).sum(1).argmin())
         text = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 9}
@@ -1167,14 +1199,14 @@ def codes(vector: np.ndarray, codebooks: np.ndarray, sizes: tuple[int, int]) -> 
         beside = (0, 13 if part[1] > book[nearest][1] else -13)
         ax.annotate("the part", part, beside, color=BLUE, weight="bold", **text)
         _arrow(ax, part, book[nearest], BLUE, 1.5)
-        points = np.vstack([part, book])
-        middle, half = (points.max(0) + points.min(0)) / 2, 0.8 * np.ptp(points, 0).max()
+        middle = (every[place].max(0) + every[place].min(0)) / 2
         for name, value in zip("xy", middle, strict=True):
             getattr(ax, f"set_{name}lim")(value - half, value + half)
             getattr(ax, f"{name}axis").set_major_locator(MaxNLocator(3))
         ax.set_box_aspect(1)
+        ax.set_anchor("N")
         ax.set(title=f"Part {place + 1} becomes word {nearest}", xlabel="first number")
-    planes[0].set_ylabel("second number")
+        ax.set_ylabel("second number")
     return figure
 
 
@@ -1316,11 +1348,13 @@ def _names(steps: dict[str, dict[str, Sized]]) -> list[str]:
     return list(dict.fromkeys(name for sets in steps.values() for name in sets))
 
 
-def shares(values: dict[str, np.ndarray], xlabel: str, of: str, title: str) -> Figure:
+def shares(
+    values: dict[str, np.ndarray], xlabel: str, of: str, title: str, unit: str = ""
+) -> Figure:
     """How two or three sets of values are spread, each as shares of its own, so that a small set
     shows beside a large one; named at its median. The last bin holds all larger values, too.
 
-    `of`: what is counted.
+    `of`: what is counted. `unit`: what stands right after a median, such as "°".
     """
     figure, (axes,) = panels(height=3.6, of=values)
     looks = list(_looks(values.items()))
@@ -1336,7 +1370,7 @@ def shares(values: dict[str, np.ndarray], xlabel: str, of: str, title: str) -> F
     for row, (name, part, look) in enumerate(sorted(looks, key=lambda each: np.median(each[1]))):
         median, height = np.median(part), peak * (1.12 - 0.3 * row)
         axes.plot([median, median], [0, height], color=look.colour, lw=2)
-        text = f" {name}: half of them by less than {median:.1f}"
+        text = f" {name}: half of them by less than {median:.1f}{unit}"
         axes.text(median, height, text, color=look.colour, va="top", weight="bold", fontsize=10)
     axes.set(xlabel=f"{xlabel}; the last bin holds {top:.3g} and more", title=title)
     axes.set(ylabel=f"share of the {of} (%)", ylim=(0, 1.15 * peak))
@@ -1453,21 +1487,18 @@ def differences_by(
     title: str = "",
     digits: int | None = None,
     levels: dict[str, float] | None = None,
-    notes: list[list[str]] = (),
     below: dict[str, dict[str, tuple[object, str]]] | None = None,
     words: tuple[str, str] | None = None,
 ) -> Figure:
     """`differences` of the same names, several times: a panel for each sheet, so many in a row;
     three, or four in two rows, if not said. With `digits`, each mean stands right of its row; with
-    `levels`, the base's in each sheet, in per cent, and each panel has a scale of its own; or
-    `notes`, such as the level that a row started from, stand above the rows, a list for each sheet.
-    `below` has a part of a row's runs with its name, drawn thin below it: below[panel][row]. With
+    `levels`, the base's in each sheet, in per cent, and each panel has a scale of its own. `below` has a part of a row's runs with its name, drawn thin below it: below[panel][row]. With
     `words`, such as ("gain", "loss"), the legend has only what is drawn, and calls it so.
     """
     count = len(next(iter(sheets.values()), ()))
     columns = columns or (2 if len(sheets) == 4 else 3)
     rows = -(-len(sheets) // columns)
-    tall = 0.42 if notes else 0.36 if below else 0.26
+    tall = 0.36 if below else 0.26
     height = rows * (tall * count + 0.75) + 0.6 + 0.3 * bool(title)
     options = {"rows": rows, "of": sheets and range(count), "sharex": not levels, "sharey": True}
     figure, axes = panels(min(len(sheets), columns) or 1, height, **options)
@@ -1494,11 +1525,6 @@ def differences_by(
             ax.plot(part.mean, y, "s", mfc="white", ms=4, **thin)
             at, look = (part.low, y), {"ha": "right", "va": "center", "fontsize": 9}
             ax.annotate(text, at, (-5, 0), textcoords="offset points", color="#666666", **look)
-    for ax, rows in zip(axes, notes, strict=False):
-        for row, note in enumerate(rows):
-            at = ax.get_yaxis_transform()
-            note = note.replace("-", "−")
-            ax.text(0.98, row - 0.3, note, transform=at, ha="right", va="center", fontsize=9)
     axes[0].set_ylim(count - (0.4 if below else 0.5), -0.5)
     found = [difference for rows in sheets.values() for difference in rows.values()]
     _key_below(figure, [], xlabel, words, found)
@@ -1659,7 +1685,8 @@ def over(
     levels: dict[str, float] | None = None,
 ) -> Figure:
     """A few lines over the same positions, each with its name beside it, and with markers if there
-    are at most 50 positions; dates are shown as months.
+    are at most 50 positions; dates are shown as months. Of several runs, [runs, positions], the
+    line is the mean, and each run has a faint dot.
 
     - `levels`: level lines by name, of what has no position; the ticks are then the positions.
     """
@@ -1669,6 +1696,10 @@ def over(
         axes.axhline(level, color=GREY, lw=1.5, ls=":")
         named[name] = np.array([level]), _ink(GREY)
     for name, line, look in _looks(values.items()):
+        if np.ndim(line) == 2:
+            faint = {"color": look.colour, "ms": 5, "alpha": 0.35, "mec": "none"}
+            axes.plot(np.tile(x, len(line)), np.ravel(line), "o", **faint)
+            line = np.mean(line, axis=0)
         marker = look.marker if len(line) <= 50 else ""
         drawn = {"color": look.colour, "marker": marker, "ls": look.dashes, "lw": 2}
         (drawn_line,) = axes.plot(x, line, ms=6, label=name, **drawn)
@@ -2041,12 +2072,45 @@ def _legend_below(figure: Figure, axes) -> None:
     figure.legend(handles, labels, loc="outside lower center", **look)
 
 
-def day_line(pale_hours: bool = False, numbered: bool = False) -> Figure:
-    """A night and the hours after it on a time line: what is learned, what is published, by what
-    requests are answered, and what is thrown away. The night is blue, the hours are orange, or pale
-    where the night alone matters. Versions are `numbered`, or called by their nights.
+def night_line() -> Figure:
+    """Two nights on a time line: each learns from the whole day before it, and publishes a version,
+    by which requests are answered until the next.
     """
-    hourly = "#F7DDA8" if pale_hours else ORANGE
+    figure, (axes,) = panels(height=3.6)
+    title = "Every night learns from the day before, and publishes one whole version"
+    axes.set(xlim=(-15, 34), ylim=(-0.6, 3.6), xlabel="time of day", title=title)
+    ticks = {-12: "12:00", 0: "0:00", 12: "12:00", 24: "0:00"}
+    axes.set_xticks(list(ticks), list(ticks.values()))
+    axes.set_yticks(range(4), ["requests are\nanswered by", "published", "learned", "events"])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False)
+    words = {"fontsize": 9.5, "va": "center"}
+    arrow = {"arrowstyle": "->", "color": "#333333"}
+    days = ("yesterday's events", -15, 0), ("today's events", 0, 24), ("", 24, 34)
+    bands = ("last night's version", -15, 2), ("tonight's version", 2, 26), ("the next", 26, 34)
+    for (day, start, end), (version, since, until) in zip(days, bands, strict=True):
+        axes.barh(3, end - start - 0.3, 0.45, start + 0.15, color=GREY, alpha=0.4)
+        axes.text((start + end) / 2, 3, day, ha="center", **words)
+        tint = BLUE if since > 0 else "#999999"
+        axes.barh(0, until - since - 0.15, 0.5, since, color=tint)
+        axes.text((since + until) / 2, 0, version, color="white", ha="center", **words)
+    for midnight in (0, 24):
+        axes.axvline(midnight, color=GREY, lw=0.8, ls=":", zorder=0)
+        axes.annotate("", (midnight + 0.8, 2.28), (midnight - 1.5, 2.74), arrowprops=arrow)
+        axes.barh(2, 1.6, 0.45, midnight + 0.2, color=BLUE)
+        axes.text(midnight + 2.2, 2, "all parameters", color=BLUE, **words)
+        axes.annotate("", (midnight + 2, 1.2), (midnight + 1.7, 1.75), arrowprops=arrow)
+        axes.plot(midnight + 2, 1, "o", color=BLUE, ms=13)
+        axes.annotate("", (midnight + 2, 0.28), (midnight + 2, 0.8), arrowprops=arrow)
+    axes.text(3, 1, "every item's vector, the user network", color=BLUE, **words)
+    return figure
+
+
+def day_line(numbered: bool = False) -> Figure:
+    """A night and the hours after it on a time line: what is learned, what is published, by what
+    requests are answered, and what is thrown away. The night is blue, the hours are orange.
+    Versions are `numbered`, or called by their nights.
+    """
     figure, (axes,) = panels(height=4.4)
     title = "A night moves everything, an hour a few rows; the next night starts without the hours"
     axes.set(xlim=(-0.4, 29.4), ylim=(-0.6, 4.6), xlabel="time of day", title=title)
@@ -2071,12 +2135,12 @@ def day_line(pale_hours: bool = False, numbered: bool = False) -> Figure:
     axes.barh([4] * len(opened), 0.8, 0.4, opened + 0.1, color=GREY, alpha=0.6)
     axes.text(20.2, 4, "hour by hour", **words)
     rows = np.linspace(0.08, 0.5, len(hours))  # what the hours have learned
-    axes.bar(hours + 0.5, rows, 1, 1.75, color=hourly)
-    axes.bar(22, rows[-1], 4, 1.75, color=hourly)
+    axes.bar(hours + 0.5, rows, 1, 1.75, color=ORANGE)
+    axes.bar(22, rows[-1], 4, 1.75, color=ORANGE)
     axes.text(7, 2.48, "ID rows of the users and items in those events", color="#8a5a00", **words)
     axes.plot(24, 2, "x", color="black", ms=11, mew=2.5)
     axes.text(23.6, 2.48, "discarded", ha="right", **words)
-    axes.plot(hours + 0.2, [1] * len(hours), "o", color=hourly, ms=7)
+    axes.plot(hours + 0.2, [1] * len(hours), "o", color=ORANGE, ms=7)
     text = "those items' vectors, then those users' rows"
     axes.text(10, 1.38, text, color="#8a5a00", **words)
     last, this, coming = (
@@ -2085,7 +2149,7 @@ def day_line(pale_hours: bool = False, numbered: bool = False) -> Figure:
     bands = [
         (-0.4, 1.6, "#cccccc", last, "black"),
         (1.6, 10.2, BLUE, this, "white"),
-        (10.2, 25.6, hourly, f"{this}, and what the hours have learned", "black"),
+        (10.2, 25.6, ORANGE, f"{this}, and what the hours have learned", "black"),
         (25.6, 28.6, BLUE, coming, "white"),
     ]
     for start, end, colour, text, ink in bands:

@@ -183,6 +183,7 @@ def index_dials(table: pd.DataFrame) -> Panel:
     """
     ivf, hnsw = (_some(kind, table[table["index"] == kind]) for kind in ("ivf", "hnsw"))
     panel = Panel()
+    panel.words = "A widget: run this cell in Jupyter to turn it; the figure above shows the same."
     panel.kind = _dial("index", ["ivf", "hnsw"])
     panel.nprobe = _dial("nprobe", _values(ivf["value"]))
     panel.M = _dial("M", _values(hnsw["M"]))

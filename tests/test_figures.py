@@ -485,7 +485,7 @@ def test_a_frontier_leaves_out_what_is_beaten_and_says_the_times():
     (axes,) = figures.frontier(table, names, "title", at=0.85).axes
     assert axes.lines[0].get_xydata().tolist() == [[0.8, 1.0], [0.9, 3.0]]
     words = {text.get_text() for text in axes.texts}
-    assert {"lists: 1.59 ms at 0.85", "scan: 12.1 ms", "8 times as fast"} <= words
+    assert {"lists\n1.59 ms at 0.85", "scan\n12.1 ms", "8 times as fast"} <= words
 
 
 def test_names_stand_beside_their_dots_and_cover_none():
@@ -717,6 +717,8 @@ def pictures() -> dict[str, list]:
         "pipeline": look_of(figures.pipeline()),
         "towers": look_of(figures.towers(TOWERS, {"item": ONE, "user": OTHER})),
         "day_line": look_of(figures.day_line()),
+        "night_line": look_of(figures.night_line()),
+        "memory": look_of(figures.memory(memory_rows(), "title")),
         "dashboard": look_of(figures.dashboard(day_rows())),
         "copied_and_split": look_of(figures.copied_and_split()),
         "copied_and_split, checked": look_of(figures.copied_and_split(checked=True)),
@@ -732,6 +734,13 @@ def pictures() -> dict[str, list]:
         "views_map": look_of(figures.views_map(PLANE, PLANE[:3])),
         "delta_rows": look_of(figures.delta_rows(PLANE[:3], np.array([1, 4]), PLANE[3:5])),
     }
+
+
+def memory_rows() -> pd.DataFrame:
+    rows = {"flat": ("scan", 256, 1.0, 9.0), "ivfpq": ("codes", 24, 0.4, 0.7)}
+    rows["ivfpq re-ranked"] = ("re-ranked", 24, 0.9, 1.9)
+    columns = ["called", "bytes", "recall", "ms"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
 def day_rows() -> pd.DataFrame:
