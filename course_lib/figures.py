@@ -1492,8 +1492,9 @@ def differences_by(
 ) -> Figure:
     """`differences` of the same names, several times: a panel for each sheet, so many in a row;
     three, or four in two rows, if not said. With `digits`, each mean stands right of its row; with
-    `levels`, the base's in each sheet, in per cent, and each panel has a scale of its own. `below` has a part of a row's runs with its name, drawn thin below it: below[panel][row]. With
-    `words`, such as ("gain", "loss"), the legend has only what is drawn, and calls it so.
+    `levels`, the base's in each sheet, in per cent, and each panel has a scale of its own. `below`
+    has a part of a row's runs with its name, drawn thin below it: below[panel][row]. With `words`,
+    such as ("gain", "loss"), the legend has only what is drawn, and calls it so.
     """
     count = len(next(iter(sheets.values()), ()))
     columns = columns or (2 if len(sheets) == 4 else 3)
