@@ -82,6 +82,17 @@ def against_by_day(table: pd.DataFrame, arm: str, other: str) -> Difference:
     return paired_difference(*rates, weights=ours["events"])
 
 
+def verdict(*found: Difference) -> str:
+    """ "yes" or "no" if all intervals lie above zero, or all below, else "cannot tell"."""
+    yes, no = all(d.low > 0 for d in found), all(d.high < 0 for d in found)
+    return "yes" if yes else "no" if no else "cannot tell"
+
+
+def agree(seeds: pd.Series, level: float) -> str:
+    """ "yes" or "no" if all seeds lie above a level, or all below, else "cannot tell"."""
+    return verdict(*(Difference(gap, gap, gap, 1) for gap in seeds - level))
+
+
 def by_slice(
     table: pd.DataFrame, days: pd.DataFrame, bases: dict[str, str]
 ) -> dict[str, dict[str, Difference]]:
