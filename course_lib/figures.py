@@ -1404,7 +1404,7 @@ def stages(
     """What each name has at each of the stages `x`, with its numbers: a panel per sheet, its scale
     from 0 on; `levels` are dotted lines, in a sheet, of what a name is to be compared with.
     """
-    figure, axes = panels(len(sheets), height=3.6, of=sheets)
+    figure, axes = panels(len(sheets), height=3.6, of=next(iter(sheets.values()), ()))
     for ax, (title, named) in zip(axes, sheets.items(), strict=True):
         ends = {}
         for name, values, look in _looks(named.items()):
@@ -1818,9 +1818,9 @@ def trade_off(
     for ax, written in zip(axes, names, strict=False):
         inside = {name: (_within(ax, at), colour) for name, (at, colour) in written.items()}
         _name_lines(ax, {name: line for name, line in inside.items() if len(line[0])})
-    keys = [_key("largest weight α", "o", "#444444"), _key("smaller ones", "o", "#444444", "white")]
-    keys += [_key("grey: not clear of zero on both axes", "o", PALE)]
-    look = {"frameon": False, "fontsize": 9, "ncols": 3}
+    keys = [_key("largest weight α; smaller ones are hollow", "o", "#444444")]
+    keys.append(_key("grey: not clear of zero on both axes", "o", PALE))
+    look = {"frameon": False, "fontsize": 9, "ncols": 2}
     figure.legend(handles=keys, loc="outside lower center", **look)
     return figure
 
