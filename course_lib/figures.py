@@ -1558,8 +1558,8 @@ def differences_grouped(
     sheets: dict[str, dict[str, dict[str, object]]], xlabel: str, digits: int = 3
 ) -> Figure:
     """`differences_by` in groups, each below its heading: sheets[panel][group][name], of the same
-    groups and names in every panel. The first panel has a scale of its own, the others share one;
-    a rule sets the last group off, and each mean stands right of its row.
+    groups and names in every panel. Each panel has a scale of its own; a rule sets the last group
+    off, and each mean stands right of its row.
     """
     groups = next(iter(sheets.values()), {})
     names = list(next(iter(groups.values()), ()))
@@ -1578,11 +1578,9 @@ def differences_grouped(
         ax.set_title(title, fontsize=10)
         ax.grid(axis="y", visible=False)
         ax.tick_params(axis="y", length=0)
+        ax.margins(x=0.1)
         ax.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
-    if len(axes) > 1:
-        limits = [ax.get_xlim() for ax in axes[1:]]
-        for ax in axes[1:]:
-            ax.set_xlim(min(low for low, _ in limits), max(high for _, high in limits))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
     axes[0].set_yticks(range(len(rows)), [g if name is None else name for g, name in rows])
     for tick, (_, name) in zip(axes[0].get_yticklabels(), rows, strict=True):
         tick.set_fontweight("bold" if name is None else "normal")
@@ -1592,6 +1590,42 @@ def differences_grouped(
     ]
     clear = any(found.low > 0 or found.high < 0 for found in shown)
     _key_below(figure, [], xlabel, None if clear else ("more", "less"), shown)
+    return figure
+
+
+def stages(
+    sheets: dict[str, dict[str, list[float]]],
+    x: list[str],
+    ylabel: str,
+    levels: dict[str, dict[str, float]] | None = None,
+) -> Figure:
+    """What each name has at each of the stages `x`, with its numbers: a panel per sheet, its scale
+    from 0 on; `levels` are dotted lines, in a sheet, of what a name is to be compared with.
+    """
+    figure, axes = panels(len(sheets), height=3.6, of=next(iter(sheets.values()), ()))
+    for ax, (title, named) in zip(axes, sheets.items(), strict=True):
+        ends = {}
+        for name, values, look in _looks(named.items()):
+            ink, places = _ink(look.colour), np.arange(len(x))
+            drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
+            ax.plot(places, values, lw=2, ms=6, **drawn)
+            above = {"ha": "center", "fontsize": 9, "color": ink, "textcoords": "offset points"}
+            above["path_effects"] = [withStroke(linewidth=2, foreground="white")]
+            for place, value in zip(places, values, strict=True):
+                ax.annotate(f"{value:.3f}", (place, value), (0, 7), **above)
+            ends[name] = values[-1], ink
+            level = (levels or {}).get(title, {}).get(name)
+            if level is not None:
+                ax.axhline(level, color=look.colour, lw=1.2, ls=":")
+                text = f"a random draw: {level:.3f}"
+                at = {"xy": (0.99, level), "xycoords": ax.get_yaxis_transform()}
+                ax.annotate(text, xytext=(0, 4), **at, **above | {"ha": "right"})
+        ax.set_xticks(range(len(x)), x)
+        ax.margins(y=0.18)
+        ax.set(title=title, xlim=(-0.3, len(x) - 0.7))
+        ax.set_ylim(bottom=0)
+        _name_ends(ax, ends)
+    axes[0].set_ylabel(ylabel)
     return figure
 
 
@@ -1949,71 +1983,97 @@ def gains(
 
 
 def trade_off(
-    named: dict[str, list[tuple]],
+    named: dict[str, dict[str, tuple]],
     constant: np.ndarray,
     xlabel: str,
     ylabel: str,
     near: Collection[str] = (),
     quarters: Collection[str] = (),
+    title: str = "",
 ) -> Figure:
     """What arms gain in one respect over what they gain in another, beside a model to whose scores
     a constant is added.
 
-    - `named`: of each arm pairs of `Difference`s (x, y), from its smallest weight, which is hollow,
-      to its largest, which is filled and has its name and intervals. Pale points are not clear of
-      zero on both axes.
+    - `named`: of each arm pairs of `Difference`s (x, y) by weight, from the smallest, which is
+      hollow, to the largest, which is filled; arrows lead from one to the next. What is clear of
+      zero on both axes has its colour, intervals and weight; all else is grey.
     - `constant`: [c, 2] (x, y) of a growing constant. `near`: the arms that the large panel is cut
-      to; a small one beside it has all.
+      to; a small one beside it has all others, and a frame where the large one is.
     - `quarters`: what it means to lie in the upper left, the upper right, the lower left and the
       lower right.
     """
     sizes = {"width_ratios": [2, 1]} if near else {}
-    figure, axes = panels(1 + bool(near), height=4.8, of=named, **sizes)
+    figure, axes = panels(1 + bool(near), height=5.2, of=named, **sizes)
+    figure.suptitle(title, fontsize=12)
     path = np.concatenate([np.zeros((1, 2)), constant])
-    drawn = list(_looks(named.items()))
-    points = {name: np.array([(x.mean, y.mean) for x, y in found]) for name, found, _ in drawn}
-    for ax in axes:
-        ax.axhline(0, color=GREY, lw=1, zorder=0)
-        ax.axvline(0, color=GREY, lw=1, zorder=0)
+    names = [{}, {}]
+    for ax, written in zip(axes, names, strict=False):
         ax.plot(*path.T, ".--", color="black", lw=1.5, ms=5, label="plain + a constant")
-        for _, found, look in drawn:
-            (x, dx), (y, dy) = (_intervals(part) for part in zip(*found, strict=True))
-            ax.plot(x, y, color=look.colour, lw=0.8, alpha=0.4)
-            for place, pair in enumerate(found):
-                strength = 1 if all(d.low > 0 or d.high < 0 for d in pair) else 0.3
-                last = place == len(found) - 1
-                marks = {"color": look.colour, "marker": look.marker, "ms": 8, "ls": ""}
-                marks |= {"alpha": strength, "mfc": look.colour if last else "white"}
-                ax.plot(x[place], y[place], **marks)
-            last = {"fmt": "none", "ecolor": look.colour, "alpha": 0.5 * strength, "lw": 1}
-            ax.errorbar(x[-1:], y[-1:], dy[:, -1:], dx[:, -1:], **last)
-        ax.set(xlabel=xlabel)
-        ax.xaxis.set_major_locator(MaxNLocator(5 if ax is axes[0] else 3))
+        for name, found, look in _looks(named.items()):
+            if ax is axes[0] or name not in near:
+                written |= _weights(ax, name, found, look)
+        ax.set(xlabel=xlabel, ylabel=ylabel)
+        ax.xaxis.set_major_locator(MaxNLocator(5 if ax is axes[0] else 2))
+        ax.margins(0.25, 0.08)
     for axis, part in enumerate("xy" if near else ""):
-        found = [pair[axis] for name in near for pair in named[name]]
+        found = [pair[axis] for name in near for pair in named[name].values()]
         low, high = min(d.low for d in found), max(d.high for d in found)
         axes[0].set(**{f"{part}lim": (low - 0.1 * (high - low), high + 0.1 * (high - low))})
+    if near:
+        corner, size = axes[0].viewLim.min, axes[0].viewLim.size
+        axes[1].add_patch(Rectangle(corner, *size, fill=False, lw=1, ls="-", ec=GREY))
+        axes[1].set_title("further out (frame: left panel)", fontsize=10)
+    for ax in axes:  # as lines through many points, which names keep off
+        (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+        steps = np.linspace(0, 1, 9)
+        look = {"color": GREY, "lw": 1, "zorder": 0, "scalex": False, "scaley": False}
+        ax.plot(left + steps * (right - left), 0 * steps, **look)
+        ax.plot(0 * steps, bottom + steps * (top - bottom), **look)
     for place, text in enumerate(quarters):
         x, y = place % 2, 1 - place // 2
         look = {"ha": ("left", "right")[x], "va": ("bottom", "top")[y], "style": "italic"}
         look |= {"transform": axes[0].transAxes, "color": "#555555"}
         axes[0].text(0.015 + 0.97 * x, 0.02 + 0.96 * y, text, **look)
-    axes[0].set(ylabel=ylabel)
-    lines = {name: (points[name], look.colour) for name, _, look in drawn}
-    lines["plain + a constant"] = constant, "black"
-    if near:
-        corner, size = axes[0].viewLim.min, axes[0].viewLim.size
-        axes[1].add_patch(Rectangle(corner, *size, fill=False, lw=1, ls="-", ec=GREY))
-        axes[1].set(xlabel="", title="all arms; frame: the left panel")
-        axes[1].title.set_fontsize(10)
-        _name_lines(axes[1], {n: line for n, line in lines.items() if n not in near})
     steps = np.linspace(0.2, 1, 9)[:, None]
-    way = [start + steps * (end - start) for start, end in pairwise(path)]
-    lines["plain + a constant"] = np.concatenate(way), "black"
-    ends = {n: (points[n][-1:] if n in points else at, c) for n, (at, c) in lines.items()}
-    inside = {n: (_within(axes[0], at), colour) for n, (at, colour) in ends.items()}
-    _name_lines(axes[0], {n: line for n, line in inside.items() if len(line[0])})
+    way = np.concatenate([start + steps * (end - start) for start, end in pairwise(path)])
+    names[0]["plain + a constant"] = way, "black"
+    names[1] = {textwrap.fill(name, 12): line for name, line in names[1].items()}
+    for ax, written in zip(axes, names, strict=False):
+        inside = {name: (_within(ax, at), colour) for name, (at, colour) in written.items()}
+        _name_lines(ax, {name: line for name, line in inside.items() if len(line[0])})
+    keys = [_key("largest weight α; smaller ones are hollow", "o", "#444444")]
+    keys.append(_key("grey: not clear of zero on both axes", "o", PALE))
+    look = {"frameon": False, "fontsize": 9, "ncols": 2}
+    figure.legend(handles=keys, loc="outside lower center", **look)
     return figure
+
+
+PALE = "#999999"
+
+
+def _weights(axes, name: str, found: dict[str, tuple], look: looks.Look) -> dict[str, tuple]:
+    """The pairs of one arm in `trade_off`; returns the names to write, with their places [1, 2] and
+    colours.
+    """
+    places = np.array([(x.mean, y.mean) for x, y in found.values()])
+    sizes = np.linspace(9, 5, 4)[: len(found)][::-1]
+    names = {}
+    for (start, end), size in zip(pairwise(places), sizes[1:], strict=True):
+        arrow = {"arrowstyle": "->", "color": PALE, "lw": 0.8, "shrinkA": 4, "shrinkB": size / 2}
+        axes.annotate("", end, start, arrowprops=arrow, annotation_clip=True)
+    for (weight, pair), (x, y), size in zip(found.items(), places, sizes, strict=True):
+        clear, last = all(d.low > 0 or d.high < 0 for d in pair), weight == [*found][-1]
+        colour = look.colour if clear else PALE
+        if clear:
+            of, to = pair
+            axes.plot([of.low, of.high], [y, y], color=colour, lw=1, alpha=0.6)
+            axes.plot([x, x], [to.low, to.high], color=colour, lw=1, alpha=0.6)
+        face = colour if last else "white"
+        axes.plot(x, y, look.marker, color=colour, ms=size, mfc=face, zorder=3)
+        if clear or last:
+            text = f"{name}, {weight}" if clear and weight else name
+            names[text] = np.array([[x, y]]), _ink(look.colour) if clear else "#666666"
+    return names
 
 
 def share_bars(found: dict[str, dict[str, float]], xlabel: str, title: str) -> Figure:

@@ -82,6 +82,33 @@ def against_by_day(table: pd.DataFrame, arm: str, other: str) -> Difference:
     return paired_difference(*rates, weights=ours["events"])
 
 
+def moves(
+    table: pd.DataFrame, kinds: dict[str, list[str]], x: str, y: str
+) -> dict[str, dict[str, tuple[Difference, Difference]]]:
+    """How much more of two columns the arms of each kind have than plain, by their weight α. For
+    `figures.trade_off`.
+    """
+
+    def weight(arm: str) -> str:
+        return f"α = {float(arm.split('alpha=')[1]):g}" if "alpha=" in arm else ""
+
+    return {
+        kind: {weight(a): tuple(against(table, a, "plain", part) for part in (x, y)) for a in arms}
+        for kind, arms in kinds.items()
+    }
+
+
+def verdict(*found: Difference) -> str:
+    """ "yes" or "no" if all intervals lie above zero, or all below, else "cannot tell"."""
+    yes, no = all(d.low > 0 for d in found), all(d.high < 0 for d in found)
+    return "yes" if yes else "no" if no else "cannot tell"
+
+
+def agree(seeds: pd.Series, level: float) -> str:
+    """ "yes" or "no" if all seeds lie above a level, or all below, else "cannot tell"."""
+    return verdict(*(Difference(gap, gap, gap, 1) for gap in seeds - level))
+
+
 def by_slice(
     table: pd.DataFrame, days: pd.DataFrame, bases: dict[str, str]
 ) -> dict[str, dict[str, Difference]]:

@@ -26,7 +26,7 @@ from course_lib.augment import (
     SelfSupervision,
 )
 from course_lib.baselines import Popularity
-from course_lib.evaluation import TwoTowerNightly, replay, summary
+from course_lib.evaluation import Difference, TwoTowerNightly, replay, summary
 from course_lib.experiments import EXPERIMENTS, NAMES, architectures, reasons, sweeps
 from course_lib.experiments.gradients import Gradients, compared
 from course_lib.experiments.lifted import Lifted, Lifting
@@ -473,6 +473,26 @@ def test_relative_is_in_per_cent_of_what_plain_has_at_each_value():
     assert one.mean == pytest.approx(15) == two.mean and one == pytest.approx(two)
     plain = results.along(table, "x", ["a"])["a"][1]
     assert two.low == pytest.approx(100 * plain.low / 0.4) and two.pairs == 2
+
+
+def test_moves_have_a_pair_for_every_weight():
+    table = results.load("self_supervision_test")
+    kinds = {"dropout": ["dropout alpha=0.1", "dropout alpha=1.0"], "counts": ["counts"]}
+    found = results.moves(table, kinds, "head", "tail")
+    assert {kind: [*pairs] for kind, pairs in found.items()} == {
+        "dropout": ["α = 0.1", "α = 1"],
+        "counts": [""],
+    }
+    ours = [results.against(table, "counts", "plain", part) for part in ("head", "tail")]
+    assert [*found["counts"][""]] == ours
+
+
+def test_a_verdict_needs_all_intervals_on_one_side():
+    up, down, null = (Difference(0.0, *ends, 5) for ends in ((1, 2), (-2, -1), (-1, 1)))
+    assert [results.verdict(up), results.verdict(down, down)] == ["yes", "no"]
+    assert results.verdict(up, null) == results.verdict(up, down) == "cannot tell"
+    seeds = pd.Series([0.1, 0.3])
+    assert [results.agree(seeds, level) for level in (0, 0.2, 1)] == ["yes", "cannot tell", "no"]
 
 
 def test_by_slice_has_every_arm_over_seeds_days_and_slices():

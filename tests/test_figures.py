@@ -110,6 +110,12 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
         lambda n, t: figures.differences_grouped({t: {"row": dict.fromkeys(n, GAIN)}}, t),
         None,
     ),
+    "stages": (
+        lambda n, t: figures.stages(
+            {t: {m: [1, 2] for m in n}}, ["a", "b"], t, {t: {m: 1 for m in n}}
+        ),
+        9,
+    ),
     "over": (lambda n, t: figures.over(np.arange(3), numbers(n), t, t, t), 9),
     "tiles": (lambda n, t: figures.tiles(n, item_fields(n), {t: item_fields(n)}), None),
     "share_bars": (lambda n, t: figures.share_bars({m: {t: 0.5, "b": 1} for m in n}, t, t), 9),
@@ -121,7 +127,7 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     "parts_of": (lambda n, t: figures.parts_of(dict.fromkeys(n, (1, 2)), t, t), None),
     "gains": (lambda n, t: figures.gains({t: {m: [GAIN] for m in n}}, [t], t, t), 9),
     "trade_off": (
-        lambda n, t: figures.trade_off({m: [(GAIN, GAIN)] for m in n}, PLANE[:3], t, t, n[:1]),
+        lambda n, t: figures.trade_off({m: {"": (GAIN, GAIN)} for m in n}, PLANE[:3], t, t, n[:1]),
         9,
     ),
     "capacity": (lambda n, t: figures.capacity(pd.DataFrame({t: 2.0, "b": 3.0}, index=n)), None),
@@ -337,7 +343,7 @@ def test_a_fingerprint_changes_with_what_is_drawn_and_not_with_how_sharp(change:
 
 def test_a_trade_off_starts_its_dashes_at_nothing_and_cuts_to_what_is_near():
     far = Difference(5.0, 4.0, 6.0, 5)
-    named = {"near": [(GAIN, GAIN)], "far": [(far, far)]}
+    named = {"near": {"1": (GAIN, GAIN)}, "far": {"2": (far, far)}}
     figure = figures.trade_off(named, np.ones((1, 2)), "x", "y", ["near"], "abcd")
     large, small = figure.axes
     constant = next(line for line in large.lines if line.get_label() == "plain + a constant")
@@ -345,9 +351,21 @@ def test_a_trade_off_starts_its_dashes_at_nothing_and_cuts_to_what_is_near():
     assert large.get_xlim() == pytest.approx((-0.13, 0.23)) == large.get_ylim()
     assert small.get_xlim()[1] > 6
     assert [text.get_text() for text in large.texts] == [*"abcd", "near", "plain + a constant"]
-    assert [text.get_text() for text in small.texts] == ["far", "plain + a constant"]
+    assert [text.get_text() for text in small.texts] == ["far, 2"]
     (frame,) = small.patches
     assert frame.get_bbox().extents == pytest.approx([-0.13, -0.13, 0.23, 0.23])
+
+
+def test_a_trade_off_has_colours_for_what_is_clear_and_arrows_to_larger_weights():
+    clear = Difference(0.5, 0.25, 0.75, 5)
+    named = {"complementary": {"small": (clear, clear), "large": (clear, GAIN)}}
+    (axes,) = figures.trade_off(named, np.ones((1, 2)), "x", "y").axes
+    points = [line for line in axes.lines if line.get_marker() == "v"]
+    assert [line.get_color() for line in points] == ["#D55E00", "#999999"]
+    assert [line.get_markerfacecolor() for line in points] == ["white", "#999999"]
+    (arrow,) = (text for text in axes.texts if text.arrow_patch)
+    assert [tuple(arrow.xyann), tuple(arrow.xy)] == [(0.5, 0.5), (0.5, GAIN.mean)]
+    assert {"complementary, small", "complementary"} <= {text.get_text() for text in axes.texts}
 
 
 def test_towers_add_up_what_they_look_up_and_meet_in_the_cosine():

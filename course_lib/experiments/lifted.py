@@ -18,7 +18,7 @@ from course_lib.experiments.self_supervision import PLAIN
 from course_lib.log import DAY, EventLog
 from course_lib.online_retail import TEST, load_online_retail
 from course_lib.results import table_row
-from course_lib.state import new_state
+from course_lib.state import Settings, new_state
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,16 @@ class _Replayed:
 
 
 class Lifting(TwoTowerNightly):
-    """The plain towers, which keep what the day's ranks would be with each constant."""
+    """The towers of `base`, which keep what the day's ranks would be with each constant."""
 
-    def __init__(self, log: EventLog, arms: Collection[tuple[str, float]], seed: int) -> None:
-        super().__init__(new_state(log, replace(PLAIN, seed=seed)))
+    def __init__(
+        self,
+        log: EventLog,
+        arms: Collection[tuple[str, float]],
+        seed: int,
+        base: Settings = PLAIN,
+    ) -> None:
+        super().__init__(new_state(log, replace(base, seed=seed)))
         self.ranks: dict[tuple[str, float], list[np.ndarray]] = {arm: [] for arm in arms}
 
     def scores(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
