@@ -13,26 +13,49 @@ import importlib
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import side_by_side
 import torch
 
 from course_lib.evaluation import Recommender, TwoTowerNightly
+from course_lib.incremental_update import incremental_update
 from course_lib.log import DAY, EventLog
 from course_lib.results import RESULTS
+from course_lib.state import State
 from course_lib.tuning import Tuned
 
 TABLE = RESULTS / "side_by_side_freshness.csv"
 
 
 class Weekly(TwoTowerNightly):
-    """Towers that learn every night, of which only every seventh night's are served; users' vectors
-    are computed as they come.
+    """Towers whose weights learn every seventh night; counts and histories are of last night, as
+    rivals' popularity is. Users' vectors are computed as they come.
+    """
+
+    def __init__(self, state: State) -> None:
+        super().__init__(state)
+        self.waiting: list[pd.Timestamp] = []
+
+    def learn(self, log: EventLog, day: pd.Timestamp) -> None:
+        self.waiting.append(day)
+        if day - self.waiting[0] < 6 * DAY:
+            self.state, _ = incremental_update(self.state, log, day, day + DAY, rate=0.0)
+            return
+        self.state = self.state.full or self.state
+        for waiting in self.waiting:
+            super().learn(log, waiting)
+        self.waiting = []
+
+
+class AllWeekly(TwoTowerNightly):
+    """Towers that learn every night, of which only every seventh night's are served, with its
+    counts.
     """
 
     served, since = None, pd.NaT
 
-    def scores(self, log, day, users):
+    def scores(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
         if self.served is None or day - self.since >= 7 * DAY:
             self.served, self.since = TwoTowerNightly(self.state), day
         return self.served.scores(log, day, users)
@@ -42,12 +65,17 @@ def weekly(make: Callable[..., TwoTowerNightly], **options) -> Recommender:
     return Weekly(make(**options).state)
 
 
+def all_weekly(make: Callable[..., TwoTowerNightly], **options) -> Recommender:
+    return AllWeekly(make(**options).state)
+
+
 def nightly(make: Callable[..., Recommender], **options) -> Recommender:
     return make(**options, refit=1)
 
 
 ARMS = {
     "ours, everything, weekly": ("ours, everything", weekly),
+    "ours, everything, weekly, counts too": ("ours, everything", all_weekly),
     "EASE, nightly": ("EASE", nightly),
     "LibRecommender TwoTower, nightly": ("LibRecommender TwoTower", nightly),
 }
