@@ -2073,7 +2073,7 @@ def dashboard(
     for ax in axes[-columns:]:
         ax.set_xlabel("hour of the day")
     if usual is not None:
-        axes[0].legend(frameon=False, fontsize=9, loc="lower right" if notes else "lower center")
+        axes[0].legend(frameon=False, fontsize=9, loc="lower right")
     letters = _letters(table)
     if named and letters:
         words = (f"{letter}: {fault}" for fault, letter in letters.items())

@@ -8,6 +8,7 @@ import pytest
 PAGE = Path(__file__).resolve().parent.parent / "notebooks" / "capacity.ipynb"
 CELLS = (
     "capacity-01 beyond-43 beyond-46 beyond-50 beyond-54 beyond-55 beyond-56 beyond-58 beyond-66"
+    " capacity-day"
 )
 
 
