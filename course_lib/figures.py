@@ -420,26 +420,101 @@ def _bar(axes, row: int, start: float, width: float, colour: str, text: str) -> 
     axes.text(start + width / 2, row, text, ha="center", va="center", fontsize=10)
 
 
-def capacity(table: pd.DataFrame, title: str = "") -> Figure:
+def capacity(
+    table: pd.DataFrame,
+    title: str = "",
+    labels: dict[str, list[str]] | None = None,
+    hollow: Collection[str] = (),
+) -> Figure:
     """A panel for each column of the table, a dot for each index kind, on logarithmic axes, with
     the number beside each dot, to two digits: estimates have no more.
+
+    `labels`: by column, what stands beside the dots instead. `hollow`: kinds not measured.
     """
     figure, axes = panels(len(table.columns), height=0.42 * len(table) + 1.5, of=table, sharey=True)
     if title:
         figure.suptitle(title, fontsize=12)
     for ax, (name, values) in zip(axes, table.items(), strict=True):
         start = min(1.0, 10.0 ** np.floor(np.log10(values.min())))
-        ax.plot(values, range(len(values)), "o", color=BLUE, ms=9)
-        for row, value in enumerate(values):
-            text = f"{float(f'{value:.2g}'):,.{0 if value >= 1 else 2}f}"
-            ax.annotate(text, (value, row), (9, 0), textcoords="offset points", va="center")
         span = max(values.max() / start, 10)
+        for row, (kind, value) in enumerate(values.items()):
+            face = "white" if kind in hollow else BLUE
+            ax.plot(value, row, "o", color=BLUE, mfc=face, mew=2, ms=9)
+            text = f"{float(f'{value:.2g}'):,.{0 if value >= 1 else 2}f}"
+            text = labels[name][row] if labels and name in labels else text
+            left = len(text) > 7 and value > start * span**0.6
+            drawn = {
+                "textcoords": "offset points",
+                "va": "center",
+                "ha": "right" if left else "left",
+            }
+            ax.annotate(text, (value, row), (-9 if left else 9, 0), **drawn)
         ax.set(xscale="log", xlim=(start, start * span**1.45))
         ax.set_title(name, fontsize=10.5)
         ax.xaxis.set_major_locator(LogLocator(numticks=5))
         ax.xaxis.set_minor_formatter(NullFormatter())
     axes[0].set_yticks(range(len(table)), table.index)
     axes[0].set_ylim(len(table) - 0.5, -0.5)
+    return figure
+
+
+def forecasts(
+    sheets: dict[str, dict[str, tuple[pd.Series, pd.Series]]], xlabel: str, title: str
+) -> Figure:
+    """Curves through all measured sizes but the last, on logarithmic axes, a panel for each sheet.
+
+    `sheets`: by panel (its name is the y label) and name, what was measured and the curve, both
+    with sizes as index. The last measured size is hollow, and at the right stands how many times
+    the curve's value it is.
+    """
+    figure, axes = panels(len(sheets), height=3.7, of=sheets)
+    figure.suptitle(title, fontsize=12)
+    figure.get_layout_engine().set(wspace=0.05)
+    for ax, (name, lines) in zip(axes, sheets.items(), strict=True):
+        ends = {}
+        for kind, (measured, curve), look in _looks(lines.items()):
+            colour = look.colour
+            last, value = measured.index[-1], measured.iloc[-1]
+            ax.plot(curve, color=colour, lw=1.8)
+            ax.plot(measured.iloc[:-1], "o", color=colour, ms=7)
+            ax.plot([last, last], [curve[last], value], ":", color=colour, lw=1.5)
+            ax.plot(last, value, "o", color=colour, mfc="white", mew=2, ms=8)
+            ends[f"{kind}: ×{value / curve[last]:.1f}"] = value, _ink(colour)
+        ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=name)
+        low, high = ax.get_ylim()
+        height = (high - low) / np.log10(high / low)  # `_name_ends` takes the axes as linear
+        places = {n: (low + height * np.log10(y / low), ink) for n, (y, ink) in ends.items()}
+        _name_ends(ax, places)
+    return figure
+
+
+def parts_and_copies(parts: int = 2, copies: int = 4) -> Figure:
+    """A grid of machines: the parts of an index side by side, their copies below each other, and
+    requests that each cross one row.
+    """
+    figure, (axes,) = panels(height=0.55 * copies + 1.3, width=7.5)
+    axes.axis("off")
+    words = {"ha": "center", "va": "center", "fontsize": 10}
+    arrow = {"arrowstyle": "-|>", "color": RED, "lw": 2}
+    for copy in range(copies):
+        for part in range(parts):
+            drawn = {"facecolor": BLUE, "edgecolor": BLUE, "alpha": 0.22}
+            axes.add_patch(Rectangle((2.4 * part, copy), 1.8, 0.7, **drawn))
+            axes.text(2.4 * part + 0.9, copy + 0.35, f"part {part + 1}, copy {copy + 1}", **words)
+    for copy, name in ((0, "a request"), (2, "another request")):
+        y = copy + 0.35
+        axes.text(-1.5, y, name, color="#A04000", **words)
+        for part in range(parts):
+            start = -0.75 if part == 0 else 2.4 * part - 0.55
+            axes.annotate("", (2.4 * part, y), (start, y), arrowprops=arrow)
+    right, edge = 2.4 * parts - 0.6, {"arrowstyle": "<->", "color": "#555555"}
+    axes.annotate("", (0, -0.3), (right, -0.3), arrowprops=edge)
+    axes.text(right / 2, -0.62, "parts: as many as the bytes ask for", **words)
+    axes.annotate("", (right + 0.3, 0), (right + 0.3, copies - 0.3), arrowprops=edge)
+    middle = (copies - 0.3) / 2
+    axes.text(right + 0.5, middle, "copies: as many as\nthe requests ask for", va="center")
+    axes.set(xlim=(-2.4, right + 2.8), ylim=(copies, -1))
+    axes.set_title("A request asks one copy of every part", fontsize=12)
     return figure
 
 
@@ -1465,18 +1540,55 @@ def differences(
     digits: int | None = None,
     xlim: tuple[float, float] | None = None,
     words: tuple[str, str] | None = None,
+    parts: dict[str, object] | None = None,
 ) -> Figure:
     """Mean paired differences with their 95 % intervals, one row each; `found` has a `Difference`
     by name. With `digits`, each mean stands at the right of its row; sister figures share `xlim`.
     With `words`, such as ("gain", "loss"), the legend has only what is drawn, and calls it so.
+    `parts` of the last row stand below it, thinner and in grey letters.
     """
-    figure, (axes,) = panels(height=0.34 * len(found) + 1.4, of=found)
-    _rows(axes, found)
-    axes.set(xlabel=xlabel, title=title, ylim=(len(found) - 0.4, -0.6))
+    parts = parts or {}
+    rows = {**found, **parts}
+    figure, (axes,) = panels(height=0.34 * len(rows) + 1.4, of=rows)
+    _rows(axes, rows)
+    for line in axes.lines[2 * len(found) : 2 * len(rows)]:
+        line.set(lw=1, ms=4)
+    for label in axes.get_yticklabels()[len(found) :]:
+        label.set(fontsize=9, color="#666666")
+    axes.set(xlabel=xlabel, title=title, ylim=(len(rows) - 0.4, -0.6))
     axes.set_xlim(xlim)
-    for row, difference in enumerate(found.values() if digits is not None else ()):
+    for row, difference in enumerate(rows.values() if digits is not None else ()):
         _number(axes, row, difference, f"{difference.mean:+.{digits}f}")
-    _key_below(figure, [], None, words, found.values())
+    _key_below(figure, [], None, words, rows.values())
+    return figure
+
+
+def matched_and_mixed(
+    found: dict[str, tuple[float, float]], chance: float, xlabel: str, title: str
+) -> Figure:
+    """What a matched pair finds (a ring) and a mixed one (a dot), a row for each name, with the
+    difference at the right; a dashed line at what chance finds.
+    """
+    figure, (axes,) = panels(height=0.5 * len(found) + 1.5, of=found)
+    for row, (matched, mixed) in enumerate(found.values()):
+        axes.plot([mixed, matched], [row, row], color=GREY, lw=2, zorder=1)
+        axes.plot(matched, row, "o", color=BLUE, mfc="none", mew=2, ms=13)
+        axes.plot(mixed, row, "o", color=RED, ms=7)
+        text = f"{mixed - matched:+.3f}".replace("-", "−")
+        axes.text(1.01, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=9.5)
+    last = len(found) - 1
+    for value, name, colour in zip(
+        [*found.values()][-1], ("matched pair", "mixed pair"), (BLUE, RED), strict=True
+    ):
+        box = {"facecolor": "white", "lw": 0, "pad": 1}
+        drawn = {"color": _ink(colour), "ha": "center", "fontsize": 10, "bbox": box}
+        axes.text(max(value, 0.02), last + 0.52, name, **drawn)
+    axes.axvline(chance, color="#555555", ls="--", lw=1.2)
+    axes.text(chance + 0.004, -0.62, "100 at random", fontsize=9.5, color="#555555", va="center")
+    axes.set_yticks(range(len(found)), found)
+    most = max(max(pair) for pair in found.values())
+    axes.set(xlim=(0, 1.1 * most), ylim=(last + 0.9, -0.95), xlabel=xlabel, title=title)
+    axes.grid(visible=False, axis="y")
     return figure
 
 
@@ -2219,10 +2331,15 @@ def day_line(numbered: bool = False) -> Figure:
     return figure
 
 
-def dashboard(table: pd.DataFrame, usual: pd.DataFrame | None = None, named: bool = True) -> Figure:
+def dashboard(
+    table: pd.DataFrame,
+    usual: pd.DataFrame | None = None,
+    named: bool = True,
+    notes: bool = True,
+) -> Figure:
     """A day in production by the hour, as `production.Day.table` has it, one measure a panel:
-    recall, the served state's age, events learned, and what became of the shards, with the name of
-    the version that serves. The next day's first hour stands apart.
+    recall, the served state's age, events learned, and with `notes` what became of the shards, and
+    the name of the version that serves. The next day's first hour stands apart.
 
     Each kind of fault has a letter, in every panel at its hours; `named` says below what it is.
     `usual`: the same day without faults, in grey.
@@ -2230,15 +2347,16 @@ def dashboard(table: pd.DataFrame, usual: pd.DataFrame | None = None, named: boo
     recall = table.columns[1]
     measures = {
         recall: f"{recall} of what is bought in the hour",
-        "age": "age of the state that serves (hours)",
+        "age": "age of the state as the hour begins (hours)",
         "events": "events learned as the hour begins",
     }
     days = {"this day": (table, {"color": BLUE, "marker": "o", "ms": 5})}
     if usual is not None:
         look = {"color": "#bbbbbb", "lw": 6, "marker": "o", "ms": 6, "solid_capstyle": "round"}
         days = {"the same day without faults": (usual, look)} | days
-    letters = dict(zip(filter(None, dict.fromkeys(table["fault"])), "ABCDEFGH", strict=False))
-    figure, axes = panels(2, height=5.6, rows=2, of=table)
+    columns, rows = (2, 2) if notes else (1, 3)
+    figure, axes = panels(columns, height=5.8, rows=rows, of=table)
+    figure.get_layout_engine().set(hspace=0.08)
     hours, end = _day_hours(table), _NEXT_DAY
     for ax, (column, title) in zip(axes, measures.items(), strict=False):
         seen = pd.concat([rows[column].iloc[1:-1] for rows, _ in days.values()]).max()
@@ -2249,28 +2367,54 @@ def dashboard(table: pd.DataFrame, usual: pd.DataFrame | None = None, named: boo
             x, y = np.array(_day_hours(rows)), rows[column].where(rows[column] <= top)
             ax.plot(x[x < end], y[x < end], label=name, **look)
             ax.plot(x[x == end], y[x == end], **look)
-        ax.set(title=title, ylim=(0, top))
+        ax.set_title(title, fontsize=11)
+        ax.set(ylim=(0, top))
         for x, value in zip(hours, table[column], strict=True):
             if value > top:
                 side = ("left", x - 0.6) if x < end else ("right", end + 0.9)
                 ax.text(side[1], 0.75 * top, f"↑{value:.0f} h", ha=side[0], fontsize=9)
-    _shards(axes[3], table, hours)
+    if notes:
+        _shards(axes[3], table, hours)
     for ax in axes:
-        ax.set(xlim=(hours[0] - 0.7, end + 1))
-        ax.set_xticks([9, 12, 15, 18, end], ["9", "12", "15", "18", "next day"])
-        for x, fault in zip(hours, table["fault"], strict=True):
-            if fault:
-                ax.axvspan(x - 0.45, x + 0.45, color=ORANGE, alpha=0.25, lw=0, zorder=0)
-                place = ax.get_xaxis_transform()
-                ax.text(x, 0.9, letters[fault], transform=place, ha="center", weight="bold")
-    for ax in axes[2:]:
+        _mark_faults(ax, table)
+    for ax in axes[-columns:]:
         ax.set_xlabel("hour of the day")
     if usual is not None:
         axes[0].legend(frameon=False, fontsize=9, loc="lower right")
+    letters = _letters(table)
     if named and letters:
         words = (f"{letter}: {fault}" for fault, letter in letters.items())
         figure.supxlabel("     ".join(words), fontsize=9.5)
     return figure
+
+
+def shard_notes(table: pd.DataFrame) -> Figure:
+    """What a trainer notes of each hour's shard, and the version that serves: the last panel of a
+    `dashboard`, by itself.
+    """
+    figure, (axes,) = panels(height=2.9, of=table)
+    _shards(axes, table, _day_hours(table))
+    _mark_faults(axes, table)
+    axes.set_title("The trainer's notes tell the late shards apart", fontsize=12)
+    axes.set_xlabel("hour of the day")
+    return figure
+
+
+def _letters(table: pd.DataFrame) -> dict[str, str]:
+    """The letter of each kind of fault."""
+    return dict(zip(filter(None, dict.fromkeys(table["fault"])), "ABCDEFGH", strict=False))
+
+
+def _mark_faults(ax, table: pd.DataFrame) -> None:
+    """The hours as ticks, and a letter at those with a fault."""
+    hours, letters = _day_hours(table), _letters(table)
+    ax.set(xlim=(hours[0] - 0.7, _NEXT_DAY + 1))
+    ax.set_xticks([9, 12, 15, 18, _NEXT_DAY], ["9", "12", "15", "18", "next day"])
+    for x, fault in zip(hours, table["fault"], strict=True):
+        if fault:
+            ax.axvspan(x - 0.45, x + 0.45, color=ORANGE, alpha=0.25, lw=0, zorder=0)
+            place = ax.get_xaxis_transform()
+            ax.text(x, 0.9, letters[fault], transform=place, ha="center", weight="bold")
 
 
 _NEXT_DAY = 22  # where a dashboard has the first hour of the next day
@@ -2282,10 +2426,16 @@ def _shards(axes, table: pd.DataFrame, hours: list[int]) -> None:
     for x, seen in zip(hours, table["shards"], strict=True):
         rows = [fates.index(fate) for fate in seen]
         axes.plot([x] * len(rows), rows, "o", color=BLUE, ms=6)
+    strip, names = len(fates) + 0.4, list(dict.fromkeys(table["version"]))
     for x, version in zip(hours, table["version"], strict=True):
-        axes.text(x, len(fates), version, fontsize=9, ha="center", va="center")
-    axes.set_yticks(range(len(fates) + 1), [*fates, "version"])
-    axes.set(title="the hour's shard, and the version", ylim=(len(fates) + 0.6, -1.9))
+        colour = (BLUE, GREEN, RED)[names.index(version) % 3]
+        box = {"facecolor": colour, "alpha": 0.25, "lw": 0}
+        axes.add_patch(Rectangle((x - 0.5, strip - 0.42), 1, 0.84, **box))
+        axes.text(x, strip, version, fontsize=9, ha="center", va="center")
+    axes.axhline(strip - 0.7, color=GREY, lw=1)
+    axes.set_yticks([*range(len(fates)), strip], [*fates, "version"])
+    axes.set_title("the hour's shard, and the version", fontsize=11)
+    axes.set(ylim=(strip + 0.6, -1.9))
 
 
 def _day_hours(table: pd.DataFrame) -> list[int]:

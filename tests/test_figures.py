@@ -738,10 +738,14 @@ def pictures() -> dict[str, list]:
         "night_line": look_of(figures.night_line()),
         "memory": look_of(figures.memory(memory_rows(), "title")),
         "dashboard": look_of(figures.dashboard(day_rows())),
+        "shard_notes": look_of(figures.shard_notes(day_rows())),
+        "matched_and_mixed": look_of(figures.matched_and_mixed({"a": (0.3, 0.1)}, 0.03, "x", "t")),
         "copied_and_split": look_of(figures.copied_and_split()),
         "copied_and_split, checked": look_of(figures.copied_and_split(checked=True)),
         "alias_in_time": look_of(figures.alias_in_time()),
         "offset_in_time": look_of(figures.offset_in_time()),
+        "parts_and_copies": look_of(figures.parts_and_copies()),
+        "forecasts": look_of(forecasts()),
         "head_effect": look_of(figures.head_effect(np.arange(1, 250))),
         "loss_matrix": look_of(figures.loss_matrix(pd.DataFrame(np.eye(3)), 0.5)),
         "mixed_columns": look_of(
@@ -761,6 +765,26 @@ def memory_rows() -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
+def forecasts() -> Figure:
+    sizes = [10, 100, 1000]
+    lines = {"flat": (pd.Series([1.0, 2, 8], sizes), pd.Series([1.0, 2, 4], sizes))}
+    return figures.forecasts({"ms": lines | {"HNSW": lines["flat"]}}, "items", "title")
+
+
+def test_a_forecast_has_its_last_size_hollow_and_says_how_far_off_it_is():
+    (axes,) = forecasts().axes
+    assert {text.get_text() for text in axes.texts} == {"flat: ×2.0", "HNSW: ×2.0"}
+    hollow = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
+    assert [line.get_xydata().tolist() for line in hollow] == [[[1000, 8]]] * 2
+
+
+def test_capacity_says_what_it_is_told_and_leaves_what_was_not_measured_hollow():
+    table = pd.DataFrame({"machines": [4.0, 6.0]}, index=["IVF", "PQ"])
+    (axes,) = figures.capacity(table, "", {"machines": ["2 × 2", "1 × 6"]}, hollow=["PQ"]).axes
+    assert [text.get_text() for text in axes.texts] == ["2 × 2", "1 × 6"]
+    assert [line.get_markerfacecolor() == "white" for line in axes.lines] == [False, True]
+
+
 def day_rows() -> pd.DataFrame:
     """A day as `production.Day.table` has it."""
     return pd.DataFrame(
@@ -774,6 +798,27 @@ def day_rows() -> pd.DataFrame:
             "shards": [["nothing landed"], ["learned"], ["nothing landed"], ["learned"]],
         }
     )
+
+
+def test_a_mixed_pair_stands_beside_the_matched_one_with_their_difference():
+    found = {"one night": (0.25, 0.25), "another seed": (0.25, 0.01)}
+    (axes,) = figures.matched_and_mixed(found, 0.03, "R@100", "title").axes
+    assert {"+0.000", "−0.240", "100 at random"} <= {text.get_text() for text in axes.texts}
+
+
+def test_parts_of_a_difference_stand_below_it_and_the_key_has_what_is_drawn():
+    loss = Difference(-0.02, -0.03, -0.01, 9)
+    figure = figures.differences({"whole": loss}, "x", "title", parts={"a half": loss})
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["whole", "a half"]
+    assert axes.lines[2].get_linewidth() < axes.lines[0].get_linewidth()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["less"]
+
+
+def test_a_dashboard_keeps_the_notes_for_later_if_asked():
+    assert len(figures.dashboard(day_rows(), notes=False).axes) == 3
+    words = [text.get_text() for text in figures.shard_notes(day_rows()).axes[0].texts]
+    assert words.count("A") == 1 and {"v1", "v2"} <= set(words)
 
 
 def test_faults_have_letters_in_every_panel_and_names_below():
