@@ -1424,16 +1424,20 @@ def _names(steps: dict[str, dict[str, Sized]]) -> list[str]:
 
 
 def shares(
-    values: dict[str, np.ndarray], xlabel: str, of: str, title: str, unit: str = ""
+    values: dict[str, np.ndarray],
+    xlabel: str,
+    of: str,
+    title: str,
+    top: float | None = None,
+    unit: str = "",
 ) -> Figure:
     """How two or three sets of values are spread, each as shares of its own, so that a small set
-    shows beside a large one; named at its median. The last bin holds all larger values, too.
-
-    `of`: what is counted. `unit`: what stands right after a median, such as "°".
+    shows beside a large one; named at its median. The last bin, up to `top`, holds all larger
+    values, too. `of`: what is counted; `unit`: of the values, behind a median.
     """
     figure, (axes,) = panels(height=3.6, of=values)
     looks = list(_looks(values.items()))
-    top = max(np.quantile(part, 0.985) for _, part, _ in looks)
+    top = top or max(np.quantile(part, 0.985) for _, part, _ in looks)
     edges = np.linspace(min(0, *(np.min(part) for _, part, _ in looks)), top, 31)
     peak = 0
     for _, part, look in looks:
@@ -1446,7 +1450,8 @@ def shares(
         median, height = np.median(part), peak * (1.12 - 0.3 * row)
         axes.plot([median, median], [0, height], color=look.colour, lw=2)
         text = f" {name}: half of them by less than {median:.1f}{unit}"
-        axes.text(median, height, text, color=look.colour, va="top", weight="bold", fontsize=10)
+        ink = _ink(look.colour)
+        axes.text(median, height, text, color=ink, va="top", weight="bold", fontsize=10)
     axes.set(xlabel=f"{xlabel}; the last bin holds {top:.3g} and more", title=title)
     axes.set(ylabel=f"share of the {of} (%)", ylim=(0, 1.15 * peak))
     return figure
@@ -1518,7 +1523,8 @@ def delta_rows(base: np.ndarray, ids: np.ndarray, own: np.ndarray) -> Figure:
             (76, read, ORANGE if row in of else BLUE),
         ):
             if values is not None:
-                axes.add_patch(Rectangle((x, y), 22, 0.8, facecolor=colour, alpha=0.3))
+                alpha = 0.8 if colour == ORANGE else 0.3
+                axes.add_patch(Rectangle((x, y), 22, 0.8, facecolor=colour, alpha=alpha))
                 text = "   ".join(f"{value:+.2f}" for value in values)
                 axes.text(x + 11, y + 0.4, text, ha="center", va="center", fontsize=9)
         arrow = {"arrowstyle": "->", "color": "#333333", "lw": 1}
@@ -1830,12 +1836,14 @@ def over(
     title: str,
     ylim: tuple[float | None, float | None] = (None, None),
     levels: dict[str, float] | None = None,
+    marks: dict[str, np.ndarray] | None = None,
 ) -> Figure:
     """A few lines over the same positions, each with its name beside it, and with markers if there
     are at most 50 positions; dates are shown as months. Of several runs, [runs, positions], the
     line is the mean, and each run has a faint dot.
 
     - `levels`: level lines by name, of what has no position; the ticks are then the positions.
+    - `marks`: positions of what happens, by what it is called, as triangles at the bottom.
     """
     figure, (axes,) = panels(height=3.3, of=values)
     named = {}
@@ -1853,6 +1861,10 @@ def over(
         ends = drawn_line.get_ydata()
         named[name] = ends[np.isfinite(ends)], _ink(look.colour)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    for name, places in (marks or {}).items():
+        bottom = axes.get_xaxis_transform()
+        axes.plot(places, [0.05] * len(places), "k^", ms=7, transform=bottom)
+        axes.text(places[0], 0.11, name, transform=bottom, fontsize=9.5)
     if all(np.issubdtype(np.asarray(line).dtype, np.integer) for line in values.values()):
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(y=0.12)
@@ -2304,20 +2316,21 @@ def day_line(numbered: bool = False) -> Figure:
         axes.annotate("", (start + 1.6, 1.2), (start + 1.6, 2.8), arrowprops=arrow)
         axes.plot(start + 1.6, 1, "o", color=BLUE, ms=13)
     axes.text(2.2, 1, "every item's vector,\nthe user network", color=BLUE, **words)
-    opened, hours = np.arange(9, 20), np.arange(10, 20)  # the last hour waits for the night
+    opened = np.arange(9, 20)
+    hours = opened[: -1 if numbered else None] + 1  # a trainer leaves the last to the night
     axes.barh([4] * len(opened), 0.8, 0.4, opened + 0.1, color=GREY, alpha=0.6)
     axes.text(20.2, 4, "hour by hour", **words)
     rows = np.linspace(0.08, 0.5, len(hours))  # what the hours have learned
     axes.bar(hours + 0.5, rows, 1, 1.75, color=ORANGE)
-    axes.bar(22, rows[-1], 4, 1.75, color=ORANGE)
+    axes.barh(1.75, 24.6 - hours[-1], rows[-1], hours[-1] + 1, color=ORANGE, align="edge")
     axes.text(7, 2.48, "ID rows of the users and items in those events", color="#8a5a00", **words)
-    axes.plot(24, 2, "x", color="black", ms=11, mew=2.5)
-    axes.text(23.6, 2.48, "discarded", ha="right", **words)
+    axes.plot(25.6, 2, "x", color="black", ms=11, mew=2.5)
+    axes.text(26.2, 2, "discarded", **words)
     axes.plot(hours + 0.2, [1] * len(hours), "o", color=ORANGE, ms=7)
-    text = "those items' vectors, then those users' rows"
+    text = "those items' vectors, and those ID rows"
     axes.text(10, 1.38, text, color="#8a5a00", **words)
     last, this, coming = (
-        ("v0", "v1", "v2") if numbered else ("old", "tonight's version", "the next")
+        ("v0", "v1", "v2") if numbered else ("old", "last night's version", "the next")
     )
     bands = [
         (-0.4, 1.6, "#cccccc", last, "black"),

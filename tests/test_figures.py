@@ -650,6 +650,21 @@ def test_level_lines_are_named_and_the_positions_are_the_ticks():
     assert axes.get_xticks().tolist() == [1, 7]
 
 
+def test_what_happens_is_marked_at_the_bottom_under_its_name():
+    marks = {"updates": np.array([1, 2])}
+    (axes,) = figures.over(np.arange(3), numbers(["a"]), "x", "y", "t", marks=marks).axes
+    (line,) = (line for line in axes.lines if line.get_marker() == "^")
+    assert line.get_xdata().tolist() == [1, 2]
+    assert "updates" in {text.get_text() for text in axes.texts}
+
+
+def test_shares_end_where_asked_and_say_their_unit():
+    values = {"a": np.array([1.0, 2.0, 90.0])}
+    (axes,) = figures.shares(values, "x", "items", "t", top=10, unit="°").axes
+    assert axes.get_xlabel() == "x; the last bin holds 10 and more"
+    assert axes.texts[0].get_text().endswith("less than 2.0°")
+
+
 def test_panels_of_differences_say_their_means():
     found = {"a": Difference(0.5, 0.25, 0.75, 5)}
     figure = figures.differences_by({"one": found, "two": found}, "x", title="both", digits=2)
@@ -808,7 +823,8 @@ def test_a_mixed_pair_stands_beside_the_matched_one_with_their_difference():
 
 def test_parts_of_a_difference_stand_below_it_and_the_key_has_what_is_drawn():
     loss = Difference(-0.02, -0.03, -0.01, 9)
-    figure = figures.differences({"whole": loss}, "x", "title", parts={"a half": loss})
+    words = ("more", "less")
+    figure = figures.differences({"whole": loss}, "x", "title", words=words, parts={"a half": loss})
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["whole", "a half"]
     assert axes.lines[2].get_linewidth() < axes.lines[0].get_linewidth()
