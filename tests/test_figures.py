@@ -720,6 +720,7 @@ def pictures() -> dict[str, list]:
         "dashboard": look_of(figures.dashboard(day_rows())),
         "copied_and_split": look_of(figures.copied_and_split()),
         "copied_and_split, checked": look_of(figures.copied_and_split(checked=True)),
+        "divided_tables": look_of(figures.divided_tables()),
         "alias_in_time": look_of(figures.alias_in_time()),
         "offset_in_time": look_of(figures.offset_in_time()),
         "head_effect": look_of(figures.head_effect(np.arange(1, 250))),
