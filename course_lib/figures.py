@@ -320,11 +320,11 @@ def copied_and_split(checked: bool = False) -> Figure:
          "✓ seven steps of a day"),
         ("small tables", "a copy", "a copy", "GatheredAdagrad", "equal rows", "✓ after one day"),
         ("large tables", "one half", "other half", "TorchRec", "the same loss",
-         "~ table-wise: seven steps"),
-        ("item vectors", "some", "the others", "Milvus, an alias", "one version an answer",
+         "✓ table-wise: seven steps\n✗ column-wise: 0.006 apart"),
+        ("item vectors", "some", "the others", "Milvus, an alias", "one version per answer",
          "~ in one file, undivided"),
         ("hours", "one stream, one trainer", None, "Redis, an offset", "each hour, once",
-         "✓ three hours, a lost file"),
+         "✓ three hours, lost files"),
     ]  # fmt: skip
     columns = {0: "what there is", 19: "process 1", 33: "process 2"}
     columns |= {49: "promised", 74: "checked here"} if checked else {49: "joined by", 74: "promise"}
@@ -334,8 +334,10 @@ def copied_and_split(checked: bool = False) -> Figure:
         y = 5 - place
         shown = (part, promise, check) if checked else (part, tool, promise)
         for x, text in zip((0, 49, 74), shown, strict=True):
-            ink = {"✓": "#00664b", "~": "#8a5a00"}.get(text[0], "black")
-            axes.text(x, y + 0.35, text, fontsize=10, va="center", color=ink)
+            lines = text.split("\n")
+            for line, up in zip(lines, (0.56, 0.14) if len(lines) == 2 else (0.35,), strict=True):
+                ink = {"✓": "#00664b", "~": "#8a5a00", "✗": "#a34700"}.get(line[0], "black")
+                axes.text(x, y + up, line, fontsize=10, va="center", color=ink)
         colour = BLUE if first == second else ORANGE if second else GREY
         boxes = [(19, 12, first), (33, 12, second)] if second else [(19, 26, first)]
         for x, width, text in boxes:
@@ -347,7 +349,41 @@ def copied_and_split(checked: bool = False) -> Figure:
         axes.add_patch(Rectangle((x, -0.75), 2, 0.4, facecolor=colour, alpha=0.4))
         axes.text(x + 3, -0.55, text, fontsize=9.5, va="center")
     if checked:
-        axes.text(74, -0.55, "✓ checked   ~ in part", fontsize=9.5, va="center")
+        axes.text(70, -0.55, "✓ kept   ~ in part   ✗ not kept", fontsize=9.5, va="center")
+    return figure
+
+
+def divided_tables() -> Figure:
+    """A long embedding table and a short one, cut for two ranks table-wise, column-wise and
+    row-wise: a panel each.
+    """
+    figure, axes = panels(3, height=2.9)
+    figure.suptitle("Three ways to divide two tables between two ranks", fontsize=12)
+    tables = ((1.0, 4.0), (6.0, 1.4))  # left edge, height: all are four wide
+    first, second = (to_rgb(colour) + (0.35,) for colour in (BLUE, ORANGE))
+    ways = {
+        "table-wise": "a long table unbalances the ranks",
+        "column-wise": "exactly half for each rank",
+        "row-wise": "even if new IDs are spread",
+    }
+    for ax, (way, says) in zip(axes, ways.items(), strict=True):
+        ax.axis("off")
+        ax.set(xlim=(0, 11), ylim=(-0.8, 4.3))
+        ax.set_title(way, fontsize=11, weight="bold")
+        ax.text(5.5, -0.55, says, ha="center", va="center", fontsize=10)
+        for place, (x, rows) in enumerate(tables):
+            boxes = {
+                "table-wise": [(x, 4 - rows, 4, rows, place)],
+                "column-wise": [(x + 2 * half, 4 - rows, 2, rows, half) for half in (0, 1)],
+                "row-wise": [(x, 4 - rows / 2 * (1 + h), 4, rows / 2, h) for h in (0, 1)],
+            }[way]
+            for left, low, width, height, rank in boxes:
+                look = {"facecolor": (first, second)[rank], "edgecolor": BLACK, "lw": 1}
+                ax.add_patch(Rectangle((left, low), width, height, **look))
+                ax.text(
+                    left + width / 2, low + height / 2, f"rank {rank}" if width > 2 else str(rank),
+                    ha="center", va="center", fontsize=10,
+                )  # fmt: skip
     return figure
 
 
@@ -355,7 +391,9 @@ def alias_in_time() -> Figure:
     """A new version is published: which collections there are, where the alias leads, and which
     version a reader on another machine asks, from left to right in time.
     """
-    figure, axes = _time_line(4, "The alias turns in one step; each reader follows a little later")
+    figure, axes = _time_line(
+        4, "The alias switches in one step; each reader follows a little later"
+    )
     names = ["collection items_v1", "collection items_v2", "the alias items", "a reader elsewhere"]
     bars = [
         (0, 0, 62, BLUE, "serves"),
@@ -370,7 +408,7 @@ def alias_in_time() -> Figure:
     for row, start, width, colour, text in bars:
         _bar(axes, row, start, width, colour, text)
     axes.axvline(54, color=BLACK, lw=1.5, ls="--")
-    axes.text(53, -0.72, "the alias turns", ha="right", va="center", fontsize=10)
+    axes.text(53, -0.72, "the alias switches", ha="right", va="center", fontsize=10)
     axes.axvline(62, color=BLACK, lw=1, ls=":")
     axes.text(63, -0.72, "the reader looks", va="center", fontsize=10)
     axes.set_yticks(range(4), names)
@@ -381,7 +419,7 @@ def offset_in_time() -> Figure:
     """Three hours, what the broker was told of them, what is left in the trainer's files, and from
     where a new trainer reads.
     """
-    figure, axes = _time_line(4, "The files know that hour 3 is missing; the broker does not")
+    figure, axes = _time_line(4, "The files show that hour 3 is missing; the broker cannot know")
     for hour in range(3):
         start = 4 + 32 * hour
         _bar(axes, 0, start, 28, BLUE, f"hour {hour + 1}")
@@ -394,7 +432,9 @@ def offset_in_time() -> Figure:
     axes.text(82, 2, "file lost", ha="center", va="center", fontsize=10, color="#a34700")
     _bar(axes, 3, 68, 28, ORANGE, "read again")
     axes.plot([66, 66], [1.6, 3.9], color=BLACK, lw=1.5, ls="--")
-    axes.text(65, 3.72, "the last offset in the files is 2", ha="right", va="center", fontsize=10)
+    axes.text(
+        65, 3.72, "the files reach offset 2 without a gap", ha="right", va="center", fontsize=10
+    )
     axes.text(67, 3.72, "so read on from here", va="center", fontsize=10)
     axes.set_ylim(4, -0.6)
     names = ["the broker's stream", "what it was told", "the trainer's files", "a new trainer"]

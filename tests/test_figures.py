@@ -757,6 +757,7 @@ def pictures() -> dict[str, list]:
         "matched_and_mixed": look_of(figures.matched_and_mixed({"a": (0.3, 0.1)}, 0.03, "x", "t")),
         "copied_and_split": look_of(figures.copied_and_split()),
         "copied_and_split, checked": look_of(figures.copied_and_split(checked=True)),
+        "divided_tables": look_of(figures.divided_tables()),
         "alias_in_time": look_of(figures.alias_in_time()),
         "offset_in_time": look_of(figures.offset_in_time()),
         "parts_and_copies": look_of(figures.parts_and_copies()),

@@ -9,10 +9,11 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from helpers import refusal
+from helpers import contents, refusal
 from servers import killed, needs_redis, patiently, redis
-from test_stream import SHARDS, land, pairs, served
+from test_stream import SHARDS, land, pairs, served, table
 
+from course_lib import tfrecord
 from course_lib.log import EventLog
 from course_lib.nomination import Nominator
 from course_lib.redis_stream import RedisStream
@@ -108,6 +109,44 @@ def test_what_the_state_lacks_is_given_again(
     third = StreamTrainer(RedisStream(uri), tmp_path / "three", known, knowing)
     assert "has lost the shard with offset 1 before" in refusal(third.poll, NOW)
     assert learned(third, known) == 0
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+@pytest.mark.parametrize("acknowledged", [True, False])
+def test_a_lost_file_has_what_follows_read_again(
+    acknowledged: bool,
+    lost: int,
+    stream: RedisStream,
+    uri: str,
+    known: EventLog,
+    knowing: State,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """The first file, one in the middle or the last: a new trainer replays those before it, and
+    asks for all after them, files or no files. No hour is skipped, none is doubled.
+    """
+    path = tmp_path / "2020-01-04T11.tfrecord"
+    tfrecord.write(path, table(("cid", "bag", "2020-01-04 11:00")))
+    stream.send(path)
+    keep, now = tmp_path / "keep", "2020-01-04 23:00"
+    whole = StreamTrainer(stream, keep, known, knowing)
+    with monkeypatch.context() as patch:
+        if not acknowledged:
+            patch.setattr(stream, "done", lambda shard: None)
+        first = whole.poll(now)
+    assert all("learned" in became for became in first.values())
+    (keep / f"events-{lost:06}.tfrecord").unlink()
+    again = StreamTrainer(RedisStream(uri), keep, known)
+    assert again.offsets == {f"hours/{n}" for n in range(1, lost)}
+    became = again.poll(now)
+    for number, (name, value) in enumerate(first.items(), 1):
+        before = None if acknowledged else "learned before"
+        assert became.get(name) == (value if number >= lost else before)
+    assert pairs(again.log) == pairs(whole.log) and again.offsets == whole.offsets
+    assert contents(again.state) == contents(whole.state)
+    third = StreamTrainer(RedisStream(uri), keep, known)
+    assert third.poll(now) == {} and pairs(third.log) == pairs(whole.log)
 
 
 @pytest.mark.parametrize("how", ["trim", "all", "hole", "delivered"])
