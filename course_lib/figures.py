@@ -1590,8 +1590,9 @@ def differences(
 ) -> Figure:
     """Mean paired differences with their 95 % intervals, one row each; `found` has a `Difference`
     by name. With `digits`, each mean stands at the right of its row; sister figures share `xlim`.
-    With `words`, such as ("gain", "loss"), the legend has only what is drawn, and calls it so.
-    `parts` of the last row stand below it, thinner and in grey letters.
+    With `words`, such as ("gain", "loss"), the legend has only what is drawn, and calls it so;
+    there is none if all are clearly more. `parts` of the last row stand below it, thinner and in
+    grey letters.
     """
     parts = parts or {}
     rows = {**found, **parts}
@@ -1605,7 +1606,8 @@ def differences(
     axes.set_xlim(xlim)
     for row, difference in enumerate(rows.values() if digits is not None else ()):
         _number(axes, row, difference, f"{difference.mean:+.{digits}f}")
-    _key_below(figure, [], None, words, rows.values())
+    if not (words and all(difference.low > 0 for difference in rows.values())):
+        _key_below(figure, [], None, words, rows.values())
     return figure
 
 
@@ -1707,6 +1709,7 @@ def exchanges(found: dict[str, tuple[int, int]], xlabel: str, title: str) -> Fig
     axes.axvline(0, color=GREY, lw=1)
     axes.set_yticks(range(len(found)), found)
     axes.set_xlim(-1.45 * max(*losses, 1), 1.5 * max(*gains, 1))
+    axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")
     axes.set(xlabel=xlabel, title=title, ylim=(len(found) - 0.5, -0.5))
     return figure

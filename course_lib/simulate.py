@@ -188,7 +188,7 @@ def co_purchase_fields(
     seed: int = 0,
 ) -> EventLog:
     """A log whose items' fields say who buys them: made from what a random half of the users
-    bought, who are left out of the log.
+    bought on any day, the days to be asked about included; they are left out of the log.
 
     Each value is the item's cluster, of `values`, by k-means over a half, drawn anew, of the
     largest singular directions of those users' purchases: one for each of the fields, and `in_bag`
