@@ -211,19 +211,26 @@ def nominated_scores(
     axes.axvline(last, color=BLUE, lw=2)
     axes.text(last + 0.008, 1.02 * top, f"the first {k}", color=BLUE, weight="bold", va="center")
     axes.text(last - 0.008, 1.02 * top, "all other items", ha="right", va="center", color="#555555")
-    axes.plot(missed, [-0.09 * top] * len(missed), "o", mfc="white", mec=RED, ms=8, mew=1.5)
-    axes.plot(list(found.values()), [-0.09 * top] * len(found), "o", color=GREEN, ms=9)
+    rows = -top * (0.06 + 0.055 * (np.arange(len(missed)) % 3))  # so that none hides another
+    axes.plot(sorted(missed), rows, "o", mfc="white", mec=RED, ms=7, mew=1.5)
+    axes.plot(list(found.values()), [-0.115 * top] * len(found), "o", color=GREEN, ms=9)
+    left, look = min(scores[-1], 0), {"y": -0.115 * top, "va": "center", "weight": "bold"}
+    if missed:
+        text = f"missed ({len(missed)})"
+        axes.text(left - 0.025, s=text, color=RED, **look | {"y": -0.165 * top})
+    if found:
+        text = f"found ({len(found)})"
+        axes.text(max(found.values()) + 0.015, s=text, color="#00664B", **look)
     step = 0.8 / max(len(found), 5)
     for row, (name, score) in enumerate(sorted(found.items(), key=lambda each: -each[1])):
         y = (0.14 + step * row) * top
-        axes.plot([score, score], [-0.06 * top, y], color=GREEN, lw=1)
+        axes.plot([score, score], [-0.08 * top, y], color=GREEN, lw=1)
         axes.text(score + 0.008, y, name.capitalize(), color="#00664B", fontsize=9.5, va="center")
     axes.axhline(0, color=BLACK, lw=0.8)
-    left = min(scores[-1], 0)
-    axes.text(left - 0.025, -0.09 * top, "bought later:", va="center", fontsize=9.5)
+    axes.text(left - 0.025, -0.07 * top, "bought later:", va="center", fontsize=9.5)
     axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= top])
     axes.set(xlabel="score: the cosine of the item's vector and the user's (1: same direction)")
-    axes.set(ylabel="items", ylim=(-0.18 * top, 1.1 * top), xlim=(left - 0.03, 1))
+    axes.set(ylabel="items", ylim=(-0.22 * top, 1.1 * top), xlim=(left - 0.03, 1))
     axes.set_title(f"What {user} bought later: {len(found)} found, {len(missed)} missed")
     return figure
 

@@ -253,7 +253,7 @@ def test_what_was_bought_later_stands_on_both_sides_of_the_last_place():
     assert [text.get_text() for text in axes.texts][-2:] == ["Mug", "bought later:"]
     last, missed, found, *_ = axes.lines
     assert last.get_xdata() == [0.5, 0.5]
-    assert (list(missed.get_xdata()), list(found.get_xdata())) == ([0.2, 0.1], [0.5])
+    assert (list(missed.get_xdata()), list(found.get_xdata())) == ([0.1, 0.2], [0.5])
 
 
 def test_the_top_tenth_is_marked():
