@@ -1803,13 +1803,15 @@ def with_and_without(live: pd.DataFrame, title: str) -> Figure:
     """
     logs = live.index.unique(0)
     count = len(live) // max(len(logs), 1)
+    single = len(live.index.unique(2)) == 1  # the title names it
     figure, axes = panels(len(logs) or 1, 0.32 * count + 2.1, of=live, sharex=True, sharey=True)
+    shown = []
     for ax, log in zip(axes, logs, strict=True):
-        rows = live.loc[log]
-        found = {
-            f"{term}: {measure.split()[0]}": Difference(*row)
-            for (measure, term), row in rows[["difference", "low", "high", "users"]].iterrows()
-        }
+        rows, found = live.loc[log], {}
+        for (measure, term), row in rows[["difference", "low", "high", "users"]].iterrows():
+            name = measure.replace("AUC among tail items", "AUC of the tail")
+            found[name if single else f"{term}: {measure.split()[0]}"] = Difference(*row)
+        shown += found.values()
         _rows(ax, found)
         for row, difference in enumerate(found.values()):
             _number(ax, row, difference, f"{difference.mean:+.3f}".replace("-0.000", "0.000"))
@@ -1821,7 +1823,8 @@ def with_and_without(live: pd.DataFrame, title: str) -> Figure:
     axes[0].set_ylim(count - 0.5, -0.5)
     figure.get_layout_engine().set(wspace=0.06)
     figure.suptitle(title, fontsize=11.5)
-    _key_below(figure, [], "difference that the term makes, with its 95 % interval over users")
+    label = "difference that the term makes, with its 95 % interval over users"
+    _key_below(figure, [], label, ("more", "less"), shown)
     return figure
 
 
@@ -2255,7 +2258,7 @@ def share_bars(found: dict[str, dict[str, float]], xlabel: str, title: str) -> F
     colour and hatch.
     """
     table = pd.DataFrame(found)
-    figure, (axes,) = panels(height=0.55 * len(table) + 1.3, of=table)
+    figure, (axes,) = panels(height=max(0.55, 0.22 * table.shape[1]) * len(table) + 1.3, of=table)
     width, groups = 0.8 / max(table.shape[1], 1), np.arange(len(table))
     for place, (name, values, look) in enumerate(_looks(table.items())):
         y = groups + (place - (table.shape[1] - 1) / 2) * width
