@@ -1229,7 +1229,6 @@ def _name_lines(axes, lines: dict[str, tuple[np.ndarray, str]], size: float = 9)
     )
     for line in axes.lines:
         way = axes.transData.transform(line.get_path().vertices)
-        way = way.repeat(10, 0) if len(way) == 1 else way  # a lone dot counts for its size
         dots += [way, *(start + steps * (end - start) for start, end in pairwise(way))]
     for bars in axes.collections:
         for way in bars.get_segments() if isinstance(bars, LineCollection) else ():
