@@ -4,11 +4,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 import bad_input  # noqa: E402
+import freshness  # noqa: E402
 import side_by_side  # noqa: E402
 import speed  # noqa: E402
 
@@ -30,6 +32,18 @@ def test_days_add_up_to_the_table(log: str):
     mean = table.groupby("arm")["R@100"].mean()
     np.testing.assert_allclose(sums["hits"] / sums["events"], mean[sums.index], atol=5e-5)
     assert days.groupby("day")["events"].nunique().eq(1).all()
+
+
+@pytest.mark.parametrize("log", LOGS)
+def test_days_of_the_other_rhythms_add_up_and_are_those_of_the_table(log: str):
+    named = [results.load(f"side_by_side{more}") for more in ("_freshness", "_freshness_by_day")]
+    table, days = (frame[frame["log"] == log] for frame in named)
+    sums = days.groupby("arm")[["events", "hits"]].sum()
+    assert len(sums) and set(sums.index) == set(table["arm"]) <= set(freshness.ARMS)
+    mean = table.groupby("arm")["R@100"].mean()
+    np.testing.assert_allclose(sums["hits"] / sums["events"], mean[sums.index], atol=5e-5)
+    of_all = pd.concat([days, results.load("side_by_side_by_day").query("log == @log")])
+    assert of_all.groupby("day")["events"].nunique().eq(1).all()
 
 
 @pytest.mark.parametrize("log", LOGS)

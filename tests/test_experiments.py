@@ -79,7 +79,8 @@ BENCHED = {
     "ranks_by_day",
     "ranks_speed",
 } | {  # what tests/benchmarks leaves
-    f"side_by_side_{name}" for name in ("by_day", "speed", "profile")
+    f"side_by_side_{name}"
+    for name in ("by_day", "speed", "profile", "freshness", "freshness_by_day")
 }
 
 

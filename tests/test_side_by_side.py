@@ -8,15 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import tiny_frames, with_listing
+from helpers import SMALL, tiny_frames, with_listing
 
 BENCHMARKS = Path(__file__).resolve().parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
+import freshness  # noqa: E402
 import side_by_side  # noqa: E402
 from side_by_side import Arm, Peer  # noqa: E402
 
 from course_lib.evaluation import replay  # noqa: E402
 from course_lib.log import EventLog  # noqa: E402
+from course_lib.state import new_state  # noqa: E402
 
 # scores user u's item i by `scale` · (u + 1) · (how often i was bought before the fit)
 SCRIPT = f"""
@@ -185,3 +187,39 @@ def test_new_rows_take_the_place_of_an_arms_old_ones(monkeypatch, tmp_path):
     table = pd.read_csv(tmp_path / "table.csv")
     assert table["R@100"].tolist() == [0.3, 0.2, 0.4]
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+
+@pytest.fixture
+def week() -> EventLog:
+    """The tiny log, which ends on the sixth day, with two days more."""
+    frames = tiny_frames()
+    more = [("ann", "vase", "2020-01-07 09:00"), ("cid", "lamp", "2020-01-08 09:00")]
+    more = pd.DataFrame(more, columns=["user", "item", "time"])
+    more["time"] = pd.to_datetime(more["time"])
+    frames["events"] = pd.concat([frames["events"], more], ignore_index=True)
+    return EventLog.from_frame(**frames)
+
+
+def test_weekly_towers_count_every_night_and_learn_every_seventh(week):
+    recommender = freshness.Weekly(new_state(week, SMALL))
+    learned, counted = [], []
+    for day in week.days:
+        before = recommender.state.serving.state_dict()["item_tower.shortcut.weight"].clone()
+        recommender.learn(week, day)
+        if not torch.equal(
+            before, recommender.state.serving.state_dict()["item_tower.shortcut.weight"]
+        ):
+            learned.append(day.day)
+        counted.append(recommender.state.learned_until)
+    assert learned == [7]
+    assert [until.day for until in counted] == [day.day for day in week.days]
+
+
+def test_all_weekly_towers_are_served_as_they_were_a_week_ago(week):
+    recommender = freshness.AllWeekly(new_state(week, SMALL))
+    served = []
+    for day in week.days:
+        recommender.scores(week, day, np.arange(1))
+        served.append(recommender.since.day)
+        recommender.learn(week, day)
+    assert served == [1, 1, 1, 1, 1, 1, 8]
