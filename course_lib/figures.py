@@ -1777,17 +1777,20 @@ def stages(
             ink, places = _ink(look.colour), np.arange(len(x))
             drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
             ax.plot(places, values, lw=2, ms=6, **drawn)
-            above = {"ha": "center", "fontsize": 9, "color": ink, "textcoords": "offset points"}
+            above = {"fontsize": 9, "color": ink, "textcoords": "offset points"}
             above["path_effects"] = [withStroke(linewidth=2, foreground="white")]
-            for place, value in zip(places, values, strict=True):
-                ax.annotate(f"{value:.3f}", (place, value), (0, 7), **above)
+            turns = np.diff(values, prepend=values[0], append=values[-1]) / max(values)
+            for place, value, (before, after) in zip(places, values, pairwise(turns), strict=True):
+                at, ha = (0, 7), "center"
+                if before < -0.25 or after < -0.5:  # a steep line would cross the number
+                    flat = after < 0.25 and before < 0
+                    at, ha = ((-8, -2), "right") if flat else ((8, -7 if after > 0 else -3), "left")
+                ax.annotate(f"{value:.3f}", (place, value), at, ha=ha, **above)
             ends[name] = values[-1], ink
             level = (levels or {}).get(title, {}).get(name)
             if level is not None:
                 ax.axhline(level, color=look.colour, lw=1.2, ls=":")
-                text = f"a random draw: {level:.3f}"
-                at = {"xy": (0.99, level), "xycoords": ax.get_yaxis_transform()}
-                ax.annotate(text, xytext=(0, 4), **at, **above | {"ha": "right"})
+                ends[f"a random draw,\n{name}: {level:.3f}"] = level, ink
         ax.set_xticks(range(len(x)), x)
         ax.margins(y=0.18)
         ax.set(title=title, xlim=(-0.3, len(x) - 0.7))
@@ -1951,6 +1954,11 @@ def _name_ends(axes, ends: dict[str, tuple[float, str]]) -> None:
         look = {"color": ends[name][1], "fontsize": 10, "va": "center", "parse_math": False}
         text = axes.text(1.015, y, texts[name], transform=axes.transAxes, **look)
         text.set_in_layout(len(name) < 60)
+
+
+def _tint(colour: str) -> str:
+    """The colour, half as strong on white."""
+    return to_hex(0.5 + 0.5 * np.array(to_rgb(colour)))
 
 
 def _ink(colour: str) -> str:
@@ -2173,7 +2181,7 @@ def trade_off(
 
     - `named`: of each arm pairs of `Difference`s (x, y) by weight, from the smallest, which is
       hollow, to the largest, which is filled; arrows lead from one to the next. What is clear of
-      zero on both axes has its colour, intervals and weight; all else is grey.
+      zero on both axes has its colour, intervals and weight; all else is pale.
     - `constant`: [c, 2] (x, y) of a growing constant. `near`: the arms that the large panel is cut
       to; a small one beside it has all others, and a frame where the large one is.
     - `quarters`: what it means to lie in the upper left, the upper right, the lower left and the
@@ -2219,7 +2227,7 @@ def trade_off(
         inside = {name: (_within(ax, at), colour) for name, (at, colour) in written.items()}
         _name_lines(ax, {name: line for name, line in inside.items() if len(line[0])})
     keys = [_key("largest weight α; smaller ones are hollow", "o", "#444444")]
-    keys.append(_key("grey: not clear of zero on both axes", "o", PALE))
+    keys.append(_key("pale: not clear of zero on both axes", "o", _tint("#444444")))
     look = {"frameon": False, "fontsize": 9, "ncols": 2}
     figure.legend(handles=keys, loc="outside lower center", **look)
     return figure
@@ -2240,7 +2248,7 @@ def _weights(axes, name: str, found: dict[str, tuple], look: looks.Look) -> dict
         axes.annotate("", end, start, arrowprops=arrow, annotation_clip=True)
     for (weight, pair), (x, y), size in zip(found.items(), places, sizes, strict=True):
         clear, last = all(d.low > 0 or d.high < 0 for d in pair), weight == [*found][-1]
-        colour = look.colour if clear else PALE
+        colour = look.colour if clear else _tint(look.colour)
         if clear:
             of, to = pair
             axes.plot([of.low, of.high], [y, y], color=colour, lw=1, alpha=0.6)
@@ -2249,7 +2257,7 @@ def _weights(axes, name: str, found: dict[str, tuple], look: looks.Look) -> dict
         axes.plot(x, y, look.marker, color=colour, ms=size, mfc=face, zorder=3)
         if clear or last:
             text = f"{name}, {weight}" if clear and weight else name
-            names[text] = np.array([[x, y]]), _ink(look.colour) if clear else "#666666"
+            names[text] = np.array([[x, y]]), _ink(look.colour)
     return names
 
 

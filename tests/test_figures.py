@@ -361,8 +361,8 @@ def test_a_trade_off_has_colours_for_what_is_clear_and_arrows_to_larger_weights(
     named = {"complementary": {"small": (clear, clear), "large": (clear, GAIN)}}
     (axes,) = figures.trade_off(named, np.ones((1, 2)), "x", "y").axes
     points = [line for line in axes.lines if line.get_marker() == "v"]
-    assert [line.get_color() for line in points] == ["#D55E00", "#999999"]
-    assert [line.get_markerfacecolor() for line in points] == ["white", "#999999"]
+    assert [line.get_color() for line in points] == ["#D55E00", figures._tint("#D55E00")]
+    assert [line.get_markerfacecolor() for line in points] == ["white", figures._tint("#D55E00")]
     (arrow,) = (text for text in axes.texts if text.arrow_patch)
     assert [tuple(arrow.xyann), tuple(arrow.xy)] == [(0.5, 0.5), (0.5, GAIN.mean)]
     assert {"complementary, small", "complementary"} <= {text.get_text() for text in axes.texts}
