@@ -1206,9 +1206,9 @@ def frontier(
     table: pd.DataFrame, names: dict[str, str], title: str, at: float, least: float = 0.6
 ) -> Figure:
     """The least CPU milliseconds per query at which each index reaches a recall, a line per index,
-    named at its end, with its time `at` a recall, from a recall of `least` on. A setting that
-    another one of the same index beats in both is left out. An arrow leads from the time of the
-    exact scan ("flat"), if there is one, to the least of these times.
+    named at its end, from a recall of `least` on. A setting that another one of the same index
+    beats in both is left out. An arrow leads from the time of the exact scan ("flat"), if there is
+    one, to a bar over the times `at` a recall.
 
     - `table`: `index`, `recall`, `ms`; and perhaps `value`, the dial's, to stand beside each dot.
     - `names`: what each index is called.
@@ -1230,13 +1230,11 @@ def frontier(
         if name == "flat":
             scan = ms
             axes.axhline(ms, color=look.colour, lw=1, ls=":")
-            lines[f"{called}\n{ms:.1f} ms"] = last, _ink(look.colour)
+            called = f"{called}: {ms:.1f} ms"
         elif part["recall"].max() >= at:
             times.append(ms)
             axes.plot(at, ms, "o", color=look.colour, ms=5)
-            lines[f"{called}\n{ms:.2f} ms at {at:g}"] = last, _ink(look.colour)
-        else:
-            lines[called] = last, _ink(look.colour)
+        lines[called] = last, _ink(look.colour)
     _stretch_to_one(axes, "x", least + 0.05)
     axes.set(yscale="log", title=title, ylabel="CPU ms per query, one thread")
     axes.set_xlabel("recall of the right hundred")
@@ -1246,10 +1244,12 @@ def frontier(
     shown = table.loc[table["index"].isin(list(names)) & (table["recall"] >= least), "ms"]
     axes.set_ylim(0.7 * shown.min(), 2 * shown.max())
     if scan and times:
-        _arrow(axes, (at, scan), (at, min(times)), BLACK, 2, gap=2)
+        _arrow(axes, (at, scan), (at, max(times)), BLACK, 2, gap=4)
+        axes.plot([at, at], [min(times), max(times)], color=BLACK, lw=4, zorder=1)
         look = {"color": BLACK, "weight": "bold", "ha": "right", "va": "center"}
-        ends = dict.fromkeys(f"{scan / ms:.0f}" for ms in (max(times), min(times)))
-        text = f"{' to '.join(ends)} times as fast"
+        ends = dict.fromkeys(f"{ms:.2f}" for ms in (min(times), max(times)))
+        faster = dict.fromkeys(f"{scan / ms:.0f}" for ms in (max(times), min(times)))
+        text = f"at {at:g}: {' to '.join(ends)} ms,\n{' to '.join(faster)} times as fast"
         axes.annotate(text, (at, 3 * min(times)), (-8, 24), textcoords="offset points", **look)
     _name_ends(axes, lines)
     return figure
