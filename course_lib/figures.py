@@ -451,7 +451,8 @@ def capacity(
                 "ha": "right" if left else "left",
             }
             ax.annotate(text, (value, row), (-9 if left else 9, 0), **drawn)
-        ax.set(xscale="log", xlim=(start, start * span**1.45))
+        ends = start, max(start * span**1.45, 1.3 * factor * values.max())
+        ax.set(xscale="log", xlim=(min(ends[0], values.min() / factor / 1.3), ends[1]))
         ax.set_title(name, fontsize=10.5)
         ax.xaxis.set_major_locator(LogLocator(numticks=5))
         ax.xaxis.set_minor_formatter(NullFormatter())
