@@ -471,12 +471,13 @@ def capacity(
     table: pd.DataFrame,
     title: str = "",
     labels: dict[str, list[str]] | None = None,
-    hollow: Collection[str] = (),
+    within: dict[str, float] | None = None,
 ) -> Figure:
     """A panel for each column of the table, a dot for each index kind, on logarithmic axes, with
     the number beside each dot, to two digits: estimates have no more.
 
-    `labels`: by column, what stands beside the dots instead. `hollow`: kinds not measured.
+    `labels`: by column, what stands beside the dots instead. `within`: by column, the factor by
+    which its values may be off, up or down: a pale bar.
     """
     figure, axes = panels(len(table.columns), height=0.42 * len(table) + 1.5, of=table, sharey=True)
     if title:
@@ -484,9 +485,10 @@ def capacity(
     for ax, (name, values) in zip(axes, table.items(), strict=True):
         start = min(1.0, 10.0 ** np.floor(np.log10(values.min())))
         span = max(values.max() / start, 10)
-        for row, (kind, value) in enumerate(values.items()):
-            face = "white" if kind in hollow else BLUE
-            ax.plot(value, row, "o", color=BLUE, mfc=face, mew=2, ms=9)
+        factor = within.get(name, 1) if within else 1
+        for row, value in enumerate(values):
+            ax.barh(row, value * (factor - 1 / factor), 0.42, value / factor, color=BLUE, alpha=0.2)
+            ax.plot(value, row, "o", color=BLUE, ms=9)
             text = f"{float(f'{value:.2g}'):,.{0 if value >= 1 else 2}f}"
             text = labels[name][row] if labels and name in labels else text
             left = len(text) > 7 and value > start * span**0.6
@@ -496,7 +498,8 @@ def capacity(
                 "ha": "right" if left else "left",
             }
             ax.annotate(text, (value, row), (-9 if left else 9, 0), **drawn)
-        ax.set(xscale="log", xlim=(start, start * span**1.45))
+        ends = start, max(start * span**1.45, 1.3 * factor * values.max())
+        ax.set(xscale="log", xlim=(min(ends[0], values.min() / factor / 1.3), ends[1]))
         ax.set_title(name, fontsize=10.5)
         ax.xaxis.set_major_locator(LogLocator(numticks=5))
         ax.xaxis.set_minor_formatter(NullFormatter())
@@ -535,33 +538,33 @@ def forecasts(
     return figure
 
 
-def parts_and_copies(parts: int = 2, copies: int = 4) -> Figure:
-    """A grid of machines: the parts of an index side by side, their copies below each other, and
-    requests that each cross one row.
+def parts_and_copies(copies: int = 4) -> Figure:
+    """Two parts of an index side by side, their copies below each other, and a request between
+    them that asks one copy of each part at once.
     """
-    figure, (axes,) = panels(height=0.55 * copies + 1.3, width=7.5)
+    figure, (axes,) = panels(height=0.55 * copies + 1.9, width=8)
     axes.axis("off")
     words = {"ha": "center", "va": "center", "fontsize": 10}
     arrow = {"arrowstyle": "-|>", "color": RED, "lw": 2}
-    for copy in range(copies):
-        for part in range(parts):
-            drawn = {"facecolor": BLUE, "edgecolor": BLUE, "alpha": 0.22}
-            axes.add_patch(Rectangle((2.4 * part, copy), 1.8, 0.7, **drawn))
-            axes.text(2.4 * part + 0.9, copy + 0.35, f"part {part + 1}, copy {copy + 1}", **words)
-    for copy, name in ((0, "a request"), (2, "another request")):
-        y = copy + 0.35
-        axes.text(-1.5, y, name, color="#A04000", **words)
-        for part in range(parts):
-            start = -0.75 if part == 0 else 2.4 * part - 0.55
-            axes.annotate("", (2.4 * part, y), (start, y), arrowprops=arrow)
-    right, edge = 2.4 * parts - 0.6, {"arrowstyle": "<->", "color": "#555555"}
-    axes.annotate("", (0, -0.3), (right, -0.3), arrowprops=edge)
-    axes.text(right / 2, -0.62, "parts: as many as the bytes ask for", **words)
-    axes.annotate("", (right + 0.3, 0), (right + 0.3, copies - 0.3), arrowprops=edge)
+    for part, (left, asked) in enumerate(((0, 0), (4.4, 2)), 1):
+        for copy in range(copies):
+            alpha = 0.5 if copy == asked else 0.18
+            axes.add_patch(Rectangle((left, copy), 1.9, 0.7, color=BLUE, alpha=alpha))
+            axes.text(left + 0.95, copy + 0.35, f"part {part}, copy {copy + 1}", **words)
+        side, y = (1.9, 4.4)[part - 1], asked + 0.35
+        toward = (-0.25, 0.25)[part - 1]
+        axes.annotate("", (side, y - 0.08), (3.15 + toward, -0.45), arrowprops=arrow)
+        axes.annotate("", (3.15 + toward, copies - 0.45), (side, y + 0.08), arrowprops=arrow)
+    axes.text(3.15, -0.7, "a request", color="#A04000", **words)
+    axes.text(3.15, copies - 0.15, "merged: the best items", color="#A04000", **words)
+    edge = {"arrowstyle": "<->", "color": "#555555"}
+    axes.annotate("", (0, copies + 0.35), (6.3, copies + 0.35), arrowprops=edge)
+    axes.text(3.15, copies + 0.7, "parts: as many as the bytes ask for", **words)
+    axes.annotate("", (6.6, 0), (6.6, copies - 0.3), arrowprops=edge)
     middle = (copies - 0.3) / 2
-    axes.text(right + 0.5, middle, "copies: as many as\nthe requests ask for", va="center")
-    axes.set(xlim=(-2.4, right + 2.8), ylim=(copies, -1))
-    axes.set_title("A request asks one copy of every part", fontsize=12)
+    axes.text(6.8, middle, "copies: as many as\nthe requests ask for", va="center", fontsize=10)
+    axes.set(xlim=(-0.3, 9.2), ylim=(copies + 1, -1.1))
+    axes.set_title("A request asks one copy of every part, all at once", fontsize=12)
     return figure
 
 
@@ -2380,13 +2383,17 @@ def day_line(numbered: bool = False) -> Figure:
     opened = np.arange(9, 20)
     hours = opened[: -1 if numbered else None] + 1  # a trainer leaves the last to the night
     axes.barh([4] * len(opened), 0.8, 0.4, opened + 0.1, color=GREY, alpha=0.6)
-    axes.text(20.2, 4, "hour by hour", **words)
+    if numbered:
+        axes.text(9.1, 3.52, "hour by hour; only the night learns the last", **words)
+    else:
+        axes.text(20.2, 4, "hour by hour", **words)
     rows = np.linspace(0.08, 0.5, len(hours))  # what the hours have learned
     axes.bar(hours + 0.5, rows, 1, 1.75, color=ORANGE)
-    axes.barh(1.75, 24.6 - hours[-1], rows[-1], hours[-1] + 1, color=ORANGE, align="edge")
+    end = 24 if numbered else 25.6
+    axes.barh(1.75, end - hours[-1] - 1, rows[-1], hours[-1] + 1, color=ORANGE, align="edge")
     axes.text(7, 2.48, "ID rows of the users and items in those events", color="#8a5a00", **words)
-    axes.plot(25.6, 2, "x", color="black", ms=11, mew=2.5)
-    axes.text(26.2, 2, "discarded", **words)
+    axes.plot(end, 2, "x", color="black", ms=11, mew=2.5)
+    axes.text(*((20.4, 2.48) if numbered else (26.2, 2)), "discarded", **words)
     axes.plot(hours + 0.2, [1] * len(hours), "o", color=ORANGE, ms=7)
     text = "those items' vectors, and those ID rows"
     axes.text(10, 1.38, text, color="#8a5a00", **words)
@@ -2399,6 +2406,9 @@ def day_line(numbered: bool = False) -> Figure:
         (10.2, 25.6, ORANGE, f"{this}, and what the hours have learned", "black"),
         (25.6, 28.6, BLUE, coming, "white"),
     ]
+    if numbered:  # the night finds the state that the hours before it have left
+        axes.set_xlim(-4.4, 29.4)
+        bands[0] = -4.2, 1.6, ORANGE, f"{last}, and\nits hours", "black"
     for start, end, colour, text, ink in bands:
         axes.barh(0, end - start, 0.5, start, color=colour)
         axes.text((start + end) / 2, 0, text, color=ink, ha="center", **words)
@@ -2466,10 +2476,16 @@ def shard_notes(table: pd.DataFrame) -> Figure:
     """What a trainer notes of each hour's shard, and the version that serves: the last panel of a
     `dashboard`, by itself.
     """
-    figure, (axes,) = panels(height=2.9, of=table)
-    _shards(axes, table, _day_hours(table))
+    figure, (axes,) = panels(height=3.2, of=table)
+    hours, versions = _day_hours(table), table["version"].tolist()
+    _shards(axes, table, hours)
     _mark_faults(axes, table)
-    axes.set_title("The trainer's notes tell the late shards apart", fontsize=12)
+    for hour, old, new in zip(hours[1:], versions, versions[1:], strict=False):
+        if new != old and hour != _NEXT_DAY:
+            axes.text(hour - 0.15, 6.4, "▲ a new name", va="center", fontsize=9.5)
+    axes.set_ylim(6.9, -1.9)
+    title = "The notes name the late shards; the version's name shows the kill"
+    axes.set_title(title, fontsize=12)
     axes.set_xlabel("hour of the day")
     return figure
 

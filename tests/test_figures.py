@@ -794,11 +794,13 @@ def test_a_forecast_has_its_last_size_hollow_and_says_how_far_off_it_is():
     assert [line.get_xydata().tolist() for line in hollow] == [[[1000, 8]]] * 2
 
 
-def test_capacity_says_what_it_is_told_and_leaves_what_was_not_measured_hollow():
+def test_capacity_says_what_it_is_told_and_how_far_off_it_may_be():
     table = pd.DataFrame({"machines": [4.0, 6.0]}, index=["IVF", "PQ"])
-    (axes,) = figures.capacity(table, "", {"machines": ["2 × 2", "1 × 6"]}, hollow=["PQ"]).axes
+    told = {"machines": ["2 × 2", "1 × 6"]}
+    (axes,) = figures.capacity(table, "", told, {"machines": 10}).axes
     assert [text.get_text() for text in axes.texts] == ["2 × 2", "1 × 6"]
-    assert [line.get_markerfacecolor() == "white" for line in axes.lines] == [False, True]
+    ends = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches]
+    assert np.allclose(ends, [(0.4, 40), (0.6, 60)])
 
 
 def day_rows() -> pd.DataFrame:
