@@ -1657,19 +1657,21 @@ def differences_by(
     title: str = "",
     digits: int | None = None,
     levels: dict[str, float] | None = None,
+    notes: list[list[str]] = (),
     below: dict[str, dict[str, tuple[object, str]]] | None = None,
     words: tuple[str, str] | None = None,
 ) -> Figure:
     """`differences` of the same names, several times: a panel for each sheet, so many in a row;
     three, or four in two rows, if not said. With `digits`, each mean stands right of its row; with
-    `levels`, the base's in each sheet, in per cent, and each panel has a scale of its own. `below`
-    has a part of a row's runs with its name, drawn thin below it: below[panel][row]. With `words`,
-    such as ("gain", "loss"), the legend has only what is drawn, and calls it so.
+    `levels`, the base's in each sheet, in per cent, and each panel has a scale of its own; or
+    `notes`, such as the level that a row started from, stand above the rows, a list for each sheet.
+    `below` has a part of a row's runs with its name, drawn thin below it: below[panel][row]. With
+    `words`, such as ("gain", "loss"), the legend has only what is drawn, and calls it so.
     """
     count = len(next(iter(sheets.values()), ()))
     columns = columns or (2 if len(sheets) == 4 else 3)
     rows = -(-len(sheets) // columns)
-    tall = 0.36 if below else 0.26
+    tall = 0.42 if notes else 0.36 if below else 0.26
     height = rows * (tall * count + 0.75) + 0.6 + 0.3 * bool(title)
     options = {"rows": rows, "of": sheets and range(count), "sharex": not levels, "sharey": True}
     figure, axes = panels(min(len(sheets), columns) or 1, height, **options)
@@ -1696,6 +1698,11 @@ def differences_by(
             ax.plot(part.mean, y, "s", mfc="white", ms=4, **thin)
             at, look = (part.low, y), {"ha": "right", "va": "center", "fontsize": 9}
             ax.annotate(text, at, (-5, 0), textcoords="offset points", color="#666666", **look)
+    for ax, rows in zip(axes, notes, strict=False):
+        for row, note in enumerate(rows):
+            at = ax.get_yaxis_transform()
+            note = note.replace("-", "−")
+            ax.text(0.98, row - 0.3, note, transform=at, ha="right", va="center", fontsize=9)
     axes[0].set_ylim(count - (0.4 if below else 0.5), -0.5)
     found = [difference for rows in sheets.values() for difference in rows.values()]
     _key_below(figure, [], xlabel, words, found)
