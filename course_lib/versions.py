@@ -237,6 +237,7 @@ class Folder(Kept):
             return Version.of(card | {"name": name}, state, index, log)
         except Exception as error:  # damage and other logs show in many ways
             reason = str(error).rstrip(".") or type(error).__name__
+            reason = "it is not there" if not place.is_dir() else reason
             raise ValueError(f"{place} can't be served, because {reason}; publish anew.") from error
 
     @current.setter
