@@ -9,6 +9,7 @@ each of these goes at the other's pace, with the options that side_by_side.py ha
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -86,7 +87,7 @@ def options_of(log: str, arm: str) -> dict:
     table = pd.read_csv(side_by_side.TABLE).query("log == @log and arm == @arm")
     spelled = table["options"].fillna("").iloc[0].split()
     pairs = (pair.split("=") for pair in spelled)
-    return {name: {"True": True, "False": False}.get(v) or float(v) for name, v in pairs}
+    return {name: ast.literal_eval(value) for name, value in pairs}
 
 
 def run(name: str, log: EventLog, module, seeds: Sequence[int]) -> None:
