@@ -5,7 +5,8 @@ columns of all.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -180,3 +181,39 @@ def _bags(indices: Tensor) -> tuple[Tensor, Tensor]:
     filled = indices > 0
     filled[:, 0] |= ~filled.any(1)
     return indices[filled], filled.sum(1)
+
+
+def managed_collisions(rows: int) -> Callable[[list[int]], list[int]]:
+    """TorchRec's managed collisions above a table of so many rows: gives a batch's IDs their rows.
+
+    The IDs that are met most often have a row each, one of the first; all others share the last.
+    Raises ImportError without the extra `torchrec`.
+    """
+    from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor
+    from torchrec.modules.mc_embedding_modules import ManagedCollisionEmbeddingBagCollection
+    from torchrec.modules.mc_modules import (
+        LFU_EvictionPolicy,
+        ManagedCollisionCollection,
+        MCHManagedCollisionModule,
+    )
+
+    logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)  # warns of a new name
+    cpu = torch.device("cpu")
+    table = EmbeddingBagConfig(
+        name="item", embedding_dim=4, num_embeddings=rows, feature_names=["item"]
+    )
+    places = MCHManagedCollisionModule(
+        rows, cpu, LFU_EvictionPolicy(), eviction_interval=1, input_hash_size=2**40
+    )
+    tables = ManagedCollisionEmbeddingBagCollection(
+        EmbeddingBagCollection([table], device=cpu),
+        ManagedCollisionCollection({"item": places}, [table]),
+        return_remapped_features=True,
+    )
+
+    def rows_of(ids: list[int]) -> list[int]:
+        lengths = torch.ones(len(ids), dtype=torch.long)
+        batch = KeyedJaggedTensor(["item"], torch.tensor(ids), lengths=lengths)
+        return tables(batch)[1]["item"].values().tolist()
+
+    return rows_of

@@ -11,7 +11,7 @@ from test_distributed import DAYS, SETTINGS, TINY, TINY_DAYS, alone, assert_clos
 
 from course_lib import distributed, towers
 from course_lib.log import EventLog
-from course_lib.sharded_tables import ShardedTables
+from course_lib.sharded_tables import ShardedTables, managed_collisions
 from course_lib.state import State
 
 needs_torchrec = pytest.mark.skipif(
@@ -80,6 +80,28 @@ def test_what_is_new_goes_into_spare_rows_and_without_them_tables_are_built_agai
     for case, built in ((3, 3), (4, 1)):
         assert said[0][case]["losses"] == pytest.approx(losses, abs=1e-4)
         assert said[0][case]["built"] == built
+
+
+@needs_torchrec
+def test_managed_collisions_take_any_number_of_ids_into_four_rows():
+    """A zero-collision hash (ZCH): no vocabulary; what is met most often has a row of its own, all
+    else shares the last one.
+    """
+    rows_of = managed_collisions(4)
+
+    def row_of(*ids: int) -> dict[int, int]:
+        return dict(zip(ids, rows_of(list(ids)), strict=True))
+
+    first = row_of(90_001, 90_001, 71)
+    assert sorted({*first.values()}) == [1, 2]
+    more = row_of(
+        90_001, 71, 5, 5, 6
+    )  # 5 gets the third row, 6 is met once: the last one is shared
+    assert {more[90_001], more[71]} == {1, 2} and more[5] == 0 and more[6] == 3
+    later = row_of(8, 8, 8, 8, 90_001, 71, 5)  # 8 is met more often than 5, and takes its row
+    assert later[8] == more[5] and later[5] == 3
+    assert (later[90_001], later[71]) == (first[90_001], first[71])
+    assert row_of(123_456_789, 8)[123_456_789] == 3
 
 
 @needs_torchrec
