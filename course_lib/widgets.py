@@ -1,4 +1,4 @@
-"""Widgets: what a reader can turn by hand. Each has a figure in figures.py that says the same on a
+"""Widgets: what a reader can turn by hand. Each has a figure in figures/ that says the same on a
 page that stands still.
 
 A widget is a `Panel`; its parts are attributes, so that a test can turn them and read what they
@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from course_lib import figures, item_map
+from course_lib import figures, item_map, looks
 from course_lib.augment import Augmentation
 from course_lib.evaluation import TwoTowerServed, replay
 from course_lib.item_map import Plane
@@ -231,7 +231,7 @@ def _on_the_map(
         kinds = pd.Index(item_map.KINDS).get_indexer(item_map.load()["kind"][listed.index])
         return spots, kinds, item_map.KINDS
     vectors = version.state.item_vectors(log, np.arange(len(listed)), version.time).numpy()
-    return Plane(vectors).points, np.zeros(len(listed), int), {"items": figures.GREY}
+    return Plane(vectors).points, np.zeros(len(listed), int), {"items": looks.GREY}
 
 
 def _times_bought(nominator: Nominator) -> np.ndarray:

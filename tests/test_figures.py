@@ -18,6 +18,7 @@ from matplotlib.text import Annotation, Text
 
 from course_lib import figures, item_map, looks
 from course_lib.evaluation import Difference
+from course_lib.figures import style
 from course_lib.log import EventLog
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
@@ -361,8 +362,8 @@ def test_a_trade_off_has_colours_for_what_is_clear_and_arrows_to_larger_weights(
     named = {"complementary": {"small": (clear, clear), "large": (clear, GAIN)}}
     (axes,) = figures.trade_off(named, np.ones((1, 2)), "x", "y").axes
     points = [line for line in axes.lines if line.get_marker() == "v"]
-    assert [line.get_color() for line in points] == ["#D55E00", figures._tint("#D55E00")]
-    assert [line.get_markerfacecolor() for line in points] == ["white", figures._tint("#D55E00")]
+    assert [line.get_color() for line in points] == ["#D55E00", style.tint_of("#D55E00")]
+    assert [line.get_markerfacecolor() for line in points] == ["white", style.tint_of("#D55E00")]
     (arrow,) = (text for text in axes.texts if text.arrow_patch)
     assert [tuple(arrow.xyann), tuple(arrow.xy)] == [(0.5, 0.5), (0.5, GAIN.mean)]
     assert {"complementary, small", "complementary"} <= {text.get_text() for text in axes.texts}

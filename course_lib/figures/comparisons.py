@@ -1,0 +1,383 @@
+"""Figures of who finds more: differences, their intervals, and trades between slices."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from course_lib import looks
+from course_lib.evaluation import Difference
+from course_lib.figures.style import (
+    draw_interval,
+    ink_of,
+    interval_lengths,
+    interval_rows,
+    key_below,
+    legend_below,
+    legend_key,
+    name_lines,
+    number_beside,
+    panels,
+    styled,
+    tint_of,
+)
+from course_lib.looks import BLUE, GREY, RED
+
+
+def differences(
+    found: dict[str, object],
+    xlabel: str,
+    title: str,
+    digits: int | None = None,
+    xlim: tuple[float, float] | None = None,
+    words: tuple[str, str] | None = None,
+    parts: dict[str, object] | None = None,
+) -> Figure:
+    """Mean paired differences with their 95 % intervals, one row each; `found` has a `Difference`
+    by name. With `digits`, each mean stands at the right of its row; sister figures share `xlim`.
+    With `words`, such as ("gain", "loss"), the legend has only what is drawn, and calls it so;
+    there is none if all are clearly more. `parts` of the last row stand below it, thinner and in
+    grey letters.
+    """
+    parts = parts or {}
+    rows = {**found, **parts}
+    figure, (axes,) = panels(height=0.34 * len(rows) + 1.4, of=rows)
+    interval_rows(axes, rows)
+    for line in axes.lines[2 * len(found) : 2 * len(rows)]:
+        line.set(lw=1, ms=4)
+    for label in axes.get_yticklabels()[len(found) :]:
+        label.set(fontsize=9, color="#666666")
+    axes.set(xlabel=xlabel, title=title, ylim=(len(rows) - 0.4, -0.6))
+    axes.set_xlim(xlim)
+    for row, difference in enumerate(rows.values() if digits is not None else ()):
+        number_beside(axes, row, difference, f"{difference.mean:+.{digits}f}")
+    if not (words and all(difference.low > 0 for difference in rows.values())):
+        key_below(figure, [], None, words, rows.values())
+    return figure
+
+
+def differences_by(
+    sheets: dict[str, dict[str, object]],
+    xlabel: str,
+    columns: int | None = None,
+    title: str = "",
+    digits: int | None = None,
+    levels: dict[str, float] | None = None,
+    notes: list[list[str]] = (),
+    below: dict[str, dict[str, tuple[object, str]]] | None = None,
+    words: tuple[str, str] | None = None,
+) -> Figure:
+    """`differences` of the same names, several times: a panel for each sheet, so many in a row;
+    three, or four in two rows, if not said. With `digits`, each mean stands right of its row; with
+    `levels`, the base's in each sheet, in per cent, and each panel has a scale of its own; or
+    `notes`, such as the level that a row started from, stand above the rows, a list for each sheet.
+    `below` has a part of a row's runs with its name, drawn thin below it: below[panel][row]. With
+    `words`, such as ("gain", "loss"), the legend has only what is drawn, and calls it so.
+    """
+    count = len(next(iter(sheets.values()), ()))
+    columns = columns or (2 if len(sheets) == 4 else 3)
+    rows = -(-len(sheets) // columns)
+    tall = 0.42 if notes else 0.36 if below else 0.26
+    height = rows * (tall * count + 0.75) + 0.6 + 0.3 * bool(title)
+    options = {"rows": rows, "of": sheets and range(count), "sharex": not levels, "sharey": True}
+    figure, axes = panels(min(len(sheets), columns) or 1, height, **options)
+    figure.get_layout_engine().set(hspace=0.12, wspace=0.02 if digits is None else 0.06)
+    for ax in axes[len(sheets) :]:
+        ax.remove()
+    figure.suptitle(title, fontsize=12)
+    for ax, (panel, found) in zip(axes, sheets.items(), strict=False):
+        interval_rows(ax, found)
+        ax.set_title(panel, fontsize=10)
+        ax.xaxis.set_major_locator(MaxNLocator(3))
+        ax.xaxis.set_tick_params(labelbottom=True)
+        for row, difference in enumerate(found.values()):
+            if levels:
+                part = round(100 * difference.mean / levels[panel])
+                number_beside(ax, row, difference, f"{part:+d} %".replace("-", "−"))
+                ax.set_title("change", loc="right", fontsize=9, x=1.12)
+            elif digits is not None:
+                number_beside(ax, row, difference, f"{difference.mean:+.{digits}f}")
+        names = list(found)
+        for name, (part, text) in (below or {}).get(panel, {}).items():
+            y, thin = names.index(name) + 0.38, {"color": GREY, "lw": 1}
+            ax.plot([part.low, part.high], [y, y], **thin)
+            ax.plot(part.mean, y, "s", mfc="white", ms=4, **thin)
+            at, look = (part.low, y), {"ha": "right", "va": "center", "fontsize": 9}
+            ax.annotate(text, at, (-5, 0), textcoords="offset points", color="#666666", **look)
+    for ax, rows in zip(axes, notes, strict=False):
+        for row, note in enumerate(rows):
+            at = ax.get_yaxis_transform()
+            note = note.replace("-", "−")
+            ax.text(0.98, row - 0.3, note, transform=at, ha="right", va="center", fontsize=9)
+    axes[0].set_ylim(count - (0.4 if below else 0.5), -0.5)
+    found = [difference for rows in sheets.values() for difference in rows.values()]
+    key_below(figure, [], xlabel, words, found)
+    return figure
+
+
+def exchanges(found: dict[str, tuple[int, int]], xlabel: str, title: str) -> Figure:
+    """What each name gains and what it loses, as bars to the right and to the left of 0, with the
+    numbers at their ends and the net beside the name.
+    """
+    figure, (axes,) = panels(height=0.45 * len(found) + 1.1, of=found)
+    gains, losses = np.array([*found.values()]).T
+    axes.barh(range(len(found)), gains, 0.6, color=BLUE)
+    axes.barh(range(len(found)), -losses, 0.6, color=RED)
+    for row, (gain, loss) in enumerate(zip(gains, losses, strict=True)):
+        look = {"va": "center", "fontsize": 10}
+        axes.text(gain, row, f" {gain} come in", color=BLUE, **look)
+        axes.text(-loss, row, f"{loss} go out ", color=RED, ha="right", **look)
+        net = f"net {gain - loss:+d}".replace("-", "−")
+        axes.text(1.01, row, net, transform=axes.get_yaxis_transform(), weight="bold", **look)
+    axes.axvline(0, color=GREY, lw=1)
+    axes.set_yticks(range(len(found)), found)
+    axes.set_xlim(-1.45 * max(*losses, 1), 1.5 * max(*gains, 1))
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")
+    axes.set(xlabel=xlabel, title=title, ylim=(len(found) - 0.5, -0.5))
+    return figure
+
+
+def differences_grouped(
+    sheets: dict[str, dict[str, dict[str, object]]], xlabel: str, digits: int = 3
+) -> Figure:
+    """`differences_by` in groups, each below its heading: sheets[panel][group][name], of the same
+    groups and names in every panel. Each panel has a scale of its own; a rule sets the last group
+    off, and each mean stands right of its row.
+    """
+    groups = next(iter(sheets.values()), {})
+    names = list(next(iter(groups.values()), ()))
+    rows = [(group, name) for group in groups for name in (None, *names)]
+    height = 0.21 * len(rows) + 1.5
+    figure, axes = panels(max(len(sheets), 1), height, of=names, sharey=True)
+    figure.get_layout_engine().set(wspace=0.03)
+    for ax, (title, found) in zip(axes, sheets.items(), strict=True):
+        for y, (group, name) in enumerate(rows):
+            if name is not None:
+                difference = found[group][name]
+                draw_interval(ax, y, difference)
+                number_beside(ax, y, difference, f"{difference.mean:+.{digits}f}".replace("-", "−"))
+        ax.axvline(0, color=GREY, lw=1)
+        ax.axhline(len(rows) - len(names) - 1.5, color=GREY, lw=0.8)
+        ax.set_title(title, fontsize=10)
+        ax.grid(axis="y", visible=False)
+        ax.tick_params(axis="y", length=0)
+        ax.margins(x=0.1)
+        ax.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
+    axes[0].set_yticks(range(len(rows)), [g if name is None else name for g, name in rows])
+    for tick, (_, name) in zip(axes[0].get_yticklabels(), rows, strict=True):
+        tick.set_fontweight("bold" if name is None else "normal")
+    axes[0].set_ylim(len(rows) - 0.4, -0.6)
+    shown = [
+        found for sheet in sheets.values() for group in sheet.values() for found in group.values()
+    ]
+    clear = any(found.low > 0 or found.high < 0 for found in shown)
+    key_below(figure, [], xlabel, None if clear else ("more", "less"), shown)
+    return figure
+
+
+def with_and_without(live: pd.DataFrame, title: str) -> Figure:
+    """What `experiments.with_and_without` found: a panel for each log, a row for each measure and
+    term, on one scale in all chapters.
+    """
+    logs = live.index.unique(0)
+    count = len(live) // max(len(logs), 1)
+    single = len(live.index.unique(2)) == 1  # the title names it
+    figure, axes = panels(len(logs) or 1, 0.32 * count + 2.1, of=live, sharex=True, sharey=True)
+    shown = []
+    for ax, log in zip(axes, logs, strict=True):
+        rows, found = live.loc[log], {}
+        for (measure, term), row in rows[["difference", "low", "high", "users"]].iterrows():
+            name = measure.replace("AUC among tail items", "AUC of the tail")
+            found[name if single else f"{term}: {measure.split()[0]}"] = Difference(*row)
+        shown += found.values()
+        interval_rows(ax, found)
+        for row, difference in enumerate(found.values()):
+            number_beside(ax, row, difference, f"{difference.mean:+.3f}".replace("-0.000", "0.000"))
+        base = rows["without"].droplevel(1).round(3).to_dict()
+        base = ", ".join(f"{name.split()[0]} {value}" for name, value in base.items())
+        ax.set_title(f"{log.replace(',', ' log,', 1)}\nwithout a term: {base}", fontsize=10)
+        ax.set_xticks([0, 0.02, 0.04, 0.06])
+    axes[0].set_xlim(min(-0.018, live["low"].min()), max(0.063, live["high"].max()))
+    axes[0].set_ylim(count - 0.5, -0.5)
+    figure.get_layout_engine().set(wspace=0.06)
+    figure.suptitle(title, fontsize=11.5)
+    label = "difference that the term makes, with its 95 % interval over users"
+    key_below(figure, [], label, ("more", "less"), shown)
+    return figure
+
+
+def parts_of(found: dict[str, tuple[int, int]], xlabel: str, title: str) -> Figure:
+    """Shares as bars, the largest on top, each with its numbers: found[name] is (so many, of so
+    many).
+    """
+    figure, (axes,) = panels(height=0.3 * len(found) + 1, of=found)
+    rows = sorted(found.items(), key=lambda row: row[1][0] / row[1][1])
+    drawn = axes.barh(range(len(rows)), [100 * part / whole for _, (part, whole) in rows])
+    axes.bar_label(drawn, [f"{part:,} of {whole:,}" for _, (part, whole) in rows], padding=4)
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set(xlabel=f"{xlabel} (%)", xlim=(0, 115), title=title)
+    axes.set_xticks([0, 25, 50, 75, 100])
+    axes.grid(visible=False, axis="y")
+    return figure
+
+
+def gains(
+    sheets: dict[str, dict[str, list]],
+    x: list,
+    xlabel: str,
+    ylabel: str,
+    at: Collection[float] | None = None,
+    title: str = "",
+) -> Figure:
+    """Paired differences over a parameter: a panel per sheet, a line per name, which stands beside
+    it, each `Difference` with its 95 % interval, or None where nothing was run. `x` are the ticks'
+    names, and `at` their places, about one apart, if they are not to stand in equal steps.
+    """
+    places = np.arange(len(x)) if at is None else np.asarray(at)
+    figure, axes = panels(len(sheets), height=4.1, of=sheets, sharey=True)
+    for ax, (sheet, named) in zip(axes, sheets.items(), strict=True):
+        lines = {}
+        for number, (name, found, look) in enumerate(styled(named.items())):
+            run = [difference is not None for difference in found]
+            where = places[run] + (number - (len(named) - 1) / 2) * 0.045
+            means, errors = interval_lengths([difference for difference in found if difference])
+            drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
+            ax.errorbar(where, means, errors, ms=5, lw=1.3, label=name, **drawn)
+            lines[name] = np.column_stack([where, means]), look.colour
+        ax.axhline(0, color=GREY, lw=1)
+        ax.set_xticks(places, x)
+        ax.set(title=sheet, xlabel=xlabel)
+        ax.margins(x=0.1)
+        name_lines(ax, lines)
+    axes[0].set_ylabel(ylabel)
+    figure.suptitle(title, fontsize=12)
+    return figure
+
+
+def trade_off(
+    named: dict[str, dict[str, tuple]],
+    constant: np.ndarray,
+    xlabel: str,
+    ylabel: str,
+    near: Collection[str] = (),
+    quarters: Collection[str] = (),
+    title: str = "",
+) -> Figure:
+    """What arms gain in one respect over what they gain in another, beside a model to whose scores
+    a constant is added.
+
+    - `named`: of each arm pairs of `Difference`s (x, y) by weight, from the smallest, which is
+      hollow, to the largest, which is filled; arrows lead from one to the next. What is clear of
+      zero on both axes has its colour, intervals and weight; all else is pale.
+    - `constant`: [c, 2] (x, y) of a growing constant. `near`: the arms that the large panel is cut
+      to; a small one beside it has all others, and a frame where the large one is.
+    - `quarters`: what it means to lie in the upper left, the upper right, the lower left and the
+      lower right.
+    """
+    sizes = {"width_ratios": [2, 1]} if near else {}
+    figure, axes = panels(1 + bool(near), height=5.2, of=named, **sizes)
+    figure.suptitle(title, fontsize=12)
+    path = np.concatenate([np.zeros((1, 2)), constant])
+    names = [{}, {}]
+    for ax, written in zip(axes, names, strict=False):
+        ax.plot(*path.T, ".--", color="black", lw=1.5, ms=5, label="plain + a constant")
+        for name, found, look in styled(named.items()):
+            if ax is axes[0] or name not in near:
+                written |= _weights(ax, name, found, look)
+        ax.set(xlabel=xlabel, ylabel=ylabel)
+        ax.xaxis.set_major_locator(MaxNLocator(5 if ax is axes[0] else 2))
+        ax.margins(0.25, 0.08)
+    for axis, part in enumerate("xy" if near else ""):
+        found = [pair[axis] for name in near for pair in named[name].values()]
+        low, high = min(d.low for d in found), max(d.high for d in found)
+        axes[0].set(**{f"{part}lim": (low - 0.1 * (high - low), high + 0.1 * (high - low))})
+    if near:
+        corner, size = axes[0].viewLim.min, axes[0].viewLim.size
+        axes[1].add_patch(Rectangle(corner, *size, fill=False, lw=1, ls="-", ec=GREY))
+        axes[1].set_title("further out (frame: left panel)", fontsize=10)
+    for ax in axes:  # as lines through many points, which names keep off
+        (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+        steps = np.linspace(0, 1, 9)
+        look = {"color": GREY, "lw": 1, "zorder": 0, "scalex": False, "scaley": False}
+        ax.plot(left + steps * (right - left), 0 * steps, **look)
+        ax.plot(0 * steps, bottom + steps * (top - bottom), **look)
+    for place, text in enumerate(quarters):
+        x, y = place % 2, 1 - place // 2
+        look = {"ha": ("left", "right")[x], "va": ("bottom", "top")[y], "style": "italic"}
+        look |= {"transform": axes[0].transAxes, "color": "#555555"}
+        axes[0].text(0.015 + 0.97 * x, 0.02 + 0.96 * y, text, **look)
+    steps = np.linspace(0.2, 1, 9)[:, None]
+    way = np.concatenate([start + steps * (end - start) for start, end in pairwise(path)])
+    names[0]["plain + a constant"] = way, "black"
+    names[1] = {textwrap.fill(name, 12): line for name, line in names[1].items()}
+    for ax, written in zip(axes, names, strict=False):
+        inside = {name: (_within(ax, at), colour) for name, (at, colour) in written.items()}
+        name_lines(ax, {name: line for name, line in inside.items() if len(line[0])})
+    keys = [legend_key("largest weight α; smaller ones are hollow", "o", "#444444")]
+    keys.append(legend_key("pale: not clear of zero on both axes", "o", tint_of("#444444")))
+    look = {"frameon": False, "fontsize": 9, "ncols": 2}
+    figure.legend(handles=keys, loc="outside lower center", **look)
+    return figure
+
+
+PALE = "#999999"
+
+
+def _weights(axes, name: str, found: dict[str, tuple], look: looks.Look) -> dict[str, tuple]:
+    """The pairs of one arm in `trade_off`; returns the names to write, with their places [1, 2] and
+    colours.
+    """
+    places = np.array([(x.mean, y.mean) for x, y in found.values()])
+    sizes = np.linspace(9, 5, 4)[: len(found)][::-1]
+    names = {}
+    for (start, end), size in zip(pairwise(places), sizes[1:], strict=True):
+        arrow = {"arrowstyle": "->", "color": PALE, "lw": 0.8, "shrinkA": 4, "shrinkB": size / 2}
+        axes.annotate("", end, start, arrowprops=arrow, annotation_clip=True)
+    for (weight, pair), (x, y), size in zip(found.items(), places, sizes, strict=True):
+        clear, last = all(d.low > 0 or d.high < 0 for d in pair), weight == [*found][-1]
+        colour = look.colour if clear else tint_of(look.colour)
+        if clear:
+            of, to = pair
+            axes.plot([of.low, of.high], [y, y], color=colour, lw=1, alpha=0.6)
+            axes.plot([x, x], [to.low, to.high], color=colour, lw=1, alpha=0.6)
+        face = colour if last else "white"
+        axes.plot(x, y, look.marker, color=colour, ms=size, mfc=face, zorder=3)
+        if clear or last:
+            text = f"{name}, {weight}" if clear and weight else name
+            names[text] = np.array([[x, y]]), ink_of(look.colour)
+    return names
+
+
+def share_bars(found: dict[str, dict[str, float]], xlabel: str, title: str) -> Figure:
+    """Shares, 0 to 1, as bars with their numbers: found[set][group]; the sets are told apart by
+    colour and hatch.
+    """
+    table = pd.DataFrame(found)
+    figure, (axes,) = panels(height=max(0.55, 0.22 * table.shape[1]) * len(table) + 1.3, of=table)
+    width, groups = 0.8 / max(table.shape[1], 1), np.arange(len(table))
+    for place, (name, values, look) in enumerate(styled(table.items())):
+        y = groups + (place - (table.shape[1] - 1) / 2) * width
+        drawn = {"color": look.colour, "hatch": look.hatch, "edgecolor": "white", "label": name}
+        bars = axes.barh(y, values, 0.92 * width, **drawn)
+        axes.bar_label(bars, [f"{100 * value:.0f} %" for value in values], padding=3, fontsize=10)
+    axes.set_yticks(groups, table.index, fontsize=10)
+    axes.set(ylim=(len(table) - 0.5, -0.5), xlim=(0, 1.06), xlabel=xlabel, title=title)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
+    axes.grid(visible=False, axis="y")
+    legend_below(figure, axes)
+    return figure
+
+
+def _within(axes, points: np.ndarray) -> np.ndarray:
+    """Those of the points [n, 2] that the axes show."""
+    low, high = axes.viewLim.min, axes.viewLim.max
+    return points[((points > low) & (points < high)).all(1)]
