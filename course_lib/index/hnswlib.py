@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from course_lib.index.base import Dial, Found, Tombstones, VectorIndex
+from course_lib.index.base import Dial, Found, Tombstones, VectorIndex, search_all
 
 
 @dataclass(eq=False)
@@ -53,9 +53,7 @@ class HnswlibIndex(VectorIndex):
 
     def _search_everywhere(self, query: np.ndarray, k: int) -> Found:
         living = self._held.living()
-        scores = query @ self._vectors(living).T
-        best = np.argsort(-scores, axis=1)[:, :k]
-        return np.take_along_axis(scores, best, axis=1), self._held.ids[living[best]]
+        return search_all(query, k, self._vectors(living), self._held.ids[living])
 
     def _upsert(self, vectors: np.ndarray, ids: np.ndarray) -> None:
         row = len(self._held.ids)
@@ -82,9 +80,8 @@ class HnswlibIndex(VectorIndex):
         self._build(self._vectors(living), self._held.ids[living])
 
     def _vectors(self, rows: np.ndarray) -> np.ndarray:
-        return np.asarray(self._index.get_items(rows), np.float32).reshape(
-            len(rows), self._index.dim
-        )
+        vectors = self._index.get_items(rows)
+        return np.asarray(vectors, np.float32).reshape(len(rows), self._index.dim)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         with tempfile.TemporaryDirectory() as folder:  # hnswlib writes to files only
@@ -107,8 +104,7 @@ def _hnswlib():
         import hnswlib
     except ImportError as error:
         raise ImportError(
-            "HnswlibIndex needs hnswlib, which is not installed. pip builds it with a C++ "
-            "compiler (pip install hnswlib); conda-forge has it built (conda install -c "
-            "conda-forge hnswlib)."
+            "HnswlibIndex needs hnswlib: pip install hnswlib where there is a C++ compiler, else "
+            "conda install -c conda-forge hnswlib."
         ) from error
     return hnswlib
