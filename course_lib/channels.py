@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
 import torch
 
 from course_lib.evaluation import Recommender
+from course_lib.index.base import item_count
 from course_lib.log import DAY, EventLog
 
 
@@ -29,11 +29,7 @@ class Channel:
     floor: float = -inf
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.quota, Integral) and not isinstance(self.quota, bool)
-        if not whole or self.quota < 1:
-            raise ValueError(
-                f"quota is {self.quota!r}; give a channel a whole number of places, at least 1."
-            )
+        item_count(self.quota, "quota")
 
 
 @dataclass
