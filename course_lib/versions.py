@@ -142,17 +142,7 @@ NAME = re.compile(r"v([1-9][0-9]{0,15})(\.new)?")
 PART = re.compile(r"(\.)?(version\.json|state\.pt|index)(?(1)\.[0-9a-f]{32}\.new)")
 
 
-class Kept:
-    """What `Memory` and `Folder` share."""
-
-    def before(self) -> str | None:
-        """The version to go back to."""
-        now = _number(self.current or "")
-        earlier = [name for name in self.names() if _number(name) < now]
-        return max(earlier, key=_number, default=None)
-
-
-class Memory(dict[str, Version], Kept):
+class Memory(dict[str, Version]):
     """The versions of this process alone, by name, with the methods of `Folder`."""
 
     current, alone, names = None, nullcontext, dict.keys
@@ -170,7 +160,7 @@ class Memory(dict[str, Version], Kept):
         drop(self.pop(name).index, served)
 
 
-class Folder(Kept):
+class Folder:
     """Versions in `folder`/versions: `v1`, `v2`, …, and a file `current` that names one of them.
 
     Removes nothing but what it wrote.
@@ -197,6 +187,11 @@ class Folder(Kept):
         if not NAME.fullmatch(name) or name.endswith(".new"):
             raise ValueError(f"{pointer} names no version; choose another folder for versions.")
         return name
+
+    @current.setter
+    def current(self, name: str) -> None:
+        with atomic_write(self.place / "current") as new:
+            new.write_text(name, "utf-8")
 
     def names(self) -> list[str]:
         """The whole versions."""
@@ -239,11 +234,6 @@ class Folder(Kept):
             reason = str(error).rstrip(".") or type(error).__name__
             reason = "it is not there" if not place.is_dir() else reason
             raise ValueError(f"{place} can't be served, because {reason}; publish anew.") from error
-
-    @current.setter
-    def current(self, name: str) -> None:
-        with atomic_write(self.place / "current") as new:
-            new.write_text(name, "utf-8")
 
     def retire(self, name: str, served: VectorIndex) -> None:
         """Remove a version, unless its database can't be reached: then at the next publishing."""
@@ -295,7 +285,8 @@ class Publisher:
         self._kept = Memory() if folder is None else Folder(folder)
         self._writing = threading.RLock()
         self._nothing = "nothing is published yet; call publish(state) first."
-        self._open()
+        if folder is not None:
+            self._open()
 
     def publish(
         self,
@@ -389,7 +380,7 @@ class Publisher:
         Raises ValueError if none is kept.
         """
         with self._writing, self._kept.alone():
-            name = self._kept.before()
+            name = self._before()
             if name is None:
                 raise ValueError("there is no version to go back to; publish a state.")
             version = self._kept.load(name, self.log)
@@ -400,15 +391,19 @@ class Publisher:
     def _open(self) -> None:
         """Serve the version that is kept as current; if that can't be, the one before, or none."""
         try:
-            if (name := self._kept.current) is not None:
-                self.version = self._kept.load(name, self.log)
+            self.refresh()
         except ValueError as error:
             self._nothing, served = str(error), "nothing is"
             with suppress(ValueError):
-                if (name := self._kept.before()) is not None:
-                    self.version = self._kept.load(name, self.log)
-                    served = f"{name}, the version before, is"
+                if self.refresh(name=self._before()):
+                    served = f"{self.version.name}, the version before, is"
             warnings.warn(f"{error} Until then {served} served.", stacklevel=3)
+
+    def _before(self) -> str | None:
+        """The version to go back to."""
+        now = _number(self._kept.current or "")
+        earlier = [name for name in self._kept.names() if _number(name) < now]
+        return max(earlier, key=_number, default=None)
 
     def _published(self) -> Version:
         version = self.version
@@ -419,13 +414,10 @@ class Publisher:
 
 def _check_learned(state: State, time: pd.Timestamp) -> None:
     """Raise ValueError unless a state may be published for that time."""
-    until = state.learned_until
     if state.full is not None:
-        raise ValueError(
-            "this state comes from an incremental update; send what it touched with "
-            "update(state, touched)."
-        )
-    if until is None:
+        advice = "send what it touched with update(state, touched)"
+        raise ValueError(f"this state comes from an incremental update; {advice}.")
+    if (until := state.learned_until) is None:
         warnings.warn("this state has learned nothing, and is published all the same", stacklevel=3)
     elif time < until:
         raise ValueError(
