@@ -182,9 +182,8 @@ def sold_before(log: EventLog, time: pd.Timestamp) -> EventLog:
     that gets nothing but shards.
     """
     events = log.events[: log.rows(end=time).stop]
-    tables = (log.items[log.items.index.isin(events["item"])].reset_index(),
-              log.users[log.users.index.isin(events["user"])].reset_index())  # fmt: skip
-    return EventLog.from_frame(events, *tables)
+    known = (table[table.index.isin(events[table.index.name])] for table in (log.items, log.users))
+    return EventLog.from_frame(events, *(table.reset_index() for table in known))
 
 
 def flip_a_bit(path: Path) -> None:

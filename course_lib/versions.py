@@ -229,7 +229,7 @@ class Folder:
         try:
             card = json.loads((place / "version.json").read_text("utf-8"))
             state, index = State.load(place / "state.pt"), VectorIndex.load(place / "index", name)
-            return Version.of(card | {"name": name}, state, index, log)
+            return Version.of(card, state, index, log)
         except Exception as error:  # damage and other logs show in many ways
             reason = str(error).rstrip(".") or type(error).__name__
             reason = "it is not there" if not place.is_dir() else reason

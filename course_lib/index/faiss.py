@@ -105,16 +105,15 @@ class FaissIndex(VectorIndex):
             self._held.update(ids.tolist())
 
     def _add(self, vectors: np.ndarray, ids: np.ndarray) -> None:
-        index = self._index
-        row = index.ntotal
+        row = self._index.ntotal
         try:
-            index.add(vectors)
+            self._index.add(vectors)
         except BaseException:  # Ctrl-C, say: what Faiss has taken by then is dead
-            self._held.add(ids[:0], index.ntotal)
-            self._tidy()
+            ids, row = ids[:0], self._index.ntotal
             raise
-        self._held.add(ids, row)
-        self._tidy()
+        finally:
+            self._held.add(ids, row)
+            self._tidy()
 
     def _delete(self, ids: np.ndarray) -> None:
         if self._by_row():

@@ -29,8 +29,14 @@ class HnswlibIndex(VectorIndex):
     ef_search: int = Dial(150)
 
     def __post_init__(self) -> None:
-        self._engine = _hnswlib()
-        self._index = None
+        try:
+            import hnswlib
+        except ImportError as error:
+            raise ImportError(
+                "HnswlibIndex needs hnswlib: pip install hnswlib where there is a C++ compiler, "
+                "else conda install -c conda-forge hnswlib."
+            ) from error
+        self._engine, self._index = hnswlib, None
         self._held = Tombstones(np.zeros(0, np.int64))
 
     def _build(self, vectors: np.ndarray, ids: np.ndarray) -> None:
@@ -97,14 +103,3 @@ class HnswlibIndex(VectorIndex):
         if index.get_current_count() != len(ids):
             raise RuntimeError("the index and its ids do not belong together")
         self._index, self._held = index, Tombstones(ids)
-
-
-def _hnswlib():
-    try:
-        import hnswlib
-    except ImportError as error:
-        raise ImportError(
-            "HnswlibIndex needs hnswlib: pip install hnswlib where there is a C++ compiler, else "
-            "conda install -c conda-forge hnswlib."
-        ) from error
-    return hnswlib

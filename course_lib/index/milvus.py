@@ -108,9 +108,8 @@ class MilvusIndex(VectorIndex):
     def leads_to(self) -> str:
         """The collection that the alias, or `collection` if that is one, leads to now.
 
-        A nomination needs user and item vectors of one version, and the alias can turn between the
-        two. So look here first, take the user network of that version, and search that collection
-        by its own name. Raises ValueError if there is no such alias.
+        The alias can turn between user and item vectors, which must be of one version: so look here
+        first, and search that collection by its own name. Raises ValueError for an unknown alias.
         """
         found = self._ask(self._client.describe_alias, self.alias or self.collection)
         return found["collection_name"]
