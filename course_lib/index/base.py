@@ -253,8 +253,8 @@ class Kind(Dial):
 # -- graphs --------------------------------------------------------------------------------------
 
 
-class Tombstones:
-    """Which id is in which of a graph's rows 0, 1, 2, …, and which rows are dead.
+class Tombstones(dict[int, int]):
+    """The row 0, 1, 2, … of each living id in a graph, and which rows are dead.
 
     A graph can't let go of a row that others are reached through: a replaced or deleted one stays,
     hidden, with −1 in `ids` [rows]. When over a quarter are dead, the graph is built anew. Where
@@ -262,30 +262,25 @@ class Tombstones:
     """
 
     def __init__(self, ids: np.ndarray) -> None:
+        super().__init__(zip(ids.tolist(), range(len(ids)), strict=True))
+        self.pop(-1, None)
         self.ids = ids
-        self._row = {id: row for row, id in enumerate(ids.tolist()) if id >= 0}
-
-    def __len__(self) -> int:
-        return len(self._row)
-
-    def __contains__(self, id: int) -> bool:
-        return id in self._row
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
         """The rows [m] of these ids, −1 for an unknown one."""
-        return np.array([self._row.get(id, -1) for id in ids.tolist()], np.int64)
+        return np.array([self.get(id, -1) for id in ids.tolist()], np.int64)
 
     def add(self, ids: np.ndarray, row: int) -> np.ndarray:
         """Give these ids [m] the rows from `row` on; returns the rows that they had, now dead."""
-        had = self.bury(np.array([id for id in ids.tolist() if id in self._row], np.int64))
+        had = self.bury(ids[self.rows(ids) >= 0])
         broken = np.full(row - len(self.ids), -1)  # of an insertion that failed
         self.ids = np.concatenate([self.ids, broken, ids])
-        self._row.update(zip(ids.tolist(), range(row, len(self.ids)), strict=True))
+        self.update(zip(ids.tolist(), range(row, len(self.ids)), strict=True))
         return had
 
     def bury(self, ids: np.ndarray) -> np.ndarray:
         """Returns the rows of these ids [m], now dead."""
-        rows = np.array([self._row.pop(id) for id in ids.tolist()], np.int64)
+        rows = np.array([self.pop(id) for id in ids.tolist()], np.int64)
         self.ids[rows] = -1
         return rows
 
@@ -296,7 +291,7 @@ class Tombstones:
         ids = self.ids[moved]
         self.ids = self.ids[:n].copy()
         self.ids[gaps] = ids
-        self._row.update(zip(ids.tolist(), gaps.tolist(), strict=True))
+        self.update(zip(ids.tolist(), gaps.tolist(), strict=True))
         return moved, gaps
 
     def living(self) -> np.ndarray:
