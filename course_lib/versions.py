@@ -285,8 +285,7 @@ class Publisher:
         self._kept = Memory() if folder is None else Folder(folder)
         self._writing = threading.RLock()
         self._nothing = "nothing is published yet; call publish(state) first."
-        if folder is not None:
-            self._open()
+        self._open()
 
     def publish(
         self,
@@ -354,7 +353,8 @@ class Publisher:
 
     def refresh(self, read: Callable[[], EventLog] | None = None, name: str | None = None) -> bool:
         """Take over the version that the folder says is current, by whomever it was published, its
-        user network and its index together; returns whether it is another one than before.
+        user network and its index together; returns whether it is another one than before. Without
+        a folder there is never another.
 
         - `read`: gives the log as it stands now, if it has grown. It is called once it is known
           which version that is, so that it holds all that the version has learned.
@@ -363,8 +363,6 @@ class Publisher:
 
         Raises ValueError, and goes on serving what it did, if that version can't be loaded.
         """
-        if isinstance(self._kept, Memory):
-            raise ValueError("this nominator has no folder to look into; make it with a folder.")
         with self._writing:
             name = self._kept.current if name is None else name
             if name is None or (self.version is not None and name == self.version.name):
