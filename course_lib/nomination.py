@@ -21,11 +21,10 @@ class Nominator(Publisher):
     Any call may run beside any other. A question is answered from one version; during an `update`
     it may meet the touched items' new vectors an instant before the new user network.
 
-    - `make_index`: an empty index for the version of that name. A database needs a place for each
-      version, such as `lambda version: MilvusIndex(uri, f"items_{version}", alias="items")`; what
-      is there is dropped with the version, and the alias leads to the current one.
-    - `folder`: where versions are kept. A new process goes on with the version that was published
-      there last. Without it they live in this process alone.
+    - `make_index`: an empty index for the version of that name. A database needs a place for each,
+      such as `lambda version: MilvusIndex(uri, f"items_{version}", alias="items")`.
+    - `folder`: where versions are kept, and a new process finds the last; without it they live in
+      this process alone.
     """
 
     def buy(self, user, item) -> None:

@@ -42,9 +42,9 @@ class Answer(NamedTuple):
 class Day:
     """A day of a log, replayed an hour at a time as production lives it.
 
-    As an hour begins, the shard of the hour before lands; it is learned, and what it touched is
-    published. Meanwhile clients, a thread each, ask for the users who buy in this hour. The last
-    step is the one over midnight: a full update, published whole.
+    As an hour begins, the shard of the hour before lands, is learned, and what it touched is
+    published; meanwhile clients, a thread each, ask for the users who buy in this hour. The last
+    step is midnight: a full update, published whole.
 
     - `log`: all of it. The trainer knows what was sold before `day`, and then the shards that land;
       an item that is first sold today is new to it. `state`: a full one that has learned that much.
@@ -92,10 +92,8 @@ class Day:
         return len(self.shards) + 1 - len(self.rows)
 
     def step(self, fault: str | None = None) -> dict[str, str]:
-        """An hour passes, or midnight, which has no faults; returns what became of each shard.
-
-        What a fault has held up is sent again with the next hour. Raises ValueError once the day is
-        over.
+        """An hour passes, or midnight, which has no faults; returns what became of each shard. What
+        a fault has held up is sent again with the next hour. Raises ValueError after the day.
         """
         if not self.left:
             raise ValueError("this day is over; begin another.")
@@ -252,9 +250,9 @@ def half_baskets(
     """What a visit's second half finds, for user vectors stored in the morning and for those
     computed with the first half in the history.
 
-    A user's purchases of the day are halved at random; what is in the first half is nominated by
-    neither. A row for each user with two or more: `day`, `new` (no history), `events` (the second
-    half), and how many of those are among the first k: `stored`, `computed`.
+    A user's purchases of the day are halved at random; neither nominates the first half. A row for
+    each user with two or more: `day`, `new` (no history), `events` (of the second half), and how
+    many of those are among the first k: `stored`, `computed`.
     """
     rows, listed, found = log.rows(day, day + DAY), log.listed(day), []
     nominator = Nominator(log)

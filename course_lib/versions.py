@@ -295,11 +295,11 @@ class Publisher:
     ) -> None:
         """Compute and index all listed items' vectors, and serve them with this user network.
 
-        The version before serves until the new one has answered a query. If anything fails, or the
-        process is killed, it goes on serving, here and after a restart. It is kept to go back to.
+        The version before serves until the new one has answered a query, and on if anything fails
+        or the process is killed, here and after a restart. It is kept to go back to.
 
-        - `time`: the clock of this version. Items listed by then can be nominated, and what was
-          bought before then is the users' history; without it, the end of the log.
+        - `time`: items listed by then can be nominated, and what was bought before then is the
+          users' history; without it, the end of the log.
         - `log`: as it stands now, if it has grown.
 
         Raises ValueError if the state has learned from events after `time` or from another log, is
@@ -352,14 +352,13 @@ class Publisher:
             self.log = log
 
     def refresh(self, read: Callable[[], EventLog] | None = None, name: str | None = None) -> bool:
-        """Take over the version that the folder says is current, by whomever it was published, its
-        user network and its index together; returns whether it is another one than before. Without
-        a folder there is never another.
+        """Take over the version that the folder says is current, its user network and its index
+        together; returns whether it is another one than before.
 
-        - `read`: gives the log as it stands now, if it has grown. It is called once it is known
-          which version that is, so that it holds all that the version has learned.
-        - `name`: the version to take over, if something else than the folder says which is
-          current, such as the alias of a database (`MilvusIndex.leads_to`).
+        - `read`: gives the log as it stands now. It is called once the version is known, so that
+          the log holds all that the version has learned.
+        - `name`: the version to take over, if something else says which is current, such as the
+          alias of a database (`MilvusIndex.leads_to`).
 
         Raises ValueError, and goes on serving what it did, if that version can't be loaded.
         """
@@ -373,9 +372,8 @@ class Publisher:
             return True
 
     def back(self) -> None:
-        """Serve the version before the current one, here and wherever the folder is refreshed.
-
-        Raises ValueError if none is kept.
+        """Serve the version before the current one, here and wherever the folder is refreshed;
+        raises ValueError if none is kept.
         """
         with self._writing, self._kept.alone():
             name = self._before()

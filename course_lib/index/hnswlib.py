@@ -15,9 +15,8 @@ from course_lib.index.base import Dial, Found, Tombstones, VectorIndex, search_a
 class HnswlibIndex(VectorIndex):
     """hnswlib (Malkov and Yashunin, 2018), in this process: a graph by the authors of HNSW.
 
-    hnswlib could replace in place and reuse a deleted row, but repairs the graph around it for 5 to
-    7 times the cost of an insertion, and recall goes down with every round. So, as in `FaissIndex`,
-    such rows stay in the graph, hidden; when they are over a quarter of it, it is built anew.
+    Replaced and deleted rows are kept hidden, as in `FaissIndex`: to reuse one costs hnswlib 5 to 7
+    times an insertion, and recall goes down with every round.
 
     `ef_search` may be moved at any time: higher is nearer to exact, and slower. A query that finds
     fewer than k is searched again exactly. `M` and `ef_construction` count at the next `build`.
