@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
 import torch
 
 from course_lib.evaluation import Recommender
+from course_lib.index.base import item_count
 from course_lib.log import DAY, EventLog
 
 
@@ -29,11 +29,7 @@ class Channel:
     floor: float = -inf
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.quota, Integral) and not isinstance(self.quota, bool)
-        if not whole or self.quota < 1:
-            raise ValueError(
-                f"quota is {self.quota!r}; give a channel a whole number of places, at least 1."
-            )
+        item_count(self.quota, "quota")
 
 
 @dataclass
@@ -66,8 +62,6 @@ class Merged:
     """
 
     def __init__(self, channels: Mapping[str, Channel]) -> None:
-        if not channels:
-            raise ValueError("there are no channels to merge; give at least one.")
         self.channels = dict(channels)
         self.quotas = {name: int(channel.quota) for name, channel in channels.items()}
 
@@ -110,10 +104,8 @@ def merge(
     mixed as the whole is; where turns fall together, the channel that is named first comes first.
     At its turn a channel brings its next item that is not on the list yet. One that has none left
     gives its turn to the first that has. Fewer than k items come back only if all channels together
-    have no more. Raises ValueError for a channel without a quota.
+    have no more.
     """
-    if missing := [name for name in lists if name not in quotas]:
-        raise ValueError(f"channel {missing[0]!r} has no quota; give each channel its places.")
     names = list(lists)
     turns = [((i + 0.5) / quotas[name], names.index(name)) for name in lists
              for i in range(quotas[name])]  # fmt: skip

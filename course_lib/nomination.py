@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 import pandas as pd
 import torch
 
+from course_lib.index.base import item_count
 from course_lib.log import EventLog
 from course_lib.versions import Publisher, Version
 
@@ -22,11 +21,10 @@ class Nominator(Publisher):
     Any call may run beside any other. A question is answered from one version; during an `update`
     it may meet the touched items' new vectors an instant before the new user network.
 
-    - `make_index`: an empty index for the version of that name. A database needs a place for each
-      version, such as `lambda version: MilvusIndex(uri, f"items_{version}", alias="items")`; what
-      is there is dropped with the version, and the alias leads to the current one.
-    - `folder`: where versions are kept. A new process goes on with the version that was published
-      there last. Without it they live in this process alone.
+    - `make_index`: an empty index for the version of that name. A database needs a place for each,
+      such as `lambda version: MilvusIndex(uri, f"items_{version}", alias="items")`.
+    - `folder`: where versions are kept, and a new process finds the last; without it they live in
+      this process alone.
     """
 
     def buy(self, user, item) -> None:
@@ -61,23 +59,20 @@ class Nominator(Publisher):
     def user_vector(self, user) -> torch.Tensor:
         """[1, d] the user's vector, computed now by the published user network."""
         version = self._published()
-        row = version.log.user_row(user)
-        return torch.from_numpy(_vector(version, row, self._bought(version, user, row)))
+        return torch.from_numpy(_vector(version, *self._known(version, user)))
 
     def history(self, user, length: int = 10) -> pd.DataFrame:
         """What the user bought before the version's time, and since, the latest first: `item`,
         `description`.
         """
-        version, length = self._published(), _count(length, "length")
-        bought = self._bought(version, user, version.log.user_row(user))
+        version, length = self._published(), item_count(length, "length")
+        _, bought = self._known(version, user)
         return _table(version.log, bought[::-1][:length])
 
     def _best(self, version: Version, user, k: int) -> tuple[np.ndarray, np.ndarray]:
-        k, row = _count(k, "k"), version.log.user_row(user)
-        bought = self._bought(version, user, row)
+        k, (row, bought) = item_count(k, "k"), self._known(version, user)
         try:
-            query = _vector(version, row, bought)
-            found = version.index.search(query, k + len(bought))
+            found = version.index.search(_vector(version, row, bought), k + len(bought))
         except ValueError:
             if len(version.index):
                 raise
@@ -88,14 +83,15 @@ class Nominator(Publisher):
         new = (~taken[rows]).nonzero()[0][:k]
         return scores[new], rows[new]
 
-    def _bought(self, version: Version, user, row: int) -> np.ndarray:
-        """Rows of the items that the user has, the latest last."""
-        bought = version.log.bought(row, version.before)
-        if user not in self.live:
-            return bought
-        live = [version.log.item_row(item) for item in dict.fromkeys(self.live.get(user, ()))]
-        new = [row for row in live if row >= 0 and row not in bought]
-        return np.append(bought, new).astype(int)
+    def _known(self, version: Version, user) -> tuple[int, np.ndarray]:
+        """The user's row, −1 for a new one, and those of the items bought, the latest last."""
+        user_row = version.log.user_row(user)
+        bought = version.log.bought(user_row, version.before)
+        if user in self.live:
+            live = (version.log.item_row(item) for item in dict.fromkeys(self.live.get(user, ())))
+            new = [row for row in live if row >= 0 and row not in bought]
+            bought = np.append(bought, new).astype(int)
+        return user_row, bought
 
 
 def _vector(version: Version, user: int, bought: np.ndarray) -> np.ndarray:
@@ -117,13 +113,3 @@ def _vector(version: Version, user: int, bought: np.ndarray) -> np.ndarray:
 def _table(log: EventLog, rows: np.ndarray, **more: np.ndarray) -> pd.DataFrame:
     texts = log.items["description"].array[rows]
     return pd.DataFrame({"item": log.items.index[rows], "description": texts, **more})
-
-
-def _count(k: int, name: str) -> int:
-    try:
-        number = 0 if isinstance(k, bool) else operator.index(k)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise ValueError(f"{name} is {k!r}; ask for a whole number of items, at least 1.")
-    return number

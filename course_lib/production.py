@@ -6,7 +6,6 @@ import copy
 import os
 import shutil
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
@@ -24,6 +23,7 @@ from course_lib.state import State
 from course_lib.stream import StreamTrainer
 
 FAULTS = ("kill the publisher", "lose an hour", "deliver twice", "damage a shard", "clock back")
+CLIENTS, K = 3, 100  # threads that ask, and for how many items
 
 
 class Answer(NamedTuple):
@@ -34,7 +34,6 @@ class Answer(NamedTuple):
 
     user: object
     items: tuple
-    milliseconds: float
     version: str
     learned_until: pd.Timestamp
     last: bool
@@ -43,28 +42,19 @@ class Answer(NamedTuple):
 class Day:
     """A day of a log, replayed an hour at a time as production lives it.
 
-    As an hour begins, the shard of the hour before lands; it is learned, and what it touched is
-    published. Meanwhile clients, a thread each, ask for the users who buy in this hour. The last
-    step is the one over midnight: a full update, published whole.
+    As an hour begins, the shard of the hour before lands, is learned, and what it touched is
+    published; meanwhile clients, a thread each, ask for the users who buy in this hour. The last
+    step is midnight: a full update, published whole.
 
     - `log`: all of it. The trainer knows what was sold before `day`, and then the shards that land;
       an item that is first sold today is new to it. `state`: a full one that has learned that much.
     - `folder`: an empty one, for shards, versions, and what the trainer keeps.
-    - `clients`: how many threads ask. `k`: for how many items.
 
     `answers` are those of the last step; `past` is the log of the morning.
     """
 
-    def __init__(
-        self,
-        log: EventLog,
-        state: State,
-        day: pd.Timestamp,
-        folder: str | Path,
-        clients: int = 3,
-        k: int = 100,
-    ) -> None:
-        self.log, self.day, self.clients, self.k = log, day, clients, k
+    def __init__(self, log: EventLog, state: State, day: pd.Timestamp, folder: str | Path) -> None:
+        self.log, self.day = log, day
         self.folder, self.past = Path(folder), sold_before(log, day)
         self.inbox, self.keep = self.folder / "inbox", self.folder / "keep"
         self.inbox.mkdir()
@@ -89,11 +79,10 @@ class Day:
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row for each step so far: `hour`, `R@k` of what was bought in that hour, `age` (hours
+        """A row for each step so far: `hour`, `R@100` of what was bought in that hour, `age` (hours
         from the last event that was learned to the hour), `events` learned, `sent` (vectors),
-        `added` and `held` (items of the index), `answers`, `p50` and `p99` of how long they took
-        (ms), `fault`, `version` (the one that serves at the end), `shards` (what became of them: a
-        list of "learned", "there already", "damaged", "from the future" or "nothing landed").
+        `answers`, `fault`, `version` (the one that serves at the end), `shards` (what became of
+        them, as `StreamTrainer.fates` has it, each word once; or "nothing landed").
         """
         return pd.DataFrame(self.rows)
 
@@ -103,44 +92,37 @@ class Day:
         return len(self.shards) + 1 - len(self.rows)
 
     def step(self, fault: str | None = None) -> dict[str, str]:
-        """An hour passes, or midnight, which has no faults; returns what became of each shard.
-
-        What a fault has held up is sent again with the next hour. Raises ValueError once the day is
-        over.
+        """An hour passes, or midnight, which has no faults; returns what became of each shard. What
+        a fault has held up is sent again with the next hour. Raises ValueError after the day.
         """
         if not self.left:
             raise ValueError("this day is over; begin another.")
-        place, log = len(self.rows), self.trainer.log
-        midnight = self.left == 1
+        place, learned, midnight = len(self.rows), len(self.trainer.log), self.left == 1
         hour = self.hours[place] if place < len(self.hours) else self.day + DAY
         bought = self.log.events[self.log.rows(hour, hour + HOUR)]
-        clock = self.day + DAY if midnight else hour
-        learned, held = len(log), len(self.nominator.version.index)
         over, users = threading.Event(), bought["user"].unique().tolist()
-        with ThreadPoolExecutor(self.clients) as pool:
-            shares = [users[turn :: self.clients] for turn in range(self.clients)]
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            shares = [users[turn::CLIENTS] for turn in range(CLIENTS)]
             asking = [pool.submit(self._ask, share, over) for share in shares]
             try:
                 new = [self.shards[place - 1]] if place else []
-                became = self._land(new, clock, None if midnight else fault)
+                fault, clock = (None, self.day + DAY) if midnight else (fault, hour)
+                became, fates = self._land(new, clock, fault)
             finally:
                 over.set()
         self.answers = [answer for client in asking for answer in client.result()]
         log, version = self.trainer.log, self.nominator.version
-        took = [answer.milliseconds for answer in self.answers]
-        p50, p99 = np.percentile(took, [50, 99]) if took else (np.nan, np.nan)
         row = {
             "hour": "next day" if midnight else f"{hour:%H}",
-            f"R@{self.k}": _found(bought, self.answers),
+            f"R@{K}": _found(bought, self.answers),
             "age": (hour - version.state.learned_until) / HOUR,
             "events": len(log) - learned,
             "sent": len(version.index) if midnight else len(np.unique(log.item_rows[learned:])),
-            "added": len(version.index) - held,
-            "held": len(version.index),
-            "answers": len(took),
+            "answers": len(self.answers),
+            "fault": fault or "",
+            "version": version.name,
+            "shards": [*dict.fromkeys(fates)] or ["nothing landed"],
         }
-        row |= {"p50": p50, "p99": p99, "fault": "" if midnight else fault or ""}
-        row |= {"version": version.name, "shards": _fates(became)}
         self.rows.append(row)
         return became
 
@@ -151,30 +133,34 @@ class Day:
         pairs, found = (pd.MultiIndex.from_frame(e[["user", "item"]]) for e in (day, has))
         return int((~pairs.isin(found)).sum() + found.duplicated().sum())
 
-    def _land(self, new: list[Path], clock: pd.Timestamp, fault: str | None) -> dict[str, str]:
-        for path in self.late:
-            shutil.copyfile(path, self.inbox / path.name)
-        self.late = []
+    def _land(
+        self, new: list[Path], clock: pd.Timestamp, fault: str | None
+    ) -> tuple[dict[str, str], list[str]]:
+        """What became of each shard, and that in a word each."""
+        self._send(self.late)
+        self.late = new if fault in ("lose an hour", "damage a shard") else []
         if fault == "kill the publisher":
             kill_publisher(self.past, self.keep / "full.pt", self.folder)
             self.start()
-        elif fault == "lose an hour":
-            self.late, new = new, []
-        elif fault == "clock back":
-            clock -= 3 * HOUR
-        for path in new:
-            shutil.copyfile(path, self.inbox / path.name)
+        if fault != "lose an hour":
+            self._send(new)
         if fault == "damage a shard":
             for path in new:
                 flip_a_bit(self.inbox / path.name)
-            self.late = new
-        became = self.trainer.poll(clock)
+        if fault == "clock back":
+            clock -= 3 * HOUR
+        became, fates = self.trainer.poll(clock), self.trainer.fates
         if fault == "deliver twice":
-            for path in new:
-                shutil.copyfile(path, self.inbox / path.name)
+            self._send(new)
             again = self.trainer.poll(clock)
             became |= {name: f"{became[name]}; then {text}" for name, text in again.items()}
-        return {name: text.replace(f"{self.inbox}{os.sep}", "") for name, text in became.items()}
+            fates += self.trainer.fates
+        inbox = f"{self.inbox}{os.sep}"
+        return {name: text.replace(inbox, "") for name, text in became.items()}, fates
+
+    def _send(self, shards: list[Path]) -> None:
+        for path in shards:
+            shutil.copyfile(path, self.inbox / path.name)
 
     def _ask(self, users: Sequence, over: threading.Event) -> list[Answer]:
         """One client: its users in turn, again and again, and once more when the shard is done."""
@@ -182,11 +168,9 @@ class Day:
         while not last:
             last = over.is_set()
             for user in users:
-                started = time.perf_counter()
-                found = self.nominator.nominate(user, self.k)
-                took = 1_000 * (time.perf_counter() - started)
+                found = self.nominator.nominate(user, K)
                 by = found.attrs["version"], found.attrs["learned_until"]
-                answers.append(Answer(user, tuple(found["item"]), took, *by, last))
+                answers.append(Answer(user, tuple(found["item"]), *by, last))
                 over.wait(0.02)
         return answers
 
@@ -196,9 +180,8 @@ def sold_before(log: EventLog, time: pd.Timestamp) -> EventLog:
     that gets nothing but shards.
     """
     events = log.events[: log.rows(end=time).stop]
-    tables = (log.items[log.items.index.isin(events["item"])].reset_index(),
-              log.users[log.users.index.isin(events["user"])].reset_index())  # fmt: skip
-    return EventLog.from_frame(events, *tables)
+    known = (table[table.index.isin(events[table.index.name])] for table in (log.items, log.users))
+    return EventLog.from_frame(events, *(table.reset_index() for table in known))
 
 
 def flip_a_bit(path: Path) -> None:
@@ -237,15 +220,7 @@ def _found(bought: pd.DataFrame, answers: list[Answer]) -> float:
     """The share of purchases that the buyers' last answers hold."""
     lists = {answer.user: set(answer.items) for answer in answers if answer.last}
     pairs = zip(bought["user"], bought["item"], strict=True)
-    return float(np.mean([item in lists[user] for user, item in pairs])) if len(bought) else np.nan
-
-
-def _fates(became: dict[str, str]) -> list[str]:
-    """What became of a step's shards, in a word or two each."""
-    signs = {"events learned": "learned", "nothing new": "there already"}
-    signs |= {"left alone": "damaged", "from the future": "from the future"}
-    text = "; ".join(became.values())
-    return [fate for sign, fate in signs.items() if sign in text] or ["nothing landed"]
+    return pd.Series([item in lists[user] for user, item in pairs], dtype=float).mean()
 
 
 def by_the_hour(state: State, log: EventLog, day: pd.Timestamp) -> State:
@@ -275,9 +250,9 @@ def half_baskets(
     """What a visit's second half finds, for user vectors stored in the morning and for those
     computed with the first half in the history.
 
-    A user's purchases of the day are halved at random; what is in the first half is nominated by
-    neither. A row for each user with two or more: `day`, `new` (no history), `events` (the second
-    half), and how many of those are among the first k: `stored`, `computed`.
+    A user's purchases of the day are halved at random; neither nominates the first half. A row for
+    each user with two or more: `day`, `new` (no history), `events` (of the second half), and how
+    many of those are among the first k: `stored`, `computed`.
     """
     rows, listed, found = log.rows(day, day + DAY), log.listed(day), []
     nominator = Nominator(log)

@@ -265,9 +265,11 @@ def said(version: Version) -> dict[str, str]:
 # -- the process ----------------------------------------------------------------------------------
 
 
-def make_app(service: Service) -> Application:
-    """The endpoints. A page of another site that is open in this machine's browser is not heard: it
-    can send neither JSON nor a host of this name.
+async def serve(service: Service, port: int) -> None:
+    """Answer until the process ends. `port`: 0 for any that is free.
+
+    A page of another site that is open in this machine's browser is not heard: it can send neither
+    JSON nor a host of this name.
     """
     shared = {"service": service}
     app = Application(
@@ -277,13 +279,8 @@ def make_app(service: Service) -> Application:
     )
     handlers = [(path, handler, shared) for path, handler in PATHS.items()]
     app.add_handlers(r"127\.0\.0\.1|localhost", handlers)
-    return app
-
-
-async def serve(service: Service, port: int) -> None:
-    """Answer until the process ends. `port`: 0 for any that is free."""
     server = HTTPServer(
-        make_app(service),
+        app,
         idle_connection_timeout=2 * SECONDS,
         body_timeout=2 * SECONDS,
         max_body_size=DRAINED,

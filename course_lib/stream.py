@@ -123,6 +123,8 @@ class StreamTrainer:
 
         A shard that can't be learned is left alone, and read again when it has changed. If learning
         or publishing fails, that shard or day changes nothing here, and the next call tries again.
+        `fates` then says in a word what became of each: "learned", "there already", "empty",
+        "damaged" (or anything else that can't be learned) or "from the future".
 
         - `now`: the clock; a shard that begins later waits.
 
@@ -138,33 +140,35 @@ class StreamTrainer:
             return self._poll(now)
 
     def _poll(self, now: pd.Timestamp) -> dict[str, str]:
-        became = {}
+        became, self.fates = {}, []
         for shard in self.shards.arrived(self.offsets):
             if shard.offset in self.offsets:
-                became[shard.name] = "learned before"
+                fate, text = "there already", "learned before"
             elif pd.isna(shard.hour):
-                became[shard.name] = "no hour shard: its name is not like 2011-06-01T09.tfrecord"
+                fate, text = "damaged", "no hour shard: its name is not like 2011-06-01T09.tfrecord"
             elif shard.hour > now:
-                became[shard.name] = "from the future: waits"
-                continue
+                fate, text = "from the future", "from the future: waits"
             else:
                 self._close(shard.hour.normalize())
-                became[shard.name] = self._learn(shard)
-            self.shards.done(shard)
+                fate, text = self._learn(shard)
+            became[shard.name] = text
+            self.fates.append(fate)
+            if fate != "from the future":
+                self.shards.done(shard)
         self._close(now.normalize())
         return became
 
-    def _learn(self, shard: Shard) -> str:
+    def _learn(self, shard: Shard) -> tuple[str, str]:
         try:
             events = shard.read()
             if events.empty:
-                return "empty: no events"
+                return "empty", "empty: no events"
             log = _appended(self.log, events, shard, self.day)
         except Exception as error:  # whatever it holds, what comes after it goes on
-            return f"left alone: {error or type(error).__name__}"
+            return "damaged", f"left alone: {error or type(error).__name__}"
         start = len(self.log)
         if len(log) == start:
-            return "nothing new"
+            return "there already", "nothing new"
         events = tfrecord.event_frame(log, slice(start, len(log)))
         if shard.offset is not None:
             events["offset"] = shard.offset
@@ -179,7 +183,7 @@ class StreamTrainer:
         self.starts.append(start)
         if shard.offset is not None:
             self.offsets.add(shard.offset)
-        return f"{len(log) - start} events learned"
+        return "learned", f"{len(log) - start} events learned"
 
     def _served(self, full: State) -> State:
         """Publish a full state, then learn what the log holds of the day that is open."""

@@ -142,17 +142,7 @@ NAME = re.compile(r"v([1-9][0-9]{0,15})(\.new)?")
 PART = re.compile(r"(\.)?(version\.json|state\.pt|index)(?(1)\.[0-9a-f]{32}\.new)")
 
 
-class Kept:
-    """What `Memory` and `Folder` share."""
-
-    def before(self) -> str | None:
-        """The version to go back to."""
-        now = _number(self.current or "")
-        earlier = [name for name in self.names() if _number(name) < now]
-        return max(earlier, key=_number, default=None)
-
-
-class Memory(dict[str, Version], Kept):
+class Memory(dict[str, Version]):
     """The versions of this process alone, by name, with the methods of `Folder`."""
 
     current, alone, names = None, nullcontext, dict.keys
@@ -170,7 +160,7 @@ class Memory(dict[str, Version], Kept):
         drop(self.pop(name).index, served)
 
 
-class Folder(Kept):
+class Folder:
     """Versions in `folder`/versions: `v1`, `v2`, …, and a file `current` that names one of them.
 
     Removes nothing but what it wrote.
@@ -197,6 +187,11 @@ class Folder(Kept):
         if not NAME.fullmatch(name) or name.endswith(".new"):
             raise ValueError(f"{pointer} names no version; choose another folder for versions.")
         return name
+
+    @current.setter
+    def current(self, name: str) -> None:
+        with atomic_write(self.place / "current") as new:
+            new.write_text(name, "utf-8")
 
     def names(self) -> list[str]:
         """The whole versions."""
@@ -234,16 +229,11 @@ class Folder(Kept):
         try:
             card = json.loads((place / "version.json").read_text("utf-8"))
             state, index = State.load(place / "state.pt"), VectorIndex.load(place / "index", name)
-            return Version.of(card | {"name": name}, state, index, log)
+            return Version.of(card, state, index, log)
         except Exception as error:  # damage and other logs show in many ways
             reason = str(error).rstrip(".") or type(error).__name__
             reason = "it is not there" if not place.is_dir() else reason
             raise ValueError(f"{place} can't be served, because {reason}; publish anew.") from error
-
-    @current.setter
-    def current(self, name: str) -> None:
-        with atomic_write(self.place / "current") as new:
-            new.write_text(name, "utf-8")
 
     def retire(self, name: str, served: VectorIndex) -> None:
         """Remove a version, unless its database can't be reached: then at the next publishing."""
@@ -305,11 +295,11 @@ class Publisher:
     ) -> None:
         """Compute and index all listed items' vectors, and serve them with this user network.
 
-        The version before serves until the new one has answered a query. If anything fails, or the
-        process is killed, it goes on serving, here and after a restart. It is kept to go back to.
+        The version before serves until the new one has answered a query, and on if anything fails
+        or the process is killed, here and after a restart. It is kept to go back to.
 
-        - `time`: the clock of this version. Items listed by then can be nominated, and what was
-          bought before then is the users' history; without it, the end of the log.
+        - `time`: items listed by then can be nominated, and what was bought before then is the
+          users' history; without it, the end of the log.
         - `log`: as it stands now, if it has grown.
 
         Raises ValueError if the state has learned from events after `time` or from another log, is
@@ -362,18 +352,16 @@ class Publisher:
             self.log = log
 
     def refresh(self, read: Callable[[], EventLog] | None = None, name: str | None = None) -> bool:
-        """Take over the version that the folder says is current, by whomever it was published, its
-        user network and its index together; returns whether it is another one than before.
+        """Take over the version that the folder says is current, its user network and its index
+        together; returns whether it is another one than before.
 
-        - `read`: gives the log as it stands now, if it has grown. It is called once it is known
-          which version that is, so that it holds all that the version has learned.
-        - `name`: the version to take over, if something else than the folder says which is
-          current, such as the alias of a database (`MilvusIndex.leads_to`).
+        - `read`: gives the log as it stands now. It is called once the version is known, so that
+          the log holds all that the version has learned.
+        - `name`: the version to take over, if something else says which is current, such as the
+          alias of a database (`MilvusIndex.leads_to`).
 
         Raises ValueError, and goes on serving what it did, if that version can't be loaded.
         """
-        if isinstance(self._kept, Memory):
-            raise ValueError("this nominator has no folder to look into; make it with a folder.")
         with self._writing:
             name = self._kept.current if name is None else name
             if name is None or (self.version is not None and name == self.version.name):
@@ -384,12 +372,11 @@ class Publisher:
             return True
 
     def back(self) -> None:
-        """Serve the version before the current one, here and wherever the folder is refreshed.
-
-        Raises ValueError if none is kept.
+        """Serve the version before the current one, here and wherever the folder is refreshed;
+        raises ValueError if none is kept.
         """
         with self._writing, self._kept.alone():
-            name = self._kept.before()
+            name = self._before()
             if name is None:
                 raise ValueError("there is no version to go back to; publish a state.")
             version = self._kept.load(name, self.log)
@@ -400,15 +387,19 @@ class Publisher:
     def _open(self) -> None:
         """Serve the version that is kept as current; if that can't be, the one before, or none."""
         try:
-            if (name := self._kept.current) is not None:
-                self.version = self._kept.load(name, self.log)
+            self.refresh()
         except ValueError as error:
             self._nothing, served = str(error), "nothing is"
             with suppress(ValueError):
-                if (name := self._kept.before()) is not None:
-                    self.version = self._kept.load(name, self.log)
-                    served = f"{name}, the version before, is"
+                if self.refresh(name=self._before()):
+                    served = f"{self.version.name}, the version before, is"
             warnings.warn(f"{error} Until then {served} served.", stacklevel=3)
+
+    def _before(self) -> str | None:
+        """The version to go back to."""
+        now = _number(self._kept.current or "")
+        earlier = [name for name in self._kept.names() if _number(name) < now]
+        return max(earlier, key=_number, default=None)
 
     def _published(self) -> Version:
         version = self.version
@@ -419,13 +410,10 @@ class Publisher:
 
 def _check_learned(state: State, time: pd.Timestamp) -> None:
     """Raise ValueError unless a state may be published for that time."""
-    until = state.learned_until
     if state.full is not None:
-        raise ValueError(
-            "this state comes from an incremental update; send what it touched with "
-            "update(state, touched)."
-        )
-    if until is None:
+        advice = "send what it touched with update(state, touched)"
+        raise ValueError(f"this state comes from an incremental update; {advice}.")
+    if (until := state.learned_until) is None:
         warnings.warn("this state has learned nothing, and is published all the same", stacklevel=3)
     elif time < until:
         raise ValueError(

@@ -145,8 +145,6 @@ def test_newest_against_pandas(retail: EventLog):
     assert 0 < len(recent) < 100
 
 
-def test_what_makes_no_sense_is_refused():
+def test_a_quota_is_some_places():
     for quota in (0, -1, 1.5, True, "ten"):
         assert repr(quota) in refusal(Channel, Popularity(), quota)
-    assert "at least one" in refusal(Merged, {})
-    assert "'new' has no quota" in refusal(merge, {"new": [1]}, {"towers": 3})

@@ -63,7 +63,7 @@ def test_the_night_is_the_plain_full_update(plain: Day, retail: EventLog, state:
     assert plain.trainer.state.full is None
     assert contents(plain.trainer.state) == contents(expected)
     held = plain.nominator.version.index
-    assert len(held) == log.listed(expected.learned_until) == plain.table["held"].iloc[-1]
+    assert len(held) == log.listed(expected.learned_until) == plain.table["sent"].iloc[-1]
 
 
 def test_recall_is_of_what_the_hour_bought(plain: Day, retail: EventLog):

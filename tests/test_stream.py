@@ -393,6 +393,11 @@ def test_whatever_reading_raises(
     became = trainer.poll("2020-01-04 12:00")
     assert became["2020-01-04T09.tfrecord"].startswith("left alone: ")
     assert became["2020-01-04T10.tfrecord"] == "2 events learned"
+    assert trainer.fates == ["damaged", "learned"]
+    (tmp_path / "2020-01-04T11.tfrecord").touch()
+    (tmp_path / "2020-01-04T14.tfrecord").touch()
+    trainer.poll("2020-01-04 12:00")
+    assert trainer.fates == ["empty", "from the future"]
 
 
 def served(nominator: Nominator) -> list:

@@ -11,6 +11,7 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from contextlib import ExitStack
 
 import numpy as np
 import pandas as pd
@@ -81,26 +82,18 @@ class VectorIndex(Engine):
     `Engine`; what they get has been checked.
 
     - `dim`: columns of the vectors, None before the first `build`.
-    - `version`: of the model that made the vectors, for `load` to compare. Whole numbers and times
-      become text.
+    - `version`: of the model that made the vectors, for `load` to compare: text, or a whole number
+      or a time, which a file has as text.
     """
 
     dim = None
 
     def __new__(cls, *arguments, **settings) -> VectorIndex:
         index = super().__new__(cls)
-        index._version, index._lock = None, threading.RLock()
+        index.version, index._lock = None, threading.RLock()
         _locks.add(index._lock)
         weakref.finalize(index, _locks.discard, index._lock)
         return index
-
-    @property
-    def version(self) -> str | None:
-        return self._version
-
-    @version.setter
-    def version(self, version) -> None:
-        self._version = _version_text(version)
 
     def __len__(self) -> int:
         with self._lock:
@@ -123,9 +116,7 @@ class VectorIndex(Engine):
         With k beyond `len`, as many as there are, never fewer: an engine that finds too few looks
         again, wider. Raises ValueError for k < 1, an empty index, NaN, or other than d columns.
         """
-        wanted, queries = _whole(k), _matrix(queries, "queries")
-        if wanted is None or wanted < 1:
-            raise ValueError(f"k is {k!r:.50}; ask for a whole number of items, at least 1.")
+        wanted, queries = item_count(k, "k"), _matrix(queries, "queries")
         with self._lock:
             k = min(wanted, self._count(wanted))
             if k == 0:
@@ -150,16 +141,14 @@ class VectorIndex(Engine):
     def delete(self, ids: np.ndarray) -> None:
         """Forget these ids [m]. Raises ValueError if one of them is unknown, or there twice."""
         ids = _ids(ids)
+        if len(ids) == 0:
+            return
         with self._lock:
-            known = self._known(ids) if self._size() and len(ids) else np.zeros(len(ids), bool)
+            known = self._known(ids) if self._size() else np.zeros(len(ids), bool)
             if not known.all():
                 some = f"{(~known).sum()} of {len(ids)} ids"
                 raise ValueError(f"{some} are not in the index, the first is {ids[~known][0]}.")
-            if len(np.unique(ids)) != len(ids):
-                some = f"{len(ids)} ids to delete, {len(np.unique(ids))} of them different"
-                raise ValueError(f"{some}; name each once.")
-            if len(ids):
-                self._delete(ids)
+            self._delete(ids)
 
     def serve(self) -> None:
         """Lead those who ask a database by a fixed name here, now that the version is whole."""
@@ -172,8 +161,8 @@ class VectorIndex(Engine):
         with self._lock:
             if self.dim is None:
                 raise ValueError("the index is empty; build it with item vectors first.")
-            meta = {"format": FORMAT, "class": type(self).__name__, "version": self.version}
-            meta |= {"settings": dataclasses.asdict(self), "dim": self.dim}
+            meta = {"format": FORMAT, "class": type(self).__name__, "dim": self.dim}
+            meta |= {"version": _version_text(self.version), "settings": dataclasses.asdict(self)}
             arrays = self._arrays()
         with atomic_write(path) as new, open(new, "wb") as file:
             np.savez(file, meta=np.array(json.dumps(meta)), **arrays)
@@ -194,8 +183,7 @@ class VectorIndex(Engine):
         if wanted is not None and wanted != meta["version"]:
             raise ValueError(
                 f"{path} holds vectors of model version {meta['version']!r}, and {wanted!r} is "
-                "wanted; vectors of two versions can't be compared, so build the index from that "
-                "model's item vectors."
+                "wanted; build the index from that model's item vectors."
             )
         try:
             index = engines[name](**meta["settings"])
@@ -213,6 +201,13 @@ class VectorIndex(Engine):
         for engine in cls.__subclasses__():
             derived |= engine.engines()
         return derived
+
+
+def search_all(queries: np.ndarray, k: int, vectors: np.ndarray, ids: np.ndarray) -> Found:
+    """`search` among these vectors [m, d], with every product: for an engine that found too few."""
+    scores = queries @ vectors.T
+    best = np.argsort(-scores, axis=1)[:, :k]
+    return np.take_along_axis(scores, best, axis=1), ids[best]
 
 
 # -- settings ------------------------------------------------------------------------------------
@@ -241,14 +236,11 @@ class Dial:
         vars(index)[self.name] = number
 
 
-class Kind:
+class Kind(Dial):
     """The field `kind`, one of a few words, fixed when the index is made."""
 
     def __init__(self, kinds: tuple[str, ...]) -> None:
-        self.kinds = kinds
-
-    def __get__(self, index: VectorIndex | None, owner: type) -> str:
-        return self.kinds[0] if index is None else vars(index)["kind"]
+        self.default, self.kinds = kinds[0], kinds
 
     def __set__(self, index: VectorIndex, kind: str) -> None:
         if not isinstance(kind, str) or kind not in self.kinds:
@@ -261,8 +253,8 @@ class Kind:
 # -- graphs --------------------------------------------------------------------------------------
 
 
-class Tombstones:
-    """Which id is in which of a graph's rows 0, 1, 2, …, and which rows are dead.
+class Tombstones(dict[int, int]):
+    """The row 0, 1, 2, … of each living id in a graph, and which rows are dead.
 
     A graph can't let go of a row that others are reached through: a replaced or deleted one stays,
     hidden, with −1 in `ids` [rows]. When over a quarter are dead, the graph is built anew. Where
@@ -270,30 +262,25 @@ class Tombstones:
     """
 
     def __init__(self, ids: np.ndarray) -> None:
+        super().__init__(zip(ids.tolist(), range(len(ids)), strict=True))
+        self.pop(-1, None)
         self.ids = ids
-        self._row = {id: row for row, id in enumerate(ids.tolist()) if id >= 0}
-
-    def __len__(self) -> int:
-        return len(self._row)
-
-    def __contains__(self, id: int) -> bool:
-        return id in self._row
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
         """The rows [m] of these ids, −1 for an unknown one."""
-        return np.array([self._row.get(id, -1) for id in ids.tolist()], np.int64)
+        return np.array([self.get(id, -1) for id in ids.tolist()], np.int64)
 
     def add(self, ids: np.ndarray, row: int) -> np.ndarray:
         """Give these ids [m] the rows from `row` on; returns the rows that they had, now dead."""
-        had = self.bury(np.array([id for id in ids.tolist() if id in self._row], np.int64))
+        had = self.bury(ids[self.rows(ids) >= 0])
         broken = np.full(row - len(self.ids), -1)  # of an insertion that failed
         self.ids = np.concatenate([self.ids, broken, ids])
-        self._row.update(zip(ids.tolist(), range(row, len(self.ids)), strict=True))
+        self.update(zip(ids.tolist(), range(row, len(self.ids)), strict=True))
         return had
 
     def bury(self, ids: np.ndarray) -> np.ndarray:
         """Returns the rows of these ids [m], now dead."""
-        rows = np.array([self._row.pop(id) for id in ids.tolist()], np.int64)
+        rows = np.array([self.pop(id) for id in ids.tolist()], np.int64)
         self.ids[rows] = -1
         return rows
 
@@ -304,7 +291,7 @@ class Tombstones:
         ids = self.ids[moved]
         self.ids = self.ids[:n].copy()
         self.ids[gaps] = ids
-        self._row.update(zip(ids.tolist(), gaps.tolist(), strict=True))
+        self.update(zip(ids.tolist(), gaps.tolist(), strict=True))
         return moved, gaps
 
     def living(self) -> np.ndarray:
@@ -319,21 +306,18 @@ class Tombstones:
 # -- forks ---------------------------------------------------------------------------------------
 
 _locks: set[threading.RLock] = set()  # of all indexes
-_taken: list[threading.RLock] = []  # by the thread that is forking
-_forking = threading.RLock()
+_forking, _taken = threading.RLock(), ExitStack()  # by the thread that is forking
 
 
 def _before_fork() -> None:
     """Wait until nobody is inside an engine: the child would get it half changed, and locked."""
     _forking.acquire()
-    _taken.extend(_locks)
-    for lock in _taken:
-        lock.acquire()
+    for lock in [*_locks]:
+        _taken.enter_context(lock)
 
 
 def _after_fork() -> None:
-    while _taken:
-        _taken.pop().release()
+    _taken.close()
     _forking.release()
 
 
@@ -363,13 +347,20 @@ def _read(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
 
 def _version_text(version) -> str | None:
     if version is None or isinstance(version, str):
-        return version if version is None else str(version)
+        return version
     if isinstance(version, (datetime.date, np.datetime64)) and not pd.isna(version):
         return pd.Timestamp(version).isoformat()
-    number = _whole(version)
-    if number is None:
+    if (number := _whole(version)) is None:
         raise ValueError(f"version is {version!r:.50}; give text, a whole number or a time.")
     return str(number)
+
+
+def item_count(k: int, name: str) -> int:
+    """`k` as an int. Raises ValueError, which calls it `name`, for all but whole numbers from 1."""
+    number = _whole(k)
+    if number is None or number < 1:
+        raise ValueError(f"{name} is {k!r:.50}; ask for a whole number of items, at least 1.")
+    return number
 
 
 def _whole(value) -> int | None:
@@ -382,40 +373,31 @@ def _whole(value) -> int | None:
 
 def _pairs(vectors: Vectors, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     vectors, ids = _matrix(vectors, "vectors"), _ids(ids)
-    different = len(np.unique(ids))
-    if not len(ids) == len(vectors) == different:
-        came = f"{len(vectors)} vectors came with {len(ids)} ids, {different} of them different"
-        raise ValueError(f"{came}; each needs its own.")
+    if len(ids) != len(vectors):
+        raise ValueError(f"{len(vectors)} vectors came with {len(ids)} ids; each needs its own.")
     return vectors, ids
 
 
 def _ids(ids: np.ndarray) -> np.ndarray:
-    """[m] int64, a copy."""
-    ids = np.asarray(ids.detach().cpu() if isinstance(ids, torch.Tensor) else ids)
-    if ids.dtype == object and ids.ndim == 1:
-        ids = np.asarray(pd.Series(ids, dtype=object).infer_objects())
+    """[m] int64, all different, a copy."""
+    ids = _array(ids)
     good = ids.ndim == 1 and (len(ids) == 0 or ids.dtype.kind in "iu")
     if not good or (len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < 2**63):
         raise ValueError("ids must be whole numbers from 0 to 2**63 - 1, in one dimension.")
+    if (different := len(np.unique(ids))) < len(ids):
+        raise ValueError(f"{len(ids)} ids came, {different} of them different; name each once.")
     return ids.astype(np.int64)
 
 
 def _matrix(vectors: Vectors, name: str) -> np.ndarray:
     """[n, d] float32, in one piece; the caller's own memory where that is so already."""
     try:
-        if isinstance(vectors, torch.Tensor):
-            vectors = vectors.detach().cpu()
-            vectors = vectors.float() if vectors.is_floating_point() else vectors
-        vectors = np.asarray(vectors)
+        vectors = _array(vectors)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name} are no table of numbers; they need to be, [n, d].") from error
-    if vectors.ndim == 2 and vectors.dtype == object:  # columns that pandas keeps as Arrow's
-        vectors = pd.DataFrame(vectors).infer_objects().to_numpy()
-    if vectors.ndim != 2:
-        raise ValueError(f"{name} have {vectors.ndim} dimension(s); they need two, [n, d].")
-    if vectors.dtype.kind not in "fiub" or vectors.shape[1] == 0:
-        came = f"{vectors.dtype} in {vectors.shape[1]} columns"
-        raise ValueError(f"{name} are {came}; they need to be numbers in at least one.")
+    if vectors.ndim != 2 or vectors.shape[1] == 0 or vectors.dtype.kind not in "fiub":
+        came = f"{vectors.dtype} {list(vectors.shape)}"
+        raise ValueError(f"{name} are {came}; they need to be numbers [n, d], with d from 1 on.")
     if vectors.dtype != np.float32:
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
             vectors = vectors.astype(np.float32)
@@ -427,6 +409,17 @@ def _matrix(vectors: Vectors, name: str) -> np.ndarray:
             where = f"NaN or infinity in row {int(good.argmin())}, {too_large}"
             raise ValueError(f"{name} hold {where}; the model that made them diverged.")
     return vectors
+
+
+def _array(values) -> np.ndarray:
+    """What torch, pandas or a list hold, in a type that NumPy knows, if there is one."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        values = values.float() if values.is_floating_point() else values
+    values = np.asarray(values)
+    if values.dtype == object and values.ndim:  # columns that pandas keeps as Arrow's, say
+        values = pd.DataFrame(values).infer_objects().to_numpy().reshape(values.shape)
+    return values
 
 
 def _check_columns(vectors: np.ndarray, name: str, dim: int | None) -> None:

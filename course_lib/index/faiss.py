@@ -42,23 +42,24 @@ class FaissIndex(VectorIndex):
 
     def __post_init__(self) -> None:
         self._index: faiss.Index | None = None
-        # the ids; with their rows where Faiss has only these
+        # the ids; with their rows where Faiss numbers the vectors itself
         self._held: set[int] | Tombstones = set()
-        self._living: faiss.IDSelector | None = None  # a graph's rows that count; None: all
-        self._effort: faiss.SearchParameters | None = (
-            None  # made once: that takes a tenth of a search
-        )
+        # made once, since that takes a tenth of a search
+        self._effort: faiss.SearchParameters | None = None
 
     def _build(self, vectors: np.ndarray, ids: np.ndarray) -> None:
         index = _trained(self, vectors)
         if self._by_row():
             index.add(vectors)
-            held = Tombstones(ids)
         else:
             index.add_with_ids(vectors, ids)
-            held = set(ids.tolist())
+        self._take(index, ids)
+
+    def _take(self, index: faiss.Index, ids: np.ndarray) -> None:
+        held = Tombstones(ids) if self._by_row() else set(ids.tolist())
         self._index, self._held = index, held
-        self._aim()
+        graph = self.kind == "hnsw"
+        self._effort = faiss.SearchParametersHNSW() if graph else faiss.SearchParametersIVF()
 
     def _search(self, queries: np.ndarray, k: int) -> Found:
         index = self._index
@@ -78,7 +79,7 @@ class FaissIndex(VectorIndex):
     def _search_everywhere(self, queries: np.ndarray, k: int) -> Found:
         index = self._index
         if self.kind == "hnsw":
-            living = faiss.SearchParameters(sel=self._living)
+            living = faiss.SearchParameters(sel=self._effort.sel)
             return index.storage.search(queries, k, params=living)
         return index.search(queries, k, params=faiss.SearchParametersIVF(nprobe=index.nlist))
 
@@ -104,16 +105,15 @@ class FaissIndex(VectorIndex):
             self._held.update(ids.tolist())
 
     def _add(self, vectors: np.ndarray, ids: np.ndarray) -> None:
-        index = self._index
-        row = index.ntotal
+        row = self._index.ntotal
         try:
-            index.add(vectors)
+            self._index.add(vectors)
         except BaseException:  # Ctrl-C, say: what Faiss has taken by then is dead
-            self._held.add(ids[:0], index.ntotal)
-            self._tidy()
+            ids, row = ids[:0], self._index.ntotal
             raise
-        self._held.add(ids, row)
-        self._tidy()
+        finally:
+            self._held.add(ids, row)
+            self._tidy()
 
     def _delete(self, ids: np.ndarray) -> None:
         if self._by_row():
@@ -137,7 +137,7 @@ class FaissIndex(VectorIndex):
             self._build(self._index.reconstruct_batch(living), held.ids[living])
         elif len(held) < len(held.ids):
             alive = np.packbits(held.ids >= 0, bitorder="little")
-            self._aim(faiss.IDSelectorBitmap(alive))
+            self._effort = faiss.SearchParametersHNSW(sel=faiss.IDSelectorBitmap(alive))
 
     def _by_row(self) -> bool:
         """Whether Faiss numbers the vectors itself."""
@@ -148,13 +148,6 @@ class FaissIndex(VectorIndex):
         flat = self._index
         return faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(-1, flat.d)
 
-    def _aim(self, living: faiss.IDSelector | None = None) -> None:
-        graph = self.kind == "hnsw"
-        self._living = living
-        self._effort = (
-            faiss.SearchParametersHNSW(sel=living) if graph else faiss.SearchParametersIVF()
-        )
-
     def _arrays(self) -> dict[str, np.ndarray]:
         ids = self._held.ids.copy() if self._by_row() else np.array([*self._held], np.int64)
         return {"index": faiss.serialize_index(self._index), "ids": ids}
@@ -163,13 +156,9 @@ class FaissIndex(VectorIndex):
         index, ids = faiss.deserialize_index(arrays["index"]), arrays["ids"]
         if (index.d, index.ntotal) != (dim, len(ids)):
             raise RuntimeError("the index and its ids do not belong together")
-        self._index = index
-        self._aim()
+        self._take(index, ids)
         if self._by_row():
-            self._held = Tombstones(ids)
             self._tidy()
-        else:
-            self._held = set(ids.tolist())
 
 
 def _trained(dials: FaissIndex, vectors: np.ndarray) -> faiss.Index:

@@ -8,16 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from course_lib.index.base import Dial, Found, Tombstones, VectorIndex
+from course_lib.index.base import Dial, Found, Tombstones, VectorIndex, search_all
 
 
 @dataclass(eq=False)
 class HnswlibIndex(VectorIndex):
     """hnswlib (Malkov and Yashunin, 2018), in this process: a graph by the authors of HNSW.
 
-    hnswlib could replace in place and reuse a deleted row, but repairs the graph around it for 5 to
-    7 times the cost of an insertion, and recall goes down with every round. So, as in `FaissIndex`,
-    such rows stay in the graph, hidden; when they are over a quarter of it, it is built anew.
+    Replaced and deleted rows are kept hidden, as in `FaissIndex`: to reuse one costs hnswlib 5 to 7
+    times an insertion, and recall goes down with every round.
 
     `ef_search` may be moved at any time: higher is nearer to exact, and slower. A query that finds
     fewer than k is searched again exactly. `M` and `ef_construction` count at the next `build`.
@@ -29,8 +28,14 @@ class HnswlibIndex(VectorIndex):
     ef_search: int = Dial(150)
 
     def __post_init__(self) -> None:
-        self._engine = _hnswlib()
-        self._index = None
+        try:
+            import hnswlib
+        except ImportError as error:
+            raise ImportError(
+                "HnswlibIndex needs hnswlib: pip install hnswlib where there is a C++ compiler, "
+                "else conda install -c conda-forge hnswlib."
+            ) from error
+        self._engine, self._index = hnswlib, None
         self._held = Tombstones(np.zeros(0, np.int64))
 
     def _build(self, vectors: np.ndarray, ids: np.ndarray) -> None:
@@ -53,9 +58,7 @@ class HnswlibIndex(VectorIndex):
 
     def _search_everywhere(self, query: np.ndarray, k: int) -> Found:
         living = self._held.living()
-        scores = query @ self._vectors(living).T
-        best = np.argsort(-scores, axis=1)[:, :k]
-        return np.take_along_axis(scores, best, axis=1), self._held.ids[living[best]]
+        return search_all(query, k, self._vectors(living), self._held.ids[living])
 
     def _upsert(self, vectors: np.ndarray, ids: np.ndarray) -> None:
         row = len(self._held.ids)
@@ -82,9 +85,8 @@ class HnswlibIndex(VectorIndex):
         self._build(self._vectors(living), self._held.ids[living])
 
     def _vectors(self, rows: np.ndarray) -> np.ndarray:
-        return np.asarray(self._index.get_items(rows), np.float32).reshape(
-            len(rows), self._index.dim
-        )
+        vectors = self._index.get_items(rows)
+        return np.asarray(vectors, np.float32).reshape(len(rows), self._index.dim)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         with tempfile.TemporaryDirectory() as folder:  # hnswlib writes to files only
@@ -100,15 +102,3 @@ class HnswlibIndex(VectorIndex):
         if index.get_current_count() != len(ids):
             raise RuntimeError("the index and its ids do not belong together")
         self._index, self._held = index, Tombstones(ids)
-
-
-def _hnswlib():
-    try:
-        import hnswlib
-    except ImportError as error:
-        raise ImportError(
-            "HnswlibIndex needs hnswlib, which is not installed. pip builds it with a C++ "
-            "compiler (pip install hnswlib); conda-forge has it built (conda install -c "
-            "conda-forge hnswlib)."
-        ) from error
-    return hnswlib

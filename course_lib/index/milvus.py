@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import re
@@ -16,38 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from course_lib.index.base import Dial, Found, Kind, VectorIndex
+from course_lib.index.base import Dial, Found, Kind, VectorIndex, search_all
 
 CONNECT = 3.0  # seconds
 ROWS = 5_000  # in one request
 MOST_EF, MOST_LISTS = 32_768, 65_536  # Milvus's limits
-
-
-def _in_one_sentence(method: Callable) -> Callable:
-    """What goes wrong between this process and Milvus."""
-
-    @functools.wraps(method)
-    def asked(self: MilvusIndex, *arguments, released: bool = False):
-        import grpc
-
-        try:
-            return method(self, *arguments)
-        except (self._milvus.MilvusException, grpc.RpcError) as error:
-            message = str(getattr(error, "message", "") or error)
-            if not released and ("not loaded" in message or "state 'released'" in message):
-                self._load()  # the server was away, and has it on disk alone
-                return asked(self, *arguments, released=True)
-            lost = "connecting to server" in message or "Retry timeout" in message
-            if lost or isinstance(error, grpc.RpcError):
-                advice = "is it running, is that its address, and is the timeout long enough?"
-                raise ConnectionError(f"Milvus does not answer at {self.uri}; {advice}") from error
-            if "Open local milvus failed" in message:
-                reasons = "its folder is missing, another process has it open, or it is damaged"
-                raise ValueError(f"{self.uri} can't be opened: {reasons}.") from error
-            reason = message.splitlines()[0].rstrip(".")
-            raise ValueError(f"Milvus at {self.uri} refuses: {reason}.") from error
-
-    return asked
 
 
 @dataclass(eq=False)
@@ -56,9 +28,8 @@ class MilvusIndex(VectorIndex):
 
     - None: embedded in this process (Milvus Lite), in a temporary folder that goes with the index.
     - a path that ends in ".db": the same, and it stays. One process at a time can have it open.
-    - "http://…", "https://…": a server or a cluster; nothing else changes. MILVUS_TOKEN of the
-      environment ("user:password" or a key) is sent along. After an outage it answers again within
-      seconds of the server.
+    - "http://…", "https://…": a server or a cluster, and nothing else changes. MILVUS_TOKEN of the
+      environment ("user:password" or a key) is sent along.
 
     The vectors live in the collection of that name: a new MilvusIndex finds what an earlier one
     built there, `build` replaces it once the new one is complete, `drop` removes it, and `save`
@@ -67,13 +38,12 @@ class MilvusIndex(VectorIndex):
     process at a time may build a collection.
 
     `alias`: a second name that `serve` gives to this collection in one step, taking it from the
-    version before. Who searches by the alias meets one version or the other, whole. Who makes user
-    vectors as well asks where it `leads_to`, and searches that collection by its own name.
+    version before. Who searches by the alias meets one version or the other, whole.
 
-    `kind`: "FLAT" (exact), "HNSW" or "IVF_FLAT", with the dials of `FaissIndex`. Changes in place,
-    5,000 vectors a request; a search sees them at once (strong consistency). A query that finds
-    fewer than k is searched again, as wide as possible. Raises ConnectionError if Milvus does not
-    answer, within 5 s when it is constructed, later after `timeout` s.
+    `kind`: "FLAT" (exact), "HNSW" or "IVF_FLAT", with the dials of `FaissIndex`. A search sees
+    changes at once (strong consistency). A query that finds fewer than k is searched again, as wide
+    as possible. Raises ConnectionError if Milvus does not answer within `timeout` s, when it is
+    constructed within 5.
     """
 
     KINDS = ("FLAT", "HNSW", "IVF_FLAT")
@@ -94,53 +64,62 @@ class MilvusIndex(VectorIndex):
         self._milvus, self._temporary = _pymilvus(), self.uri is None
         self.uri = _milvus_uri(self.uri)
         self._last_size = 0  # when Milvus was asked last
-        self._connect()
-
-    @_in_one_sentence
-    def _connect(self) -> None:
-        token = os.environ.get("MILVUS_TOKEN", "")
-        client = self._milvus.MilvusClient(self.uri, token=token, timeout=CONNECT, dedicated=True)
-        self._client = client
+        options = {"token": os.environ.get("MILVUS_TOKEN", ""), "dedicated": True}
+        make = self._milvus.MilvusClient
+        self._client = self._ask(make, self.uri, timeout=CONNECT, **options)
         if self._temporary:
-            weakref.finalize(self, _forget, client, self.uri, os.getpid())
-        if client.has_collection(self.collection, timeout=self.timeout):
-            found = client.describe_collection(self.collection, timeout=self.timeout)
+            weakref.finalize(self, _forget, self._client, self.uri, os.getpid())
+        if self._ask(self._client.has_collection, self.collection):
+            found = self._ask(self._client.describe_collection, self.collection)
             vector = next(field for field in found["fields"] if field["name"] == "vector")
             self.dim = int(vector["params"]["dim"])
-            self._load()
+            self._ask(self._client.load_collection, self.collection)
             self._size()
 
-    @_in_one_sentence
-    def _load(self) -> None:
-        self._client.load_collection(self.collection, timeout=self.timeout)
+    def _ask(self, call: Callable, *arguments, again: bool = True, **options):
+        """What Milvus answers to this call; if something goes wrong, an error of one sentence."""
+        import grpc
 
-    @_in_one_sentence
+        try:
+            return call(*arguments, **{"timeout": self.timeout} | options)
+        except (self._milvus.MilvusException, grpc.RpcError) as error:
+            message = str(getattr(error, "message", "") or error)
+            if again and ("not loaded" in message or "state 'released'" in message):
+                # the server was away, and has it on disk alone
+                self._ask(self._client.load_collection, self.collection, again=False)
+                return self._ask(call, *arguments, again=False, **options)
+            lost = "connecting to server" in message or "Retry timeout" in message
+            if lost or isinstance(error, grpc.RpcError):
+                advice = "is it running, is that its address, and is the timeout long enough?"
+                raise ConnectionError(f"Milvus does not answer at {self.uri}; {advice}") from error
+            if "Open local milvus failed" in message:
+                reasons = "its folder is missing, another process has it open, or it is damaged"
+                raise ValueError(f"{self.uri} can't be opened: {reasons}.") from error
+            reason = message.splitlines()[0].rstrip(".")
+            raise ValueError(f"Milvus at {self.uri} refuses: {reason}.") from error
+
     def serve(self) -> None:
         """Let the alias, if there is one, lead here from now on."""
         if self.alias is not None:
-            there = self._client.list_aliases(timeout=self.timeout)["aliases"]
+            there = self._ask(self._client.list_aliases)["aliases"]
             turn = self._client.alter_alias if self.alias in there else self._client.create_alias
-            turn(self.collection, self.alias, timeout=self.timeout)
+            self._ask(turn, self.collection, self.alias)
 
-    @_in_one_sentence
     def leads_to(self) -> str:
         """The collection that the alias, or `collection` if that is one, leads to now.
 
-        A nomination needs user and item vectors of one version, and the alias can turn between the
-        two. So look here first, take the user network of that version, and search that collection
-        by its own name. Raises ValueError if there is no such alias.
+        The alias can turn between user and item vectors, which must be of one version: so look here
+        first, and search that collection by its own name. Raises ValueError for an unknown alias.
         """
-        alias = self.alias or self.collection
-        return self._client.describe_alias(alias, timeout=self.timeout)["collection_name"]
+        found = self._ask(self._client.describe_alias, self.alias or self.collection)
+        return found["collection_name"]
 
-    @_in_one_sentence
     def drop(self) -> None:
         """Remove the collection from the database; the index is then as if never built."""
         with self._lock:
-            self._client.drop_collection(self.collection, timeout=self.timeout)
+            self._ask(self._client.drop_collection, self.collection)
             self.dim, self._last_size = None, 0
 
-    @_in_one_sentence
     def _size(self) -> int:
         if self.dim is not None:
             counted = self._query(filter="", output_fields=["count(*)"])
@@ -148,49 +127,50 @@ class MilvusIndex(VectorIndex):
         return self._last_size
 
     def _query(self, **what) -> list[dict]:
-        what |= {"timeout": self.timeout, "consistency_level": "Strong"}
-        return self._client.query(self.collection, **what)
+        what["consistency_level"] = "Strong"
+        return self._ask(self._client.query, self.collection, **what)
 
     def _count(self, k: int) -> int:
         return self._last_size if self._last_size >= k else self._size()
 
-    @_in_one_sentence
     def _build(self, vectors: np.ndarray, ids: np.ndarray) -> None:
-        client, name, wait = self._client, self.collection, {"timeout": self.timeout}
+        client, ask, name = self._client, self._ask, self.collection
         aside, aliases = f"{name}_{uuid.uuid4().hex}", []
-        for left in client.list_collections(**wait):  # by a process that was killed
+        for left in ask(client.list_collections):  # by a process that was killed
             if re.fullmatch(f"{re.escape(str(name))}_[0-9a-f]{{32}}(_old)?", left):
-                client.drop_collection(left, **wait)
+                ask(client.drop_collection, left)
         try:
             self._fill(aside, vectors, ids)
-            if client.has_collection(name, **wait):
-                aliases = client.list_aliases(name, **wait)["aliases"]
-                client.rename_collection(name, f"{aside}_old", **wait)
-            client.rename_collection(aside, name, **wait)
+            if ask(client.has_collection, name):
+                aliases = ask(client.list_aliases, name)["aliases"]
+                ask(client.rename_collection, name, f"{aside}_old")
+            ask(client.rename_collection, aside, name)
         finally:
-            client.drop_collection(aside, **wait)  # it is still there if something failed
-        client.load_collection(name, **wait)
+            ask(client.drop_collection, aside)  # it is still there if something failed
+        ask(client.load_collection, name)
         for alias in aliases:  # they have followed the old one
-            client.alter_alias(name, alias, **wait)
-        client.drop_collection(f"{aside}_old", **wait)
+            ask(client.alter_alias, name, alias)
+        ask(client.drop_collection, f"{aside}_old")
         self._last_size = len(ids)
 
     def _fill(self, name: str, vectors: np.ndarray, ids: np.ndarray) -> None:
-        client, wait = self._client, {"timeout": self.timeout}
+        client, ask = self._client, self._ask
         schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("id", self._milvus.DataType.INT64, is_primary=True)
         schema.add_field("vector", self._milvus.DataType.FLOAT_VECTOR, dim=vectors.shape[1])
-        client.create_collection(name, schema=schema, consistency_level="Strong", **wait)
+        ask(client.create_collection, name, schema=schema, consistency_level="Strong")
         for part in _parts(ids):
-            client.insert(name, _rows(vectors[part], ids[part]), **wait)
-        client.flush(name, **wait)
+            ask(client.insert, name, _rows(vectors[part], ids[part]))
+        ask(client.flush, name)
+        lists = min(self.nlist or round(len(ids) ** 0.5), len(ids) // 39)  # k-means wants 39 each
+        kind = "FLAT" if self.kind == "IVF_FLAT" and not lists else self.kind
+        graph = {"M": self.M, "efConstruction": self.ef_construction}
+        dials = {"FLAT": {}, "HNSW": graph, "IVF_FLAT": {"nlist": lists}}[kind]
         plan = client.prepare_index_params()
-        kind, dials = _recipe(self, len(ids))
         nested = {"params": dials}  # both a server and Milvus Lite read this form
         plan.add_index("vector", index_type=kind, metric_type="IP", params=nested)
-        client.create_index(name, plan, **wait)
+        ask(client.create_index, name, plan)
 
-    @_in_one_sentence
     def _search(self, queries: np.ndarray, k: int) -> Found:
         found = self._hits(queries, k, {"ef": max(self.ef_search, k), "nprobe": self.nprobe})
         short = [i for i, (_, ids) in enumerate(found) if len(ids) < k]
@@ -204,67 +184,59 @@ class MilvusIndex(VectorIndex):
 
     def _hits(self, queries: np.ndarray, k: int, effort: dict[str, int]) -> list[Found]:
         used = {"FLAT": (), "HNSW": ("ef",), "IVF_FLAT": ("nprobe",)}[self.kind]
-        hits = self._client.search(
+        hits = self._ask(
+            self._client.search,
             self.collection,
             data=queries,
             limit=k,
             search_params={"metric_type": "IP", "params": {name: effort[name] for name in used}},
             output_fields=["id"],  # else Milvus Lite sends the vectors, too
             consistency_level="Strong",
-            timeout=self.timeout,
         )
         return [(row.distances, row.ids) for row in hits]
 
     def _search_everywhere(self, query: np.ndarray, k: int) -> Found:
         """Fetch all vectors and compare: a graph can have corners that no path leads to."""
-        rows = []
-        pages = self._client.query_iterator(
-            self.collection, batch_size=ROWS, output_fields=["id", "vector"], timeout=self.timeout
-        )
-        while page := pages.next():
-            rows += page
-        pages.close()
-        scores = np.array([row["vector"] for row in rows], np.float32) @ query
-        best = np.argsort(-scores)[:k]
-        return scores[best], np.array([row["id"] for row in rows])[best]
 
-    @_in_one_sentence
+        def fetch(**options) -> list[dict]:
+            rows, options["output_fields"] = [], ["id", "vector"]
+            pages = self._client.query_iterator(self.collection, batch_size=ROWS, **options)
+            while page := pages.next():
+                rows += page
+            pages.close()
+            return rows
+
+        rows = self._ask(fetch)
+        vectors = np.array([row["vector"] for row in rows], np.float32)
+        scores, ids = search_all(query[None], k, vectors, np.array([row["id"] for row in rows]))
+        return scores[0], ids[0]
+
     def _upsert(self, vectors: np.ndarray, ids: np.ndarray) -> None:
         for part in _parts(ids):
             rows = _rows(vectors[part], ids[part])
-            self._client.upsert(self.collection, rows, timeout=self.timeout)
+            self._ask(self._client.upsert, self.collection, rows)
 
-    @_in_one_sentence
     def _delete(self, ids: np.ndarray) -> None:
         self._last_size = 0  # ask again, also if this fails half-way
         for part in _parts(ids):
-            self._client.delete(self.collection, ids=ids[part].tolist(), timeout=self.timeout)
+            self._ask(self._client.delete, self.collection, ids=ids[part].tolist())
 
-    @_in_one_sentence
     def _known(self, ids: np.ndarray) -> np.ndarray:
         there = [self._query(ids=ids[part].tolist(), output_fields=["id"]) for part in _parts(ids)]
         return np.isin(ids, [row["id"] for rows in there for row in rows])
 
-    @_in_one_sentence
     def _arrays(self) -> dict[str, np.ndarray]:
         if self._temporary:
             lost = "is temporary and ends with the index, so a saved card would lead nowhere"
             advice = "make the index with a uri, such as 'items.db'"
             raise ValueError(f"this Milvus database {lost}; {advice}.")
-        self._client.flush(self.collection, timeout=self.timeout)
+        self._ask(self._client.flush, self.collection)
         return {}
 
     def _restore(self, arrays: dict[str, np.ndarray], dim: int) -> None:
         if self.dim != dim:  # the constructor has looked
             missing = f"no collection '{self.collection}' of {dim} columns"
             raise ValueError(f"Milvus at {self.uri} has {missing}; build the index again.")
-
-
-def _recipe(dials: MilvusIndex, m: int) -> tuple[str, dict[str, int]]:
-    lists = min(dials.nlist or round(m**0.5), m // 39)  # k-means wants 39 vectors a list
-    if dials.kind == "HNSW":
-        return "HNSW", {"M": dials.M, "efConstruction": dials.ef_construction}
-    return ("IVF_FLAT", {"nlist": lists}) if dials.kind == "IVF_FLAT" and lists else ("FLAT", {})
 
 
 def _parts(ids: np.ndarray) -> list[slice]:
