@@ -20,6 +20,7 @@ from course_lib.figures.style import (
     interval_lengths,
     interval_rows,
     key_below,
+    keys_outside,
     legend_below,
     legend_key,
     name_lines,
@@ -36,12 +37,11 @@ def differences(
     xlabel: str,
     title: str,
     digits: int | None = None,
-    xlim: tuple[float, float] | None = None,
     words: tuple[str, str] | None = None,
     parts: dict[str, object] | None = None,
 ) -> Figure:
     """Mean paired differences with their 95 % intervals, one row each; `found` has a `Difference`
-    by name. With `digits`, each mean stands at the right of its row; sister figures share `xlim`.
+    by name. With `digits`, each mean stands at the right of its row.
     With `words`, such as ("gain", "loss"), the legend has only what is drawn, and calls it so;
     there is none if all are clearly more. `parts` of the last row stand below it, thinner and in
     grey letters.
@@ -55,7 +55,6 @@ def differences(
     for label in axes.get_yticklabels()[len(found) :]:
         label.set(fontsize=9, color="#666666")
     axes.set(xlabel=xlabel, title=title, ylim=(len(rows) - 0.4, -0.6))
-    axes.set_xlim(xlim)
     for row, difference in enumerate(rows.values() if digits is not None else ()):
         number_beside(axes, row, difference, f"{difference.mean:+.{digits}f}")
     if not (words and all(difference.low > 0 for difference in rows.values())):
@@ -324,8 +323,7 @@ def trade_off(
         name_lines(ax, {name: line for name, line in inside.items() if len(line[0])})
     keys = [legend_key("largest weight α; smaller ones are hollow", "o", "#444444")]
     keys.append(legend_key("pale: not clear of zero on both axes", "o", tint_of("#444444")))
-    look = {"frameon": False, "fontsize": 9, "ncols": 2}
-    figure.legend(handles=keys, loc="outside lower center", **look)
+    keys_outside(figure, keys, 2)
     return figure
 
 

@@ -11,7 +11,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.ticker import NullLocator
 
-from course_lib.figures.style import ink_of, legend_below, legend_key, name_ends, panels, styled
+from course_lib.figures.style import (
+    ink_of,
+    keys_outside,
+    legend_below,
+    legend_key,
+    name_ends,
+    panels,
+    styled,
+)
 from course_lib.looks import BLACK, BLUE, GREEN, GREY, ORANGE, RED
 
 
@@ -301,7 +309,7 @@ def turning(steps: dict[str, tuple[np.ndarray, np.ndarray]], names: tuple[list, 
     if len(names[1]) > len(names[0]):
         keys.append(legend_key("an item in no batch", "s", GREY, "white"))
     keys.append(Line2D([], [], color=GREEN, lw=5, alpha=0.6, label="between the two"))
-    figure.legend(handles=keys, loc="outside lower center", frameon=False, ncols=4, fontsize=9.5)
+    keys_outside(figure, keys, 4, fontsize=9.5)
     return figure
 
 

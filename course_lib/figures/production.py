@@ -191,10 +191,11 @@ def forecasts(
     return figure
 
 
-def parts_and_copies(copies: int = 4) -> Figure:
+def parts_and_copies() -> Figure:
     """Two parts of an index side by side, their copies below each other, and a request between
     them that asks one copy of each part at once.
     """
+    copies = 4
     figure, (axes,) = panels(height=0.55 * copies + 1.9, width=8)
     axes.axis("off")
     words = {"ha": "center", "va": "center", "fontsize": 10}
