@@ -10,9 +10,9 @@ from course_lib.figures.comparisons import (
     gains,
     parts_of,
     share_bars,
-    trade_off,
     with_and_without,
 )
+from course_lib.figures.day import dashboard, day_line, shard_notes
 from course_lib.figures.log import (
     bright,
     head_effect,
@@ -22,13 +22,11 @@ from course_lib.figures.log import (
     newcomers,
     strips,
 )
+from course_lib.figures.matrices import heat, loss_matrix, mixed_columns
 from course_lib.figures.model import (
     curves,
     estimates,
     grown,
-    heat,
-    loss_matrix,
-    mixed_columns,
     nominated_scores,
     pipeline,
     slice_bars,
@@ -38,16 +36,14 @@ from course_lib.figures.model import (
 from course_lib.figures.production import (
     alias_in_time,
     capacity,
-    dashboard,
-    day_line,
     divided_tables,
     forecasts,
     offset_in_time,
     parts_and_copies,
-    shard_notes,
 )
 from course_lib.figures.search import circles, codes, cost, dials, frontier, memory, read_off
 from course_lib.figures.style import arms, fingerprint, panels, show, tag
+from course_lib.figures.trades import trade_off
 from course_lib.figures.updates import (
     bars,
     copied_and_split,
