@@ -10,7 +10,7 @@ from matplotlib.dates import DateFormatter, MonthLocator
 from matplotlib.figure import Figure
 
 from course_lib import looks
-from course_lib.figures.style import legend_key, panels
+from course_lib.figures.style import keys_outside, legend_key, panels
 from course_lib.log import EventLog
 from course_lib.looks import BLACK, BLUE, GREY, ORANGE, RED, SKY
 
@@ -180,8 +180,7 @@ def item_map(
     keys = [legend_key(name, "o", colour) for name, colour in colours.items()]
     keys += [legend_key(name, mark, "black", "white") for name, mark in markers.items()]
     keys += [legend_key(f"bright: {name}", ".", GREY) for name in bright(steps)]
-    look = {"ncols": 4, "frameon": False, "fontsize": 8, "columnspacing": 1, "handletextpad": 0.2}
-    figure.legend(handles=keys, loc="outside lower center", **look)
+    keys_outside(figure, keys, 4, fontsize=8, columnspacing=1, handletextpad=0.2)
     return figure
 
 

@@ -16,6 +16,7 @@ from course_lib import looks
 from course_lib.figures.style import (
     arrow,
     ink_of,
+    keys_outside,
     legend_key,
     name_ends,
     name_lines,
@@ -103,9 +104,7 @@ def circles(
         ax.axis("off")
     for ax in axes[len(steps) :]:
         ax.remove()
-    look = {"frameon": False, "fontsize": 9, "columnspacing": 1.2, "handletextpad": 0.4}
-    look["ncols"] = min(len(keys), 3 * columns)
-    figure.legend(handles=keys, loc="outside lower center", **look)
+    keys_outside(figure, keys, min(len(keys), 3 * columns), columnspacing=1.2, handletextpad=0.4)
     return figure
 
 

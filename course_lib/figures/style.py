@@ -20,6 +20,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
@@ -221,9 +222,14 @@ def key_below(
         ),
     }
     keys = [*keys, *(key for key, drawn in signs.items() if drawn or not words)]
-    look = {"frameon": False, "fontsize": 9, "ncols": len(keys)}
-    legend = figure.legend(handles=keys, loc="outside lower center", **look)
+    legend = keys_outside(figure, keys, len(keys))
     legend.set_title(xlabel, {"size": 10})
+
+
+def keys_outside(figure: Figure, keys: list, columns: int, **look) -> Legend:
+    """A legend of these handles below all panels, in so many columns."""
+    look = {"frameon": False, "fontsize": 9, "ncols": columns} | look
+    return figure.legend(handles=keys, loc="outside lower center", **look)
 
 
 def legend_key(label: str, mark: str, colour: str, face: str | None = None) -> Line2D:
@@ -292,5 +298,4 @@ def legend_below(figure: Figure, axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     handles = [part[0] if isinstance(part, ErrorbarContainer) else part for part in handles]
     columns = max(1, min(len(labels), 110 // (max(map(len, labels), default=0) + 6)))
-    look = {"frameon": False, "fontsize": 9, "ncols": columns}
-    figure.legend(handles, labels, loc="outside lower center", **look)
+    keys_outside(figure, handles, columns, labels=labels)

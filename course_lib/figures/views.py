@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
-from course_lib.figures.style import arrow, ink_of, legend_below, name_lines, panels
+from course_lib.figures.style import arrow, ink_of, keys_outside, legend_below, name_lines, panels
 from course_lib.looks import BLACK, BLUE, GREY, RED
 
 
@@ -66,7 +66,7 @@ def masks(sheets: dict[str, dict[str, Collection[str]]], fields: list[str]) -> F
         ax.tick_params(length=0)
     axes[0].set_ylabel("field drawn")
     keys = [Patch(**look, label=name) for name, look in looks.items()]
-    figure.legend(handles=keys, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    keys_outside(figure, keys, 3)
     return figure
 
 
@@ -218,7 +218,7 @@ def tiles(
     if count > 1:
         label = "shown in both: can be copied" + ("" if copies else " (none here)")
         keys.insert(1, Patch(facecolor="none", **COPIED, label=label))
-    figure.legend(handles=keys, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    keys_outside(figure, keys, 4)
     return figure
 
 
