@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from course_lib.checks.examples import interval
+from course_lib.checks.examples import interval, long_table
 from course_lib.checks.guard import case, exercise, mistakes, parts, run
 
 
@@ -181,8 +181,7 @@ def check_cheapest(cheapest: Callable) -> None:
         "monthly": night - 0.001 + 0.02 * noise,
         "hourly": night + 0.01 + 0.0001 * noise,
     }
-    rows = [(arm, seed, r) for arm, values in recalls.items() for seed, r in enumerate(values)]
-    table = pd.DataFrame(rows, columns=["arm", "seed", "R@100"])
+    table = long_table("R@100", recalls)
     costs = {"nightly": 30, "weekly": 4, "monthly": 1, "hourly": 50}
     for tolerance, prices, expected in (
         (0.002, costs, "weekly"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
-from course_lib.checks.examples import interval
+from course_lib.checks.examples import interval, long_table
 from course_lib.checks.guard import Near, case, compare, exercise, mistakes, run
 
 
@@ -282,12 +281,6 @@ def by_t_test(
     t = stats.ttest_rel(results[:, 1:], results[:, :1], axis=2).statistic
     clear = (t if gains else np.abs(t)) > (quantile or stats.t.ppf(0.975, seeds - 1))
     return clear.sum(1)
-
-
-def long_table(column: str, arms: dict[str, Sequence[float]]) -> pd.DataFrame:
-    """A row per arm and seed, as the committed tables have."""
-    rows = [(arm, seed, value) for arm, values in arms.items() for seed, value in enumerate(values)]
-    return pd.DataFrame(rows, columns=["arm", "seed", column])
 
 
 def _gains(recall: float, auc: float, verdict: str) -> dict:

@@ -1,8 +1,8 @@
-"""What several chapters' checks ask about: a small shop, a state that knows it, an interval."""
+"""What several chapters' checks ask about: a small shop, a state that knows it, intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,12 @@ def learned(log: EventLog, **changes) -> State:
     for day in log.days[:2]:
         state = full_update(state, log, day)
     return state
+
+
+def long_table(column: str, arms: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """A row per arm and seed, as the committed tables have."""
+    rows = [(arm, seed, value) for arm, values in arms.items() for seed, value in enumerate(values)]
+    return pd.DataFrame(rows, columns=["arm", "seed", column])
 
 
 def interval(
