@@ -8,7 +8,7 @@ as they were.
 
 `popularity`, an item's recent purchase counts, is no field. Both views set it to 0, the counts of
 an item never sold: the numbers all but name a popular item, and two views that kept them would be
-matched by them alone. `keep_popularity=True` keeps them in both, for comparison.
+matched by them alone.
 
 `Complementary` and `CorrelatedMask` draw one split of the fields per call, so that all items of a
 batch hide the same ones (as Yao et al. do). With a split per item a model could match two views by
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral, Real
 from pkgutil import resolve_name
 
 import numpy as np
@@ -28,7 +27,9 @@ import torch
 from torch import Tensor
 
 from course_lib.features import Features, concat_features, drop_fields, index_rows
+from course_lib.frames import checked
 
+ALMOST_ALL = 0.9999  # the largest chance to hide a value
 Augmentation = Callable[[Features, torch.Generator], tuple[Features, Features]]
 
 
@@ -48,18 +49,14 @@ class SelfSupervision:
     m: int = 256
 
     def __post_init__(self) -> None:
-        _check("alpha", self.alpha, "0 or a number above", lambda alpha: alpha >= 0)
-        _check("temperature", self.temperature, "a number above 0", lambda number: number > 0)
-        _check(
-            "m", self.m, "a whole number, 2 or more", lambda m: isinstance(m, Integral) and m > 1
-        )
+        checked("alpha", self.alpha, 0)
+        checked("temperature", self.temperature, 1e-12)
+        checked("m", self.m, 2, whole=True)
 
     def views(self, catalogue: Features, generator: torch.Generator) -> tuple[Features, Features]:
         """Two views of m items, drawn uniformly from a catalogue of `known` items (all of them, if
         there are fewer).
         """
-        if not catalogue:
-            raise ValueError("the catalogue has no fields; a view needs something to show.")
         ids = next(iter(catalogue.values()))
         rows = uniform_items(len(ids), self.m, generator) - 1
         return self.augment(index_rows(catalogue, rows.to(ids.device)), generator)
@@ -101,13 +98,12 @@ class RandomMask:
     """
 
     p: float
-    keep_popularity: bool = False
 
     def __post_init__(self) -> None:
-        _check("p", self.p, "a chance, 0 or more and below 1", lambda p: 0 <= p < 1)
+        checked("p", self.p, 0, ALMOST_ALL)
 
     def __call__(self, features: Features, generator: torch.Generator) -> tuple[Features, Features]:
-        features = _prepare(features, self.keep_popularity)
+        features = _prepare(features)
         return drop_fields(features, self.p, generator), drop_fields(features, self.p, generator)
 
 
@@ -122,13 +118,12 @@ class Dropout:
     """
 
     p: float = 0.5
-    keep_popularity: bool = False
 
     def __post_init__(self) -> None:
-        _check("p", self.p, "a chance, 0 or more and below 1", lambda p: 0 <= p < 1)
+        checked("p", self.p, 0, ALMOST_ALL)
 
     def __call__(self, features: Features, generator: torch.Generator) -> tuple[Features, Features]:
-        features = _prepare(features, self.keep_popularity)
+        features = _prepare(features)
         bags = [name for name in field_names(features) if features[name].dim() > 1]
         if not bags:
             raise ValueError(
@@ -153,10 +148,8 @@ class Complementary:
     says about the other.
     """
 
-    keep_popularity: bool = False
-
     def __call__(self, features: Features, generator: torch.Generator) -> tuple[Features, Features]:
-        features = _prepare(features, self.keep_popularity, least=2)
+        features = _prepare(features, least=2)
         names = field_names(features)
         order = torch.randperm(len(names), generator=generator).tolist()
         return _split(features, {names[i] for i in order[: len(names) // 2]})
@@ -177,7 +170,7 @@ class CorrelatedMask:
       is retained.
     """
 
-    def __init__(self, mi: pd.DataFrame, keep_popularity: bool = False) -> None:
+    def __init__(self, mi: pd.DataFrame) -> None:
         k = len(mi)
         if k < 2 or not mi.index.equals(mi.columns) or not mi.index.is_unique:
             raise ValueError(
@@ -189,14 +182,13 @@ class CorrelatedMask:
                 "mi is not symmetric or has a value that is not finite; make it with "
                 "mutual_information."
             )
-        self.keep_popularity = keep_popularity
         self.masked: dict[str, list[str]] = {}
         for seed in mi.index:
             relatives = mi.loc[seed].drop(seed).sort_values(ascending=False, kind="stable").index
             self.masked[seed] = [seed, *relatives[: min(k // 2, k - 2)]]
 
     def __call__(self, features: Features, generator: torch.Generator) -> tuple[Features, Features]:
-        features = _prepare(features, self.keep_popularity, least=2)
+        features = _prepare(features, least=2)
         names = field_names(features)
         if set(names) != set(self.masked):
             raise ValueError(
@@ -220,8 +212,8 @@ def _split(features: Features, shown: set[str]) -> tuple[Features, Features]:
     return first, second
 
 
-def _prepare(features: Features, keep_popularity: bool, least: int = 1) -> Features:
-    """The features as the views start from them, checked."""
+def _prepare(features: Features, least: int = 1) -> Features:
+    """The features as the views start from them: checked, and as of items never sold."""
     if len(field_names(features)) < least:
         found = ", ".join(field_names(features)) or "none"
         raise ValueError(
@@ -236,13 +228,7 @@ def _prepare(features: Features, keep_popularity: bool, least: int = 1) -> Featu
             f"popularity, row {row}, is NaN or infinite; purchase counts are finite, 0 where there "
             "are none."
         )
-    return features if keep_popularity else features | {"popularity": torch.zeros_like(counts)}
-
-
-def _check(name: str, value: object, wanted: str, is_right: Callable[[float], bool]) -> None:
-    number = isinstance(value, Real) and not isinstance(value, bool) and np.isfinite(value)
-    if not number or not is_right(value):
-        raise ValueError(f"{name} is {value}; it must be {wanted}.")
+    return features | {"popularity": torch.zeros_like(counts)}
 
 
 # name → what makes it of `mi`, how related the fields are. A line adds one, such as

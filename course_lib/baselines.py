@@ -16,8 +16,8 @@ import torch
 from scipy.sparse import csr_matrix, diags, issparse
 
 from course_lib.features import DecayedCounts
+from course_lib.frames import checked
 from course_lib.log import DAY, EventLog
-from course_lib.state import checked
 
 
 class Popularity:

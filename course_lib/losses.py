@@ -4,12 +4,13 @@ at each other.
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from course_lib.frames import checked
 
 Number = float | Tensor  # a temperature can be learned
 
@@ -29,18 +30,8 @@ def in_batch_logits(
     - `ids`: [n] item indices. The same item at j ≠ i is an accidental hit: a positive posing as a
       negative.
     """
-    _check_temperature(temperature)
     _vectors("users and items", users, items, least=1)
-    for name, values in {"log_q": log_q, "ids": ids}.items():
-        if values.shape != users.shape[:1] or values.device != users.device:
-            raise ValueError(
-                f"{name} has shape {list(values.shape)} on {values.device}; it must have shape "
-                f"{[len(users)]} on {users.device}, a number for each pair."
-            )
-    if not log_q.is_floating_point() or ids.is_floating_point() or ids.dtype == torch.bool:
-        raise ValueError(
-            f"log_q is {log_q.dtype} and ids are {ids.dtype}; give floats and whole numbers."
-        )
+    _check_shape("ids", ids, [len(users)], users.device)
     own = torch.arange(len(ids), device=ids.device)
     return mixed_logits(users, items, log_q, own, ids[:, None] == ids[None, :], temperature)
 
@@ -73,14 +64,10 @@ def mixed_logits(
     """
     _check_temperature(temperature)
     users, items = _vectors("users and items", users, items, least=1, paired=False)
-    (n, c), device = (len(users), len(items)), users.device
-    kinds = {"log_q": ([c], log_q), "own": ([n], own), "masked": ([n, c], masked)}
-    for name, (shape, values) in kinds.items():
-        if list(values.shape) != shape or values.device != device:
-            raise ValueError(
-                f"{name} has shape {list(values.shape)} on {values.device}; it must have shape "
-                f"{shape} on {device}, for {n} users and {c} columns."
-            )
+    n, c = len(users), len(items)
+    _check_shape("log_q", log_q, [c], users.device)
+    _check_shape("own", own, [n], users.device)
+    _check_shape("masked", masked, [n, c], users.device)
     if not log_q.is_floating_point() or own.dtype != torch.long or masked.dtype != torch.bool:
         raise ValueError(
             f"log_q is {log_q.dtype}, own is {own.dtype} and masked is {masked.dtype}; they must "
@@ -154,10 +141,7 @@ def joint(main: Tensor, self_supervised: Tensor, alpha: float) -> Joint:
     """1/n Σ L_main + α · 1/m Σ L_self (the notes), from both means, such as `in_batch_softmax` and
     `self_supervised` return.
     """
-    if not _is_number(alpha) or not 0 <= alpha < torch.inf:
-        raise ValueError(
-            f"alpha is {alpha}; it weighs the self-supervised loss, and must be 0 or above."
-        )
+    checked("alpha", alpha, 0)
     if main.dim() or self_supervised.dim():
         raise ValueError(
             "a loss is no single number; take the mean over the batch first, of each over its own."
@@ -186,13 +170,14 @@ def _vectors(
     return (first.float(), second.float()) if half else (first, second)
 
 
+def _check_shape(name: str, values: Tensor, shape: list[int], device: torch.device) -> None:
+    if list(values.shape) != shape or values.device != device:
+        raise ValueError(
+            f"{name} has shape {list(values.shape)} on {values.device}; it must have shape {shape} "
+            f"on {device}, as the vectors say."
+        )
+
+
 def _check_temperature(temperature: Number) -> None:
-    is_tensor = isinstance(temperature, Tensor)
-    value = temperature.item() if is_tensor and temperature.dim() == 0 else temperature
-    if not _is_number(value) or not 0 < value < torch.inf:
-        shown = f"of shape {list(value.shape)}" if isinstance(value, Tensor) else value
-        raise ValueError(f"temperature is {shown}; it must be a number above 0.")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    tensor = isinstance(temperature, Tensor)
+    checked("temperature", temperature.tolist() if tensor else temperature, 1e-12)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-import operator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,6 +15,7 @@ import torch
 
 from course_lib.features import Features, FeatureStore
 from course_lib.files import atomic_write
+from course_lib.frames import checked
 from course_lib.linear import LinearPart
 from course_lib.log import EventLog
 from course_lib.towers import TwoTower
@@ -76,23 +76,6 @@ class Settings:
         name = "popularity_half_lives"
         keep(name, tuple(checked(name, value, 1e-12) for value in self.popularity_half_lives))
         keep("device", str(self.device))
-
-
-def checked(
-    name: str, value: object, low: float, high: float = math.inf, whole: bool = False
-) -> int | float:
-    try:
-        number = operator.index(value) if whole else float(value)
-        right = (
-            low <= number <= high and math.isfinite(number) and not isinstance(value, (bool, str))
-        )
-    except (TypeError, ValueError):
-        right = False
-    if not right:
-        kind = "a whole number" if whole else "a number"
-        most = "" if high == math.inf else f" and at most {high:g}"
-        raise ValueError(f"{name} is {value!r}; it must be {kind}, at least {low:g}{most}.")
-    return number
 
 
 @dataclass

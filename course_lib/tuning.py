@@ -16,8 +16,9 @@ from tqdm.auto import tqdm
 
 from course_lib.baselines import ALS, EASE, ItemCF, Popularity, UserKNN
 from course_lib.evaluation import Recommender, TwoTowerNightly, replay, summary
+from course_lib.frames import checked
 from course_lib.log import EventLog
-from course_lib.state import Settings, checked, new_state
+from course_lib.state import Settings, new_state
 
 Dials = dict[str, Sequence]
 TRIES = 12
