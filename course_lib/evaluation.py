@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from course_lib.full_update import full_update
 from course_lib.incremental_update import incremental_update, unfrozen_update
-from course_lib.log import DAY, HOUR, EventLog
+from course_lib.log import DAY, HOUR, EventLog, local_time
 from course_lib.state import State
 
 # times bought up to then
@@ -134,10 +134,8 @@ def replay(
 
     Before any event of a day is trained on, all items listed by then, minus those already bought,
     are ranked for each of the day's buyers. Days before `start` are only trained on; without
-    `learn_before` they are not (the recommender has learned them already). With `hourly` the same
-    is done hour by hour, and the recommender's `learn_hour` is called once the hour is tested:
-    what a user bought this morning is history and no candidate this afternoon. Candidates are the
-    items listed by that morning.
+    `learn_before` they are not (the recommender has learned them already). With `hourly` each hour
+    is tested, then given to the recommender's `learn_hour`; candidates are those of the morning.
 
     Returns one row per event: `day`, `user`, `item`, `rank` (1 is best; ties count against the
     model), `within_auc` (see `within_slice_auc`), `bought` (how often the item had been bought
@@ -158,13 +156,14 @@ def replay(
             "the model; compare recall at a smaller k.",
             stacklevel=2,
         )
-    step, start = HOUR if hourly else DAY, pd.Timestamp(start)
+    step, start = HOUR if hourly else DAY, local_time(start)
     times_bought = np.zeros(len(log.items), dtype=int)
     results = []
     for day in tqdm(days, desc="replay", unit="day", disable=not progress):
         rows = log.rows(day, day + DAY)
         if day >= start:
-            for time in _hours(log, rows) if hourly else [day]:
+            times = log.events["time"].iloc[rows].dt.floor("h").unique() if hourly else [day]
+            for time in times:
                 tested = _test(log, recommender, time, log.rows(time, time + step), times_bought)
                 results.append(tested.assign(hour=time.hour) if hourly else tested)
                 if hourly:
@@ -175,28 +174,18 @@ def replay(
     return pd.concat(results, ignore_index=True)
 
 
-def _days(log: EventLog, start: pd.Timestamp | str, end: pd.Timestamp | str | None) -> list:
+def _days(
+    log: EventLog, start: pd.Timestamp | str, end: pd.Timestamp | str | None
+) -> pd.DatetimeIndex:
     """The log's days to before `end`, at least one of them from `start` on."""
-    for name, value in {"start": start, "end": log.days[-1] if end is None else end}.items():
-        time = pd.to_datetime(value, errors="coerce")
-        if not isinstance(time, pd.Timestamp) or time.tz is not None:
-            raise ValueError(
-                f"{name} is {value}; give a day without time zone, such as {log.days[0]:%Y-%m-%d}."
-            )
-    start, end = pd.Timestamp(start), None if end is None else pd.Timestamp(end)
-    if end is not None and end <= start:
-        raise ValueError(f"start is {start:%Y-%m-%d} and end is {end:%Y-%m-%d}; start comes first.")
-    days = [day for day in log.days if end is None or day < end]
-    if not days or days[-1] < start:
-        have = f"{log.days[0]:%Y-%m-%d} … {log.days[-1]:%Y-%m-%d}"
+    start, end = local_time(start), local_time(log.days[-1] + DAY if end is None else end)
+    days = log.days[log.days < end]
+    if not len(days) or days[-1] < start:
         raise ValueError(
-            f"the log has no day from {start:%Y-%m-%d} to {end or 'its end'}; its days are {have}."
+            f"the log has no day from {start:%Y-%m-%d} to before {end:%Y-%m-%d}; its days are "
+            f"{log.days[0]:%Y-%m-%d} … {log.days[-1]:%Y-%m-%d}."
         )
     return days
-
-
-def _hours(log: EventLog, rows: slice) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(log.events["time"].iloc[rows].dt.floor("h").unique())
 
 
 def _test(
@@ -318,10 +307,9 @@ def _as_scores(scores: torch.Tensor | np.ndarray) -> torch.Tensor:
     """As a tensor of a type that compares, and that loses nothing."""
     if not isinstance(scores, torch.Tensor):
         scores = np.asarray(scores)
-        if scores.dtype.kind not in "biuf" or scores.dtype.itemsize > 8:
-            raise ValueError(f"scores are {scores.dtype}; give numbers of at most 64 bits.")
-        native = scores.dtype.newbyteorder("=")
-        scores = torch.tensor(np.ascontiguousarray(scores, dtype=native).reshape(scores.shape))
+        if scores.dtype.kind not in "biuf":
+            raise ValueError(f"scores are {scores.dtype}; give numbers.")
+        scores = torch.tensor(scores.astype(scores.dtype.newbyteorder("="), order="C"))
     scores = scores.detach().cpu()
     if scores.dtype.is_complex or scores.dtype == torch.uint64:
         raise ValueError(f"scores are {scores.dtype}, which has no order here; give floats.")
@@ -371,9 +359,8 @@ def slices(result: pd.DataFrame) -> pd.Series:
     """Each event's slice, by how often its item had been bought up to then: cold, tail, mid or
     head.
     """
-    return pd.Series(
-        pd.Categorical.from_codes(slice_codes(result["bought"]), list(SLICES)), result.index
-    )
+    codes = slice_codes(result["bought"])
+    return pd.Series(pd.Categorical.from_codes(codes, list(SLICES)), result.index)
 
 
 def slice_codes(times_bought: np.ndarray) -> np.ndarray:
@@ -385,9 +372,7 @@ def slice_codes(times_bought: np.ndarray) -> np.ndarray:
 
 
 def summary(result: pd.DataFrame) -> pd.Series:
-    """R@50, R@100, R@100 by slice, and the AUC within each slice (`within_slice_auc`); NaN for an
-    empty one.
-    """
+    """R@50, R@100, R@100 by slice, and each slice's `within_slice_auc`; NaN for an empty one."""
     of = slices(result)
     recalls = {"R@50": recall(result, 50), "R@100": recall(result, 100)}
     recalls |= {name: recall(result[of == name], 100) for name in SLICES}

@@ -251,15 +251,6 @@ def test_an_overlay_by_hand():
     assert base.weight.detach() is not None and same(base.weight.detach(), rows)
 
 
-def test_an_overlay_of_nothing_is_the_table():
-    base = EmbeddingTable(3)
-    base.grow(5, torch.Generator().manual_seed(0))
-    over = delta_table(base, torch.zeros(0, dtype=torch.long))
-    assert isinstance(over, DeltaTable) and same(
-        over(torch.arange(5)).detach(), base.weight.detach()
-    )
-
-
 # -- states on disk
 # --------------------------------------------------------------------------------------------------
 # -
