@@ -13,7 +13,6 @@ from helpers import SMALL, Sizes, contents, refusal, same, trained
 
 from course_lib.full_update import full_update, make_examples
 from course_lib.incremental_update import (
-    DeltaTable,
     delta_table,
     incremental_update,
     unfrozen_update,
