@@ -6,13 +6,10 @@ of m items. What a view does not show is index 0, the field's default; the ID is
 other. Both views depend on the features and on the generator's state alone, and the features stay
 as they were.
 
-`popularity`, an item's recent purchase counts, is no field. Both views set it to 0, the counts of
-an item never sold: the numbers all but name a popular item, and two views that kept them would be
-matched by them alone.
-
-`Complementary` and `CorrelatedMask` draw one split of the fields per call, so that all items of a
-batch hide the same ones (as Yao et al. do). With a split per item a model could match two views by
-which fields are missing, without reading a single value.
+`popularity`, an item's recent purchase counts, is no field. Both views set it to 0, as of an item
+never sold: two views that kept it would be matched by it alone. `Complementary` and
+`CorrelatedMask` draw one split of the fields per call (as Yao et al. do): with one per item, two
+views could be matched by which fields are missing.
 """
 
 from __future__ import annotations
@@ -39,8 +36,7 @@ class SelfSupervision:
     what it weighs.
 
     - `augment`: makes the two views. `alpha`: α, the weight of the term. `temperature`: τ_s.
-    - `m`: items per step, drawn uniformly from those known, whatever the number of events in the
-      step.
+    - `m`: items per step, drawn uniformly from those known.
     """
 
     augment: Augmentation
@@ -54,21 +50,17 @@ class SelfSupervision:
         checked("m", self.m, 2, whole=True)
 
     def views(self, catalogue: Features, generator: torch.Generator) -> tuple[Features, Features]:
-        """Two views of m items, drawn uniformly from a catalogue of `known` items (all of them, if
-        there are fewer).
-        """
+        """Two views of m items of the catalogue, all of them if there are fewer."""
         ids = next(iter(catalogue.values()))
         rows = uniform_items(len(ids), self.m, generator) - 1
         return self.augment(index_rows(catalogue, rows.to(ids.device)), generator)
 
 
 def uniform_items(known: int, m: int, generator: torch.Generator) -> Tensor:
-    """[m] different item indices out of 1 … `known`, each equally likely, whatever the item's
-    popularity.
+    """[m] different item indices out of 1 … `known`, each equally likely; all, if there are fewer.
 
     Uniform, because the term is for the tail (the notes; Yao et al., 2021, section 3). Different,
-    because a second copy of an item would be a negative of itself. A catalogue of fewer than m
-    items is taken whole, in random order. Costs what m is, not what `known` is.
+    because a second copy of an item would be a negative of itself. Costs what m is.
     """
     if m < 2 or known < 2:
         raise ValueError(
@@ -82,10 +74,8 @@ def uniform_items(known: int, m: int, generator: torch.Generator) -> Tensor:
 def vectors_together(
     item_vectors: Callable[[Features], Tensor], *parts: Features
 ) -> tuple[Tensor, ...]:
-    """[m, d] vectors of each of several batches of items, such as both views and the main loss's
-    items, from one pass.
-
-    One pass costs less than one for each part: every embedding table gets one gradient.
+    """[m, d] vectors of each of several batches of items, from one pass: every embedding table gets
+    one gradient.
     """
     sizes = [len(next(iter(part.values()))) for part in parts]
     return item_vectors(concat_features(list(parts))).split(sizes)
@@ -93,9 +83,7 @@ def vectors_together(
 
 @dataclass(frozen=True)
 class RandomMask:
-    """Random mask: every field of every item is masked with chance `p`, for each view anew (the
-    notes).
-    """
+    """Random mask: each view anew masks every field with chance `p` (the notes)."""
 
     p: float
 
@@ -112,9 +100,8 @@ class Dropout:
     """Dropout: every value of every bag is dropped with chance `p`, for each view anew (Yao et al.,
     2021, section 3).
 
-    Half of the values on average, as the notes say; a bag that loses all of them is the default.
-    Fields with one value are left as they are, the ID too, so the two views are much more alike
-    than those of the other augmentations.
+    A bag that loses all of them is the default. Fields with one value are left as they are, the ID
+    too.
     """
 
     p: float = 0.5
@@ -142,10 +129,7 @@ class Dropout:
 @dataclass(frozen=True)
 class Complementary:
     """Complementary: the k fields in random order, the first ⌊k/2⌋ in one view, the others in the
-    other view (the notes).
-
-    No field is in both, so nothing can be copied: what the views share is what one half of an item
-    says about the other.
+    other view (the notes): what the views share is what one half of an item says of the other.
     """
 
     def __call__(self, features: Features, generator: torch.Generator) -> tuple[Features, Features]:
@@ -159,15 +143,11 @@ class CorrelatedMask:
     """Correlated mask: a random seed field and its ⌊k/2⌋ most related ones are masked, the rest is
     retained (the notes).
 
-    Relatives are hidden together, such as colour and a label that gives the colour away. The first
-    view shows the rest; the second is its complement, and shows the seed and its relatives, as Yao
-    et al. (2021, section 3) split the fields in two.
+    The first view shows the rest; the second is its complement (Yao et al., 2021, section 3).
 
-    - `mi`: k×k, how related the fields are, by `mutual_information.mutual_information`, from the
-      training period alone.
+    - `mi`: k×k, how related the fields are, by `mutual_information`, of the training period.
     - `masked`: what the first view masks, by seed: the seed, then its relatives, the most related
-      first; equally related ones in the order of `mi`. With k = 2 the seed alone, so that something
-      is retained.
+      first; with k = 2 the seed alone, so that something is retained.
     """
 
     def __init__(self, mi: pd.DataFrame) -> None:
@@ -220,15 +200,7 @@ def _prepare(features: Features, least: int = 1) -> Features:
             f"these items have too few fields ({found}); this augmentation needs at least {least}."
         )
     counts = features.get("popularity")
-    if counts is None:
-        return features
-    if not counts.isfinite().all():
-        row = int((~counts.isfinite()).any(1).nonzero()[0])
-        raise ValueError(
-            f"popularity, row {row}, is NaN or infinite; purchase counts are finite, 0 where there "
-            "are none."
-        )
-    return features | {"popularity": torch.zeros_like(counts)}
+    return features if counts is None else features | {"popularity": torch.zeros_like(counts)}
 
 
 # name → what makes it of `mi`, how related the fields are. A line adds one, such as

@@ -20,15 +20,11 @@ def in_batch_logits(
 ) -> Tensor:
     """[n, n] logits of n (user, item) pairs: cos(a_i, b_j) / τ − log q_j, accidental hits at −∞.
 
-    Divide by τ first, then correct: log q_j belongs to the softmax, not to the cosine.
-
     - `users`, `items`: [n, d] unit vectors; pair i is row i of both. Every other pair's item is a
       negative of user i. Half precision is computed in float32.
-    - `log_q`: [n] log of the share of each item among the events: popular items are drawn as
-      negatives more often than others, and would be pushed away for it (logQ correction; Yi et al.,
-      2019, section 3).
-    - `ids`: [n] item indices. The same item at j ≠ i is an accidental hit: a positive posing as a
-      negative.
+    - `log_q`: [n] log of the share of each item among the events (logQ correction; Yi et al., 2019,
+      section 3). It belongs to the softmax, not to the cosine: divide by τ first.
+    - `ids`: [n] item indices. The same item at j ≠ i is an accidental hit.
     """
     _vectors("users and items", users, items, least=1)
     _check_shape("ids", ids, [len(users)], users.device)
@@ -52,9 +48,8 @@ def mixed_logits(
     """[n, c] logits of n users against c columns: cos(a_i, b_j) / τ − log q_j, what is masked at
     −∞.
 
-    The columns are the n events' own items and m more, drawn uniformly, so that items which nobody
-    buys are negatives too (mixed negative sampling, Yang et al., 2020, section 3); or a whole
-    catalogue, each item once, with log q = 0: the full softmax.
+    The columns are the n events' own items and m more, drawn uniformly (mixed negative sampling,
+    Yang et al., 2020, section 3); or a whole catalogue, each item once, with log q = 0.
 
     - `users`: [n, d], `items`: [c, d], unit vectors. Half precision is computed in float32.
     - `log_q`: [c] log of each column's expected share, see `mixed_log_q`; 0 for no correction.
@@ -83,12 +78,9 @@ def mixed_logits(
 def mixed_softmax(
     users: Tensor, items: Tensor, log_q: Tensor, own: Tensor, masked: Tensor, temperature: Number
 ) -> Tensor:
-    """Mean over the users of −log softmax of each one's own column in `mixed_logits`: L_main over
-    mixed negatives.
-    """
-    return functional.cross_entropy(
-        mixed_logits(users, items, log_q, own, masked, temperature), own
-    )
+    """Mean over the users of −log softmax of each one's own column in `mixed_logits`: L_main."""
+    logits = mixed_logits(users, items, log_q, own, masked, temperature)
+    return functional.cross_entropy(logits, own)
 
 
 def mixed_log_q(log_q: Tensor, n: int, m: int, known: int) -> Tensor:
@@ -109,11 +101,9 @@ def self_supervised(first: Tensor, second: Tensor, temperature: Number) -> Tenso
     """L_self, the mean over m items: of all second views an item's first one must find its own, and
     the other way round.
 
-    Logits are cos(b'_i, b''_j) / τ_s, the target is the diagonal; the mean of the softmax losses
-    along rows and along columns. No log q: the items are drawn uniformly (`augment.uniform_items`).
-    They must be different, or an item would be its own negative. A model that knows nothing scores
-    log m. Source: the notes, "self-supervised learning"; Yao et al., 2021, section 3 (along the
-    rows only).
+    The mean of the softmax losses of cos(b'_i, b''_j) / τ_s along rows and along columns. No log q:
+    the items are drawn uniformly, and must be different. Source: the notes, "self-supervised
+    learning"; Yao et al., 2021, section 3 (along the rows only).
 
     - `first`, `second`: [m, d] unit vectors of two views of the same m items, row i of both from
       item i; at least two items.

@@ -32,16 +32,12 @@ TOPICS = 40
 
 @dataclass(frozen=True, eq=False)
 class Simulated:
-    """A log, and what each of its users would like to buy if everything were shown to everyone
-    alike.
+    """A log, and what each of its users would like if everything were shown to everyone alike.
 
-    - `log`: all events on one day; items that nobody bought are in its table of items too, listed
-      from the start.
-    - `tastes`: [users, topics] chance that a user wants something of a topic, in the order of
-      `log.users`.
-    - `topics`: [items] each item's hidden topic, in the order of `log.items`.
-    - `liked`: `user`, `item`: of every user, items drawn from the taste alone, none of them bought;
-      popularity is left out unless asked for.
+    - `log`: all events on one day; its items, bought or not, are listed from the start.
+    - `tastes`: [users, topics] chance that a user wants something of a topic.
+    - `topics`: [items] each item's hidden topic.
+    - `liked`: `user`, `item`: items drawn from each user's taste alone, none of them bought.
     """
 
     log: EventLog
@@ -61,13 +57,11 @@ def simulate(
 ) -> Simulated:
     """Make a log whose users buy by taste × popularity.
 
-    Every item has one of 40 hidden topics; its fields are drawn from values that are mostly the
-    topic's own. Every user likes a few topics (Dirichlet, 0.1 each). A purchase is a topic by the
-    user's taste, then one of its items by popularity, 1 / rank^`zipf`; a second purchase of the
-    same item by the same user is left out, so that there are somewhat fewer than `events_per_item`
-    × `items` events. With the same seed and sizes, items and tastes are the same whatever
-    `events_per_item` is. With `liked_by_popularity` what is to be found is drawn as purchases are.
-    Raises ValueError if there would be no events.
+    Every item has one of 40 hidden topics, and fields with mostly the topic's own values. Every
+    user likes a few topics (Dirichlet, 0.1 each). A purchase is a topic by taste, then one of its
+    items by popularity, 1 / rank^`zipf`; a second purchase of the same item is left out. With the
+    same seed and sizes, items and tastes are the same whatever `events_per_item` is. With
+    `liked_by_popularity` what is to be found is drawn as purchases are.
     """
     if items < TOPICS or users < 1 or not 1 <= events_per_item * items < np.inf:
         raise ValueError(
@@ -120,9 +114,8 @@ def held_out(
     """The events before `day`, subsampled to `share` and put on one day in their order; to be
     found: those of the `days` from it on.
 
-    So a real log can be learned in several passes, as a simulated one is, with the same items as
-    candidates: those that were listed by `day`, sold or not. Only users whom the subsampled log
-    knows are asked. Raises ValueError if nothing is left to learn or to find.
+    Candidates are the items that were listed by `day`, sold or not. Only users whom the subsampled
+    log knows are asked. Raises ValueError if nothing is left to learn or to find.
     """
     day = pd.Timestamp(day)
     items = log.items.iloc[: log.listed(day)].assign(listed=START - DAY)

@@ -82,10 +82,8 @@ class Settings:
 class State:
     """A model with all that is needed to go on training it, or to serve it.
 
-    - `updates`: how many updates it has had. `learned_until`: just after the last event that it has
-      learned; None if it has learned nothing.
-    - `full`: of an incremental state, the full state that it builds on and that the next full
-      update starts from.
+    - `updates`: how many. `learned_until`: just after the last event that it has learned.
+    - `full`: of an incremental state, the full one that it builds on.
     - `averaged`: the weights that are served if `Settings.average` asks for an average over the
       full updates. Training goes on from `model`, the live ones.
     """
@@ -105,9 +103,7 @@ class State:
         return self.model if self.averaged is None else self.averaged
 
     def generator(self) -> torch.Generator:
-        """A source of chance that depends on the seed and the number of updates alone: the same
-        state and the same day give the same result.
-        """
+        """A source of chance that depends on the seed and the number of updates alone."""
         sequence = np.random.SeedSequence([self.settings.seed, self.updates])
         return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
 
@@ -117,8 +113,7 @@ class State:
         """The event rows with start ≤ time < end, which this state is about to learn.
 
         Raises ValueError if some of them have been learned, unless `turn` is "again", or if events
-        that come before them have not been, unless it is "skip": what a state skips it never
-        learns.
+        before them have not been, unless it is "skip": what a state skips it never learns.
         """
         if turn not in ("next", "again", "skip"):
             raise ValueError(f"turn is {turn!r}; it must be 'next', 'again' or 'skip'.")
@@ -237,13 +232,9 @@ def new_state(log: EventLog, settings: Settings | None = None) -> State:
 def _linear(settings: Settings) -> LinearPart | None:
     if not settings.linear_rank and not settings.popularity_weight:
         return None
-    weights = (
-        settings.linear_weight * settings.temperature,
-        (settings.popularity_weight * settings.temperature),
-    )
-    return LinearPart(
-        settings.linear_rank, settings.linear_ridge, settings.linear_half_life, weights
-    )
+    scale, rank, ridge = settings.temperature, settings.linear_rank, settings.linear_ridge
+    weights = settings.linear_weight * scale, settings.popularity_weight * scale
+    return LinearPart(rank, ridge, settings.linear_half_life, weights)
 
 
 def _state(settings: Settings, features: FeatureStore) -> State:
