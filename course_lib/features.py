@@ -33,18 +33,14 @@ class Fork(ChainMap):
 
 
 class Encoder:
-    """Turns the fields of a table (items or users) into indices, and learns new values as days go
-    by.
+    """Turns the fields of a log's table (items or users) into indices.
 
     The table's index is a field too, by its name ("item" or "user"): the ID. A value gets the next
-    free index when `learn` first meets it, so the indices that an encoder gives on day t depend on
-    nothing after day t.
+    free index when `learn` first meets it, so that day t's indices depend on nothing after day t.
     """
 
     def __init__(self, table: pd.DataFrame) -> None:
-        """Take the field names from `table`, and no value. A field is a bag if its values are
-        lists.
-        """
+        """Take the field names from `table`, and no value; a field is a bag if it has lists."""
         self.id = table.index.name
         names = [name for name in table.columns if name not in NOT_A_FIELD]
         self.bags = [name for name in names if table[name].map(type).eq(list).any()]
@@ -56,9 +52,7 @@ class Encoder:
         return twin
 
     def fork(self) -> Encoder:
-        """An encoder that shares this one's values and can learn IDs of its own; costs the same for
-        any number of values.
-        """
+        """An encoder that shares this one's values, copying none, and can learn IDs of its own."""
         twin, ids = copy.copy(self), self.vocabularies[self.id]
         own = ids.copy() if isinstance(ids, Fork) else Fork({}, ids)
         twin.vocabularies = self.vocabularies | {self.id: own}
@@ -110,9 +104,7 @@ class Encoder:
         return features
 
     def decode(self, features: Features) -> pd.DataFrame:
-        """The values behind the indices, a column per field that `features` holds: None for a
-        default, lists for bags.
-        """
+        """The values behind the indices, a column per field: None for a default, lists for bags."""
         columns = {}
         for name in filter(features.__contains__, self.vocabularies):
             values, rows = [None, *self.vocabularies[name]], features[name].tolist()
@@ -213,22 +205,16 @@ class DecayedCounts:
 
     def _check(self, time: pd.Timestamp) -> None:
         if self.time is not None and time < self.time:
-            raise ValueError(
-                f"the counts stand at {self.time:%Y-%m-%d %H:%M}; they can't go back to "
-                f"{time:%Y-%m-%d %H:%M}."
-            )
+            raise ValueError(f"the counts stand at {self.time}; they can't go back to {time}.")
 
 
 @dataclass(eq=False, repr=False)
 class FeatureStore:
-    """Everything between the raw log and the towers: vocabularies, decayed counts, histories.
-
-    The same methods serve training and nomination, so that the model meets online what it met in
-    training.
+    """Everything between the raw log and the towers, the same for training and nomination.
 
     - `counts`: the first half-life is for q, the others make the item tower's popularity features.
-    - `history`: how many of a user's latest purchases make the bag. `linear`: makes more dimensions
-      of both vectors, `linear`, if there is one.
+    - `history`: how many of a user's latest purchases make the bag.
+    - `linear`: makes more dimensions of both vectors, if there is one.
     """
 
     items: Encoder
@@ -316,9 +302,7 @@ class FeatureStore:
 
     def user_features(self, log: EventLog, users: np.ndarray, before: int) -> Features:
         """Features of n users (rows; −1 is a new user, all default) from the event rows < `before`
-        alone.
-
-        A history that contains the day itself contains the answer: pass the day's first row.
+        alone: a history that contains the day itself contains the answer.
         """
         bought, ages = ([ask(user, before) for user in users] for ask in (log.bought, log.ages))
         return self.features_of(log, users, bought, ages)
@@ -395,12 +379,8 @@ def as_new_items(
 def session_prefix_histories(
     history: torch.Tensor, rows: torch.Tensor, ids: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
-    """[n, L] histories of a day's n events, each as if the user's visit were taken item by item, in
-    random order.
-
-    The event's history is what the user had that morning and the items of the visit that came
-    before it, the latest first; never the item itself. That is what the user tower meets online, in
-    the middle of a visit.
+    """[n, L] histories of a day's n events, as the user tower meets them in the middle of a visit:
+    what the user had that morning and, in random order, the visit's items before the event's own.
 
     - `history`: [users, L] item indices that morning, the latest first, then 0.
     - `rows`: [n] the event's user, a row of `history`; `ids`: [n] the event's item index.

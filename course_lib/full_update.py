@@ -44,7 +44,7 @@ class Examples:
 
     - `users`, `items`: features, n rows each. `log_q`: [n]. `ids`: [n] item indices.
     - `catalogue`: what steps with mixed negatives draw from. In such a step `items` and `log_q`
-      have c rows, one for each column; `own`: [n], `masked`: [n, c], see `losses.mixed_logits`.
+      have c rows; `own`: [n], `masked`: [n, c], see `losses.mixed_logits`.
     """
 
     users: Features
@@ -157,9 +157,7 @@ def train_all(
     loss: Loss | None = None,
     term: SelfSupervision | None = None,
 ) -> State:
-    """A new state after one epoch on all parameters over the event rows of `parts`, each with
-    features as they stand at its time.
-    """
+    """A new state after one epoch over the event rows of `parts`, each with its time's features."""
     state, examples, generator = prepare(state, log, parts)
     catalogue = known_items(state, log) if term and len(state.features.items) > 2 else None
     tables = RowwiseAdagrad(state.model.tables(), state.settings.embedding_lr)
@@ -322,9 +320,7 @@ def joint_step(
     term: SelfSupervision,
     loss: Loss | None = None,
 ) -> Joint:
-    """One step on the joint loss of n events and two views of m items, in place; returns the loss
-    and its parts.
-    """
+    """One step on the joint loss of n events and two views of m items, in place; returns it."""
     users = state.model.user_vectors(examples.users)  # [n, d]
     numbers = {name: examples.items[name] for name in NO_FIELDS if name in examples.items}
     m = len(next(iter(views[0].values())))

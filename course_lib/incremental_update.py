@@ -23,10 +23,7 @@ from course_lib.towers import EmbeddingTable, RowwiseAdagrad, pool
 
 class DeltaTable(nn.Module):
     """A table seen through some rows of its own, which can be trained; all others are the base's
-    and never change.
-
-    What an incremental update publishes, and what the next full update throws away, is this: `ids`
-    and `weight`. Making one and training it costs what it holds, whatever the base holds.
+    and never change. It costs what it holds, whatever the base holds.
 
     - `base`: the full table, which is no part of this module's parameters. `ids`: [t] rows of it,
       or beyond its end, each once, rising, one at least. `weight`: [t, dim]; `accumulator`: [t].
@@ -59,10 +56,8 @@ class DeltaTable(nn.Module):
 
 
 def delta_table(table: EmbeddingTable | DeltaTable, ids: Tensor) -> DeltaTable:
-    """A delta table with rows for `ids` [n] as they are in `table`, which is left as it is.
-
-    A row beyond the table's end starts as a copy of the default's: that is where its ID has stood
-    until now.
+    """A delta table with rows for `ids` [n] as they are in `table`, which is left as it is; a row
+    beyond its end starts as a copy of the default's, where its ID has stood until now.
     """
     earlier = table if isinstance(table, DeltaTable) else None
     base, old = (earlier.base, earlier.ids) if earlier else (table, ids.new_zeros(0))
@@ -133,10 +128,7 @@ def id_step(
     state: State, named: list[Tensor], optimiser: RowwiseAdagrad, examples: Examples
 ) -> float:
     """One step of gradient descent on the rows `named` [t] of the optimiser's two delta tables, in
-    place; nothing else moves.
-
-    Histories read item IDs too: a row that only a history names is left alone, so that what moved
-    is what the hour names.
+    place; nothing else moves, not even a row that only a history names.
     """
     users = state.model.user_vectors(examples.users)  # [n, d]
     items = state.model.item_vectors(examples.items)  # [n, d]
@@ -157,12 +149,8 @@ def id_step(
 def unfrozen_update(
     state: State, log: EventLog, hour: pd.Timestamp | str, end: pd.Timestamp | None = None
 ) -> State:
-    """What `incremental_update` would be with nothing frozen: an hour's events in order of time,
-    on all parameters.
-
-    Here to be compared with: every item's vector changes, so that all of them would have to be
-    published every hour. Raises ValueError for a state with delta tables, and as
-    `incremental_update` does.
+    """What `incremental_update`, to be compared with it, would be with nothing frozen: every item's
+    vector changes. Raises ValueError for a state with delta tables too.
     """
     if isinstance(state.model.item_tables[0], DeltaTable):
         raise ValueError(

@@ -93,8 +93,7 @@ def tune(
     with the next option, until `tries` replays are spent. If tries are left after the last value,
     options whose best value is the outermost one tried are followed outwards, by the same factor.
 
-    A tie keeps what was tried earlier, and the first try is of the defaults. The two towers differ
-    by about 0.002 in R@100 from seed to seed: what wins by less than that may be no better.
+    The first try is of the defaults. Seeds of the two towers differ by about 0.002 in R@100.
 
     - `make`: a class of baselines.py, or what else makes a recommender of options; None: the two
       towers, which start from RECIPE; their best options are for `Settings`.
