@@ -5,6 +5,8 @@ All that a log holds, a shard and a saved state can hold, too.
 
 from __future__ import annotations
 
+import math
+import operator
 import re
 from collections.abc import Callable, Iterable
 from datetime import date
@@ -218,3 +220,21 @@ def _rule(kinds: Iterable[str]) -> str:
             return kind
         rule = rule or kind
     return rule
+
+
+def checked(
+    name: str, value: object, low: float, high: float = math.inf, whole: bool = False
+) -> int | float:
+    """An option's value as Python's own number; raises ValueError for one that is none or out of
+    range.
+    """
+    try:
+        number = operator.index(value) if whole else float(value)
+        right = low <= number <= high and math.isfinite(number)
+    except (TypeError, ValueError):
+        right = False
+    if not right or isinstance(value, (bool, str)):
+        kind = "a whole number" if whole else "a number"
+        most = "" if high == math.inf else f" and at most {high:g}"
+        raise ValueError(f"{name} is {value!r}; it must be {kind}, at least {low:g}{most}.")
+    return number
