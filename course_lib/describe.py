@@ -18,7 +18,7 @@ FEW_ROWS = 20  # of a table: too few to judge a field by
 STRAY = pd.Timedelta(days=30)
 INSIDE = ("|", ";", ",", "/")
 GONE = {"null", "nan", "none", "n/a", "na", "unknown", "undefined", "\\n", "-", "?"}
-NOT_FIELDS = ("listed", "description")
+NOT_A_FIELD = ("listed", "description")
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,13 +63,13 @@ def describe(events: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame, k: 
         {"field": name, "of": of} | _field(table[name])
         for of, table in tables.items()
         for name in table
-        if name not in NOT_FIELDS
+        if name not in NOT_A_FIELD
     ]
     columns = ["field", "of", "kind", "values", "missing", "rows for each value"]
     warnings = [*_times(events["time"], days), *_sizes(events, items, days, earlier, k)]
     for of, table in tables.items():
         for name in table:
-            if name not in NOT_FIELDS:
+            if name not in NOT_A_FIELD:
                 warnings += _look(of, table[name])
     table = pd.DataFrame(fields, columns=columns).set_index("field")
     return Description(pd.Series(facts, dtype=object), table, warnings)
