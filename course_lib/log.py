@@ -232,9 +232,8 @@ def local_time(time: pd.Timestamp | str) -> pd.Timestamp:
     except (TypeError, ValueError):
         moment = pd.NaT
     if moment is pd.NaT or moment.tz is not None:
-        how = "give one such as '2011-06-01 09:00', without a time zone"
-        if moment is not pd.NaT:
-            how += " (time.tz_convert(the log's zone).tz_localize(None))"
+        how = "give one such as '2011-06-01 09:00'; of one with a time zone, make one of the log's "
+        how += "by .tz_convert(zone).tz_localize(None)"
         raise ValueError(f"{frames.short(time)} is no moment of the log's local time; {how}.")
     return moment.as_unit("us")
 

@@ -22,6 +22,7 @@ from course_lib.state import INSTANT, State
 from course_lib.versions import check_known
 
 NAME = "request"  # a column of purchases: a second try has the name of the first
+WAITS = "from the future: waits"
 
 
 class Shard(NamedTuple):
@@ -72,17 +73,15 @@ class StreamTrainer:
     """Follows a stream of hour shards: an incremental update for each, a full update for each day
     that is over.
 
-    - Events are learned in order of arrival: one that comes late is given the time at which the
-      trainer had arrived, so that it is history from now on, and is in the next full update. An
-      event that was there before is left out, so the same shard twice, or an hour in two shards,
-      counts nothing twice. Shards from the future wait.
-    - `keep` holds the last full state, `full.pt`, and what has been learned since `log`, in order,
-      a file for each shard: `events-000001.tfrecord`, …. The incremental state is made again from
-      those. So a process that was killed, at whatever moment, goes on where it was: nothing lost,
-      nothing twice. A shard may go once it is learned.
-    - A shard's offset is kept in the same file as its events, and so committed with the state.
+    Events are learned in order of arrival: one that comes late is given the time at which the
+    trainer had arrived. An event that was there before is left out, so that the same shard twice,
+    or an hour in two shards, counts nothing twice. Shards from the future wait.
 
     - `shards`: a folder, or another reader.
+    - `keep`: a folder for the last full state, `full.pt`, and what has been learned since `log`, a
+      file for each shard, with its offset: `events-000001.tfrecord`, …. The incremental state is
+      made again from those, so that a process that was killed, at whatever moment, goes on where it
+      was. A shard may go once it is learned.
     - `log`: what was before the first shard. `state`: a full state that has learned it, for the
       first start only.
     - `nominator`: gets every full state, every touched ID, and the log as it grows.
@@ -101,7 +100,7 @@ class StreamTrainer:
         self.keep, self.nominator = Path(keep), nominator
         self.shards = ShardFolder(shards) if isinstance(shards, (str, Path)) else shards
         self.keep.mkdir(parents=True, exist_ok=True)
-        self.log, self.starts, self.offsets = _replayed(log, self.keep)
+        self.log, self.starts, self.offsets, _ = _replayed(log, self.keep)
         full = self.keep / "full.pt"
         if not full.exists() and state is None:
             raise ValueError(f"{keep} holds no state yet; pass one that has learned the log.")
@@ -135,26 +134,23 @@ class StreamTrainer:
                     f"another trainer has gone on in {self.keep}; make this one anew, or give each "
                     "trainer a folder of its own."
                 )
-            return self._poll(now)
+            became = {}
+            for shard in self.shards.arrived(self.offsets):
+                became[shard.name] = self._take(shard, now)
+                if became[shard.name] != WAITS:
+                    self.shards.done(shard)
+            self._close(now.normalize())
+            return became
 
-    def _poll(self, now: pd.Timestamp) -> dict[str, str]:
-        became = {}
-        for shard in self.shards.arrived(self.offsets):
-            if shard.offset in self.offsets:
-                became[shard.name] = "learned before"
-            elif pd.isna(shard.hour):
-                became[shard.name] = "no hour shard: its name is not like 2011-06-01T09.tfrecord"
-            elif shard.hour > now:
-                became[shard.name] = "from the future: waits"
-                continue
-            else:
-                self._close(shard.hour.normalize())
-                became[shard.name] = self._learn(shard)
-            self.shards.done(shard)
-        self._close(now.normalize())
-        return became
-
-    def _learn(self, shard: Shard) -> str:
+    def _take(self, shard: Shard, now: pd.Timestamp) -> str:
+        """What becomes of a shard."""
+        if shard.offset in self.offsets:
+            return "learned before"
+        if pd.isna(shard.hour):
+            return "no hour shard: its name is not like 2011-06-01T09.tfrecord"
+        if shard.hour > now:
+            return WAITS
+        self._close(shard.hour.normalize())
         try:
             events = shard.read()
             if events.empty:
@@ -208,12 +204,10 @@ class Purchases:
         self.taken: dict[str, tuple] = {}  # user and item, by request
         for path in sorted(self.folder.glob("????-??-??T??.tfrecord")):
             tfrecord.mend(path)
-            for events in tfrecord.read(path) if path.stat().st_size else ():
-                if NAME in events:  # others' shards have none
-                    columns = events[[NAME, "user", "item"]]
-                    for request, *bought in columns.itertuples(index=False, name=None):
-                        self.taken[request] = tuple(bought)
-                        nominator.buy(*bought)
+            if NAME in (events := events_of(path)):  # others' shards have none
+                for request, *bought in events[[NAME, "user", "item"]].to_numpy().tolist():
+                    self.taken[request] = tuple(bought)
+                    nominator.buy(*bought)
 
     def add(self, user: int | str, item: int | str, request: str) -> bool:
         """Write a purchase down, and put it into the user's history; False if that was done before.
@@ -254,8 +248,7 @@ class Follower:
         self, keep: str | Path, log: EventLog, make: Callable[[EventLog], Nominator]
     ) -> None:
         self.keep = Path(keep)
-        self.log, self.starts, _ = _replayed(log, self.keep)
-        self.last = _signature(_kept(self.keep, len(self.starts)))
+        self.log, self.starts, _, self.last = _replayed(log, self.keep)
         self.nominator = make(self.log)
         version, end = self.nominator.version, self.log.events["time"].iloc[-1]
         if version is not None and (version.state.learned_until or end) > end + INSTANT:
@@ -275,11 +268,8 @@ class Follower:
     def _read(self) -> EventLog:
         if _signature(_kept(self.keep, len(self.starts))) != self.last:
             raise ValueError(f"the trainer has taken back an hour in {self.keep}; begin anew.")
-        while (path := _kept(self.keep, len(self.starts) + 1)).exists():
-            last, events = _signature(path), events_of(path)
-            log = self.log.append(events.drop(columns="offset", errors="ignore"))
-            self.starts.append(len(self.log))
-            self.log, self.last = log, last
+        self.log, starts, _, last = _replayed(self.log, self.keep, len(self.starts))
+        self.starts, self.last = [*self.starts, *starts], last or self.last
         return self.log
 
 
@@ -308,20 +298,24 @@ def _kept(keep: Path, number: int) -> Path:
     return keep / f"events-{number:06}.tfrecord"
 
 
-def _replayed(log: EventLog, keep: Path) -> tuple[EventLog, list[int], set[str]]:
-    """The log with what earlier processes have learned, the row at which each shard begins, and
-    the offsets of those that have one.
+def _replayed(
+    log: EventLog, keep: Path, known: int = 0
+) -> tuple[EventLog, list[int], set[str], tuple | None]:
+    """The log with what is kept in the shards after those that it knows, the row at which each
+    begins, the offsets of those that have one, and the last one's signature.
     """
-    parts, starts, offsets = [], [], set()
-    while (path := _kept(keep, len(parts) + 1)).exists():
+    parts, starts, offsets, last = [], [], set(), None
+    while (path := _kept(keep, known + len(parts) + 1)).exists():
+        last = _signature(path)
         starts.append(len(log) + sum(map(len, parts)))
         parts.append(events_of(path))
         if "offset" in parts[-1]:
             offsets.add(parts[-1].pop("offset").iloc[0])
     try:
-        return log.append(pd.concat(parts, ignore_index=True)) if parts else log, starts, offsets
+        log = log.append(pd.concat(parts, ignore_index=True)) if parts else log
     except ValueError as error:
         raise ValueError(f"{keep} does not go on from this log, for {error}") from None
+    return log, starts, offsets, last
 
 
 def _check(state: State, log: EventLog, starts: list[int], keep: Path) -> None:
