@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from course_lib.log import EventLog
 from course_lib.movie_tweetings import DATA
 from course_lib.online_retail import DATA as RETAIL
-from course_lib.online_retail import load_online_retail
+from course_lib.online_retail import shop_log
 from course_lib.raw_files import RawFile, read_log, words
 
 EVENTS = {"user": "customer", "item": "sku", "time": "ts"}
@@ -321,8 +321,7 @@ def test_one_file_of_a_shop_gives_the_shop_s_log(tmp_path: Path):
     of the events.
     """
     raw = pd.read_parquet(RETAIL).sort_values("InvoiceDate", kind="stable").iloc[:80_000]
-    raw.to_parquet(tmp_path / "shop.parquet")
-    shop = load_online_retail(tmp_path / "shop.parquet")
+    shop = shop_log(raw)
     raw["InvoiceDate"] = raw["InvoiceDate"].dt.strftime("%d/%m/%Y %H:%M")
     path = tmp_path / "Online Retail.csv"
     raw.to_csv(path, sep=";", index=False, encoding="cp1252", errors="replace")
