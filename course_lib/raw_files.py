@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,6 @@ OFFSET = r"\d\d:\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$"  # behind a time of day
 PLAUSIBLE = range(1980, 2100)  # years
 PACKED = {b"PK": "a spreadsheet or a zip archive", b"\x1f\x8b": "packed with gzip"}
 SPLIT = "\x1f"  # stands for a separator of several characters, which csv can't have
-LOG = ("user", "item", "time", "listed", "description")  # no fields
 NOT_IN = {"item": "user|time", "user": "item|time|listed|description"}  # columns of each table
 Note = tuple[str, str, int]  # a row of the report
 
@@ -90,12 +90,8 @@ class RawFile:
                     f"lists or convert names '{name}', and columns only {', '.join(self.columns)}; "
                     "name it in both."
                 )
-        for name, inner in self.lists.items():
-            if name in (*LOG, *self.convert) or not isinstance(inner, str) or not inner:
-                raise ValueError(
-                    f"lists has {inner!r} for '{name}'; give the separator of a field's list, and "
-                    "convert it or split it, not both."
-                )
+        for name in self.lists.keys() & self.convert.keys():
+            raise ValueError(f"lists and convert both name '{name}'; split it or convert it.")
         if self.time not in (*UNITS, "iso") and "%" not in self.time:
             raise ValueError(
                 f"time is {self.time!r}; give 'iso', a format such as '%d/%m/%Y %H:%M', or one of "
@@ -208,27 +204,25 @@ def _text(path: Path, encoding: str) -> str:
         raise ValueError(
             f"{path.name}: byte {byte:#04x} on line {line} is not valid {spelled}; {how}."
         ) from None
-    for character in ("\0", SPLIT):
-        if character in text:
-            line = text[: text.index(character)].count("\n") + 1
-            raise ValueError(
-                f"{path.name}: line {line} has the control character {character!r}; {how}."
-            )
+    if "\0" in text:
+        raise ValueError(f"{path.name} holds zero bytes; {how}.")
     return text
 
 
 def _column(file: RawFile, name: str, cells: pd.Series) -> pd.Series:
     """A column as the log wants it."""
+    function = file.convert.get(name, str)
     if name in file.lists:
-        parts = ([part.strip() for part in cell.split(file.lists[name])] for cell in cells)
-        values = [list(dict.fromkeys(filter(None, cell))) for cell in parts]
-    elif name in file.convert:
-        values = _each(file.name, cells, file.convert[name], "convert")
-    else:
-        values = cells.tolist()
+        function = partial(_split, file.lists[name])
+    values = _each(file.name, cells, function, "convert")
     values = [None if type(value) is str and not value else value for value in values]
     column = pd.Series(values, cells.index, object, cells.name)
     return _times(file, column) if name in ("time", "listed") else column
+
+
+def _split(separator: str, cell: str) -> list[str]:
+    parts = (part.strip() for part in cell.split(separator))
+    return list(dict.fromkeys(filter(None, parts)))
 
 
 def _each(file: str, cells: pd.Series, function: Callable, option: str) -> list:

@@ -379,7 +379,7 @@ ONE = "customer,sku,ts\nann,7,2020-01-01\n"
             "sales.csv: byte 0xeb on line 3 is not valid UTF-8; pass the encoding that the file was "
             "saved in, such as 'cp1252', 'utf-16' or 'gb18030'.",
         ),
-        (ONE.encode("utf-16-le"), {}, "sales.csv: line 1 has the control character '\\x00'; pass"),
+        (ONE.encode("utf-16-le"), {}, "sales.csv holds zero bytes; pass the encoding that"),
         (ONE, {"encoding": "utf-88"}, "there is no encoding 'utf-88'; try 'utf-8'."),
         (b"PK\x03\x04", {}, "sales.csv is a spreadsheet or a zip archive; unpack it"),
         (b"\x1f\x8b\x08", {}, "sales.csv is packed with gzip; unpack it"),
@@ -506,7 +506,7 @@ def test_a_number_that_is_no_time(tmp_path: Path, number: str):
         ({"columns": ["user"]}, "columns is ['user']; give a dict by name."),
         ({"keep": bool}, "keep is <class 'bool'>; give a dict by name."),
         ({"convert": {"tags": str}}, "lists or convert names 'tags', and columns only user, item"),
-        ({"lists": {"item": "|"}}, "lists has '|' for 'item'; give the separator of a field's list"),
+        ({"lists": {"item": "|"}, "convert": {"item": str}}, "lists and convert both name 'item'; split"),
     ],
 )  # fmt: skip
 def test_options_that_do_not_fit_are_refused_at_once(options: dict, sentence: str):
