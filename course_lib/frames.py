@@ -92,14 +92,12 @@ def ids(frame: str, column: pd.Series) -> pd.Series:
     alike = alike or pd.api.types.is_integer_dtype(column.dtype)
     place, values = pd.factorize(column) if alike else (np.arange(len(column)), column)
     found = [plain(value) for value in values.tolist()]
-    types = set(map(type, found))
-    if types - {int, str}:
-        why = "is no id; make ids text or whole numbers (of 64 bits), for example with .astype"
-        bad = np.array([type(id) not in (int, str) for id in found])
-        refuse(bad[place], frame, column, why)
-    if len(types) > 1:
-        why = "is of another type than row 0; make ids all text or all whole numbers"
-        refuse([type(id) is not type(found[0]) for id in found], frame, column, why)
+    bad = np.array([type(id) not in (int, str) for id in found], bool)
+    why = "is no id; make ids text or whole numbers (of 64 bits), for example with .astype"
+    refuse(bad[place], frame, column, why)
+    mixed = np.array([type(id) is not type(found[0]) for id in found], bool)
+    why = "is of another type than row 0; make ids all text or all whole numbers"
+    refuse(mixed[place], frame, column, why)
     return pd.Series(pd.Series(found).array.take(place))
 
 

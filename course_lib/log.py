@@ -232,8 +232,8 @@ def local_time(time: pd.Timestamp | str) -> pd.Timestamp:
     except (TypeError, ValueError):
         moment = pd.NaT
     if moment is pd.NaT or moment.tz is not None:
-        how = "give one such as '2011-06-01 09:00'; of one with a time zone, make one of the log's "
-        how += "by .tz_convert(zone).tz_localize(None)"
+        how = "give one such as '2011-06-01 09:00', after .tz_convert(zone).tz_localize(None) if "
+        how += "it has a time zone"
         raise ValueError(f"{frames.short(time)} is no moment of the log's local time; {how}.")
     return moment.as_unit("us")
 

@@ -167,7 +167,7 @@ class StreamTrainer:
         kept = _kept(self.keep, len(self.starts) + 1)
         tfrecord.write(kept, events)
         try:
-            self.state = _learned(self.state, log, start, len(log), self.nominator)
+            self.state = _gone_on(self.state, log, [*self.starts, start], self.nominator)
         except BaseException:  # the shard is still there, and is tried again
             kept.unlink()
             raise
@@ -273,24 +273,14 @@ class Follower:
         return self.log
 
 
-def _learned(
-    state: State, log: EventLog, start: int, end: int, nominator: Nominator | None
-) -> State:
-    """The state after these event rows, published."""
-    times = log.events["time"]
-    state, touched = incremental_update(
-        state, log, times.iloc[start], times.iloc[end - 1] + INSTANT
-    )
-    if nominator is not None:
-        nominator.update(state, touched, log)
-    return state
-
-
 def _gone_on(state: State, log: EventLog, starts: list[int], nominator: Nominator | None) -> State:
     """The state after all of the log, which it learns shard by shard; each is published."""
-    learned = log.rows(end=state.learned_until).stop
+    times, learned = log.events["time"], log.rows(end=state.learned_until).stop
     for start, end in pairwise([*(s for s in starts if s >= learned), len(log)]):
-        state = _learned(state, log, start, end, nominator)
+        hour = times.iloc[start], times.iloc[end - 1] + INSTANT
+        state, touched = incremental_update(state, log, *hour)
+        if nominator is not None:
+            nominator.update(state, touched, log)
     return state
 
 

@@ -169,13 +169,10 @@ def mend(path: str | Path) -> None:
         for record in records(path):
             end += _HEAD.size + len(record) + _CRC.size
     if end < os.path.getsize(path):
-        with open(path, "rb+") as file, open(f"{path}.damaged", "ab") as rest:
+        with open(path, "rb") as file, open(f"{path}.damaged", "ab") as rest:
             file.seek(end)
             shutil.copyfileobj(file, rest)
-            rest.flush()
-            os.fsync(rest.fileno())
-            file.truncate(end)
-            os.fsync(file.fileno())
+        os.truncate(path, end)
 
 
 def _event_examples(events: pd.DataFrame) -> Iterator[bytes]:
