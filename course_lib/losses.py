@@ -28,6 +28,8 @@ def in_batch_logits(
     """
     _vectors("users and items", users, items, least=1)
     _check_shape("ids", ids, [len(users)], users.device)
+    if ids.is_floating_point() or ids.dtype == torch.bool:
+        raise ValueError(f"ids are {ids.dtype}; give the items' indices, whole numbers.")
     own = torch.arange(len(ids), device=ids.device)
     return mixed_logits(users, items, log_q, own, ids[:, None] == ids[None, :], temperature)
 
