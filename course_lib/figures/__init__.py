@@ -56,6 +56,7 @@ from course_lib.figures.updates import (
     matched_and_mixed,
     night_line,
     over,
+    over_each,
     shares,
     stages,
 )
@@ -115,6 +116,7 @@ __all__ = [
     "nominated_scores",
     "offset_in_time",
     "over",
+    "over_each",
     "panels",
     "parts_and_copies",
     "parts_of",
