@@ -56,10 +56,13 @@ def circles(
     several = len(np.unique(groups)) > 1
     keys = [Line2D([], [], color=RED, lw=1.5, label="query")]
     if any("seen" in step for step in steps):
+        bright, pale = "compared", "not compared"
+        if several:  # whose colours are the groups'
+            bright, pale = f"bright: {bright}", f"pale: {pale}"
         ring = {"marker": "o", "mfc": "none", "mec": RED, "color": RED, "ms": 11}
         keys += [
-            legend_key("compared", "o", "#555555" if several else BLUE),
-            legend_key("not compared", "o", "#D0D0D0" if several else "#BFDBEC"),
+            legend_key(bright, "o", "#555555" if several else BLUE),
+            legend_key(pale, "o", "#D0D0D0" if several else "#BFDBEC"),
             Line2D([], [], ls="", **ring, label="found"),
         ]
     if centres is not None:
