@@ -141,6 +141,8 @@ def test_vectors_of_any_float_type(kind: torch.dtype):
         ({"log_q": torch.zeros(7, device="meta")}, "log_q has shape [7] on meta; it must have"),
         ({"log_q": torch.zeros(7).bool()}, "log_q is torch.bool, own is torch.int64 and masked"),
         ({"ids": torch.arange(6)}, "ids has shape [6] on cpu; it must have shape [7]"),
+        ({"ids": torch.arange(7.0)}, "ids are torch.float32; give the items' indices"),
+        ({"ids": torch.ones(7).bool()}, "ids are torch.bool; give the items' indices"),
         ({"ids": torch.arange(7)[:, None]}, "ids has shape [7, 1] on cpu; it must have shape [7]"),
     ],
 )
