@@ -191,8 +191,8 @@ def estimates(values: dict[str, np.ndarray], truth: float, xlabel: str, title: s
         ax.hist(found, edges, color=look.colour, hatch=look.hatch, edgecolor="white")
         ax.axvline(truth, color="black", lw=2)
         at = {"transform": ax.transAxes, "ha": "right", "va": "top", "parse_math": False}
-        text = f"{name}: mean {np.mean(found):.1f}"
-        ax.text(0.99, 0.93, text, color=ink_of(look.colour), fontsize=11, **at)
+        ax.text(0.99, 0.95, name, color=ink_of(look.colour), fontsize=11, weight="bold", **at)
+        ax.text(0.99, 0.75, f"mean {np.mean(found):.1f}", color=ink_of(look.colour), **at)
         ax.set_ylabel("batches")
     above = {"transform": axes[0].get_xaxis_transform(), "ha": "center", "va": "bottom"}
     axes[0].text(truth, 1.02, f"the true sum, {truth:.1f}", **above)
