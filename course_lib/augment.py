@@ -6,20 +6,16 @@ of m items. What a view does not show is index 0, the field's default; the ID is
 other. Both views depend on the features and on the generator's state alone, and the features stay
 as they were.
 
-`popularity`, an item's recent purchase counts, is no field. Both views set it to 0, the counts of
-an item never sold: the numbers all but name a popular item, and two views that kept them would be
-matched by them alone. `keep_popularity=True` keeps them in both, for comparison.
-
-`Complementary` and `CorrelatedMask` draw one split of the fields per call, so that all items of a
-batch hide the same ones (as Yao et al. do). With a split per item a model could match two views by
-which fields are missing, without reading a single value.
+`popularity`, an item's recent purchase counts, is no field. Both views set it to 0, as of an item
+never sold: two views that kept it would be matched by it alone. `Complementary` and
+`CorrelatedMask` draw one split of the fields per call (as Yao et al. do): with one per item, two
+views could be matched by which fields are missing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral, Real
 from pkgutil import resolve_name
 
 import numpy as np
@@ -28,7 +24,9 @@ import torch
 from torch import Tensor
 
 from course_lib.features import Features, concat_features, drop_fields, index_rows
+from course_lib.frames import checked
 
+ALMOST_ALL = 0.9999  # the largest chance to hide a value
 Augmentation = Callable[[Features, torch.Generator], tuple[Features, Features]]
 
 
@@ -38,8 +36,7 @@ class SelfSupervision:
     what it weighs.
 
     - `augment`: makes the two views. `alpha`: α, the weight of the term. `temperature`: τ_s.
-    - `m`: items per step, drawn uniformly from those known, whatever the number of events in the
-      step.
+    - `m`: items per step, drawn uniformly from those known.
     """
 
     augment: Augmentation
@@ -48,30 +45,22 @@ class SelfSupervision:
     m: int = 256
 
     def __post_init__(self) -> None:
-        _check("alpha", self.alpha, "0 or a number above", lambda alpha: alpha >= 0)
-        _check("temperature", self.temperature, "a number above 0", lambda number: number > 0)
-        _check(
-            "m", self.m, "a whole number, 2 or more", lambda m: isinstance(m, Integral) and m > 1
-        )
+        checked("alpha", self.alpha, 0)
+        checked("temperature", self.temperature, 1e-12)
+        checked("m", self.m, 2, whole=True)
 
     def views(self, catalogue: Features, generator: torch.Generator) -> tuple[Features, Features]:
-        """Two views of m items, drawn uniformly from a catalogue of `known` items (all of them, if
-        there are fewer).
-        """
-        if not catalogue:
-            raise ValueError("the catalogue has no fields; a view needs something to show.")
+        """Two views of m items of the catalogue, all of them if there are fewer."""
         ids = next(iter(catalogue.values()))
         rows = uniform_items(len(ids), self.m, generator) - 1
         return self.augment(index_rows(catalogue, rows.to(ids.device)), generator)
 
 
 def uniform_items(known: int, m: int, generator: torch.Generator) -> Tensor:
-    """[m] different item indices out of 1 … `known`, each equally likely, whatever the item's
-    popularity.
+    """[m] different item indices out of 1 … `known`, each equally likely; all, if there are fewer.
 
     Uniform, because the term is for the tail (the notes; Yao et al., 2021, section 3). Different,
-    because a second copy of an item would be a negative of itself. A catalogue of fewer than m
-    items is taken whole, in random order. Costs what m is, not what `known` is.
+    because a second copy of an item would be a negative of itself. Costs what m is.
     """
     if m < 2 or known < 2:
         raise ValueError(
@@ -85,10 +74,8 @@ def uniform_items(known: int, m: int, generator: torch.Generator) -> Tensor:
 def vectors_together(
     item_vectors: Callable[[Features], Tensor], *parts: Features
 ) -> tuple[Tensor, ...]:
-    """[m, d] vectors of each of several batches of items, such as both views and the main loss's
-    items, from one pass.
-
-    One pass costs less than one for each part: every embedding table gets one gradient.
+    """[m, d] vectors of each of several batches of items, from one pass: every embedding table gets
+    one gradient.
     """
     sizes = [len(next(iter(part.values()))) for part in parts]
     return item_vectors(concat_features(list(parts))).split(sizes)
@@ -96,18 +83,15 @@ def vectors_together(
 
 @dataclass(frozen=True)
 class RandomMask:
-    """Random mask: every field of every item is masked with chance `p`, for each view anew (the
-    notes).
-    """
+    """Random mask: each view anew masks every field with chance `p` (the notes)."""
 
     p: float
-    keep_popularity: bool = False
 
     def __post_init__(self) -> None:
-        _check("p", self.p, "a chance, 0 or more and below 1", lambda p: 0 <= p < 1)
+        checked("p", self.p, 0, ALMOST_ALL)
 
     def __call__(self, features: Features, generator: torch.Generator) -> tuple[Features, Features]:
-        features = _prepare(features, self.keep_popularity)
+        features = _prepare(features)
         return drop_fields(features, self.p, generator), drop_fields(features, self.p, generator)
 
 
@@ -116,19 +100,17 @@ class Dropout:
     """Dropout: every value of every bag is dropped with chance `p`, for each view anew (Yao et al.,
     2021, section 3).
 
-    Half of the values on average, as the notes say; a bag that loses all of them is the default.
-    Fields with one value are left as they are, the ID too, so the two views are much more alike
-    than those of the other augmentations.
+    A bag that loses all of them is the default. Fields with one value are left as they are, the ID
+    too.
     """
 
     p: float = 0.5
-    keep_popularity: bool = False
 
     def __post_init__(self) -> None:
-        _check("p", self.p, "a chance, 0 or more and below 1", lambda p: 0 <= p < 1)
+        checked("p", self.p, 0, ALMOST_ALL)
 
     def __call__(self, features: Features, generator: torch.Generator) -> tuple[Features, Features]:
-        features = _prepare(features, self.keep_popularity)
+        features = _prepare(features)
         bags = [name for name in field_names(features) if features[name].dim() > 1]
         if not bags:
             raise ValueError(
@@ -147,16 +129,11 @@ class Dropout:
 @dataclass(frozen=True)
 class Complementary:
     """Complementary: the k fields in random order, the first ⌊k/2⌋ in one view, the others in the
-    other view (the notes).
-
-    No field is in both, so nothing can be copied: what the views share is what one half of an item
-    says about the other.
+    other view (the notes): what the views share is what one half of an item says of the other.
     """
 
-    keep_popularity: bool = False
-
     def __call__(self, features: Features, generator: torch.Generator) -> tuple[Features, Features]:
-        features = _prepare(features, self.keep_popularity, least=2)
+        features = _prepare(features, least=2)
         names = field_names(features)
         order = torch.randperm(len(names), generator=generator).tolist()
         return _split(features, {names[i] for i in order[: len(names) // 2]})
@@ -166,18 +143,14 @@ class CorrelatedMask:
     """Correlated mask: a random seed field and its ⌊k/2⌋ most related ones are masked, the rest is
     retained (the notes).
 
-    Relatives are hidden together, such as colour and a label that gives the colour away. The first
-    view shows the rest; the second is its complement, and shows the seed and its relatives, as Yao
-    et al. (2021, section 3) split the fields in two.
+    The first view shows the rest; the second is its complement (Yao et al., 2021, section 3).
 
-    - `mi`: k×k, how related the fields are, by `mutual_information.mutual_information`, from the
-      training period alone.
+    - `mi`: k×k, how related the fields are, by `mutual_information`, of the training period.
     - `masked`: what the first view masks, by seed: the seed, then its relatives, the most related
-      first; equally related ones in the order of `mi`. With k = 2 the seed alone, so that something
-      is retained.
+      first; with k = 2 the seed alone, so that something is retained.
     """
 
-    def __init__(self, mi: pd.DataFrame, keep_popularity: bool = False) -> None:
+    def __init__(self, mi: pd.DataFrame) -> None:
         k = len(mi)
         if k < 2 or not mi.index.equals(mi.columns) or not mi.index.is_unique:
             raise ValueError(
@@ -189,14 +162,13 @@ class CorrelatedMask:
                 "mi is not symmetric or has a value that is not finite; make it with "
                 "mutual_information."
             )
-        self.keep_popularity = keep_popularity
         self.masked: dict[str, list[str]] = {}
         for seed in mi.index:
             relatives = mi.loc[seed].drop(seed).sort_values(ascending=False, kind="stable").index
             self.masked[seed] = [seed, *relatives[: min(k // 2, k - 2)]]
 
     def __call__(self, features: Features, generator: torch.Generator) -> tuple[Features, Features]:
-        features = _prepare(features, self.keep_popularity, least=2)
+        features = _prepare(features, least=2)
         names = field_names(features)
         if set(names) != set(self.masked):
             raise ValueError(
@@ -220,29 +192,15 @@ def _split(features: Features, shown: set[str]) -> tuple[Features, Features]:
     return first, second
 
 
-def _prepare(features: Features, keep_popularity: bool, least: int = 1) -> Features:
-    """The features as the views start from them, checked."""
+def _prepare(features: Features, least: int = 1) -> Features:
+    """The features as the views start from them: checked, and as of items never sold."""
     if len(field_names(features)) < least:
         found = ", ".join(field_names(features)) or "none"
         raise ValueError(
             f"these items have too few fields ({found}); this augmentation needs at least {least}."
         )
     counts = features.get("popularity")
-    if counts is None:
-        return features
-    if not counts.isfinite().all():
-        row = int((~counts.isfinite()).any(1).nonzero()[0])
-        raise ValueError(
-            f"popularity, row {row}, is NaN or infinite; purchase counts are finite, 0 where there "
-            "are none."
-        )
-    return features if keep_popularity else features | {"popularity": torch.zeros_like(counts)}
-
-
-def _check(name: str, value: object, wanted: str, is_right: Callable[[float], bool]) -> None:
-    number = isinstance(value, Real) and not isinstance(value, bool) and np.isfinite(value)
-    if not number or not is_right(value):
-        raise ValueError(f"{name} is {value}; it must be {wanted}.")
+    return features if counts is None else features | {"popularity": torch.zeros_like(counts)}
 
 
 # name → what makes it of `mi`, how related the fields are. A line adds one, such as

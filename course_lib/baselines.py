@@ -16,8 +16,8 @@ import torch
 from scipy.sparse import csr_matrix, diags, issparse
 
 from course_lib.features import DecayedCounts
+from course_lib.frames import checked
 from course_lib.log import DAY, EventLog
-from course_lib.state import checked
 
 
 class Popularity:
@@ -37,14 +37,13 @@ class Popularity:
 @dataclass(kw_only=True)
 class Personal:
     """What the personal baselines share: a score is what `predict` makes of the user's history,
-    plus a little popularity.
+    plus a little popularity, without which all items tie for a new user.
 
-    - `history_half_life`: days in which an old purchase counts half, in the user's own history and
-      in all histories, which `fit` is given every `refit` days.
-    - `popularity`: of the most popular item, in the score. Without it nobody who is new gets any
-      nomination but ties. `popularity_half_life`: days.
+    - `history_half_life`: days in which a purchase counts half, in a user's own history and in all
+      histories, which `fit` is given every `refit` days.
+    - `popularity`: of the most popular item, in the score. `popularity_half_life`: days.
 
-    Options stand by name. Raises ValueError for one that is no number or out of range.
+    Raises ValueError for an option that is no number or out of range.
     """
 
     history_half_life: float
@@ -65,9 +64,7 @@ class Personal:
         raise NotImplementedError
 
     def predict(self, history: csr_matrix, users: np.ndarray) -> np.ndarray:
-        """[n, m] scores of the items that `fit` was given, for n users (codes) with these histories
-        [n, m].
-        """
+        """[n, m] scores of the items that `fit` knows, for n users (codes) with these histories."""
         raise NotImplementedError
 
     def scores(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
@@ -87,9 +84,7 @@ class Personal:
         self.recent.learn(log, day)
 
     def _history(self, log: EventLog, day: pd.Timestamp) -> csr_matrix:
-        """[users, m] what everybody had bought before `day`: 1 on the day itself and half after
-        each half-life.
-        """
+        """[users, m] what everybody had bought before `day`, half after each half-life."""
         rows = log.rows(end=day)
         age = (day - log.events["time"].iloc[rows].dt.normalize()) / DAY
         weight = (0.5 ** (age.to_numpy() / self.history_half_life)).astype(np.float32)
@@ -143,11 +138,10 @@ class EASE(ItemToItem):
 
 @dataclass(kw_only=True)
 class UserKNN(Personal):
-    """What the most similar users bought lately (Hu et al., 2020, "TIFU-KNN", whose part on what a
-    user buys again has no use here).
+    """What the most similar users bought lately (Hu et al., 2020, "TIFU-KNN").
 
-    - `neighbours`: how many users, by the cosine of their histories, in which an item that k users
-      bought counts k^−`idf`. They are weighed by that cosine.
+    - `neighbours`: how many users, by and weighed by the cosine of their histories, in which an
+      item that k users bought counts k^−`idf`.
     - `purchase_half_life`: days, of what the neighbours bought.
     """
 
@@ -182,8 +176,8 @@ class ALS(Personal):
     Volinsky, 2008): a purchase is a 1 in which one has 1 + `confidence` · (what is left of it)
     confidence, everything else a 0 with confidence 1.
 
-    The first fit starts at random factors, the same ones every time, and has `passes`; a later one
-    goes on from the last, with 2. A user's factors are solved anew from the history of the day.
+    The first fit has `passes`; a later one goes on from the last, with 2. A user's factors are
+    solved anew from the history of the day.
     """
 
     history_half_life: float = 60.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -18,7 +19,7 @@ FEW_ROWS = 20  # of a table: too few to judge a field by
 STRAY = pd.Timedelta(days=30)
 INSIDE = ("|", ";", ",", "/")
 GONE = {"null", "nan", "none", "n/a", "na", "unknown", "undefined", "\\n", "-", "?"}
-NOT_FIELDS = ("listed", "description")
+NOT_A_FIELD = ("listed", "description")
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,135 +59,112 @@ def describe(events: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame, k: 
         "events of a user with a history": f"{earlier / len(events):.0%}",
         "events of items with at most 20": f"{per_item[per_item <= 20].sum() / len(events):.0%}",
     }
-    tables = {"items": items, "users": users}
-    fields = [
-        {"field": name, "of": of} | _field(table[name])
-        for of, table in tables.items()
-        for name in table
-        if name not in NOT_FIELDS
-    ]
+    rows = []
+    warnings = [*_times(events["time"], days), *_sizes(len(events), items, days, earlier, k)]
+    for of, table in (("items", items), ("users", users)):
+        for name in table.columns.difference(NOT_A_FIELD, sort=False):
+            row, found = _field(table[name])
+            rows.append({"field": name, "of": of} | row)
+            warnings += [f"{of}: the field '{name}' {sentence}" for sentence in found]
     columns = ["field", "of", "kind", "values", "missing", "rows for each value"]
-    warnings = [*_times(events["time"], days), *_sizes(events, items, days, earlier, k)]
-    for of, table in tables.items():
-        for name in table:
-            if name not in NOT_FIELDS:
-                warnings += _look(of, table[name])
-    table = pd.DataFrame(fields, columns=columns).set_index("field")
-    return Description(pd.Series(facts, dtype=object), table, warnings)
+    fields = pd.DataFrame(rows, columns=columns).set_index("field")
+    return Description(pd.Series(facts, dtype=object), fields, warnings)
 
 
-def _values(column: pd.Series) -> tuple[pd.Series, bool]:
-    """The values in a field's rows, each by itself, and whether they stand in lists."""
-    lists = any(type(value) is list for value in column)
-    return column.explode().dropna(), lists
-
-
-def _field(column: pd.Series) -> dict:
-    values, lists = _values(column)
-    counts = values.value_counts()
-    text = "text" if len(values) and type(values.iloc[0]) is str else "number"
-    given = values.index.nunique()
-    return {
-        "kind": f"lists of {text}s" if lists else text,
-        "values": len(counts),
-        "missing": f"{1 - given / max(len(column), 1):.0%}",
-        "rows for each value": float(counts.median()) if len(counts) else 0.0,
-    }
-
-
-def _times(times: pd.Series, days: pd.Series) -> list[str]:
-    found = []
+def _times(times: pd.Series, days: pd.Series) -> Iterator[str]:
     if len(days) == 1:
-        found.append(
+        yield (
             f"All {len(times):,} events are of one day, {days.index[0]:%Y-%m-%d}: nothing can be "
             "replayed, for a replay learns one day and tests the next; bring more days."
         )
     if len(times) > 1 and (times == times.dt.normalize()).all():
-        found.append(
+        yield (
             f"All {len(times):,} events are at midnight: the hours are not known, so an hourly "
             "update has nothing to learn and the order within a day is that of the file."
         )
-    return found + _stray(times)
-
-
-def _stray(times: pd.Series) -> list[str]:
-    """Events that are far from where nearly all are."""
     out = -(-len(times) // 1000)  # at least one on each side
     inner = times.iloc[out : len(times) - out]
     if inner.empty:
-        return []
-    far = max(inner.iloc[-1] - inner.iloc[0], STRAY)
-    early, late = inner.iloc[0] - times > far, times - inner.iloc[-1] > far
-    begin, end = (f"{time:%Y-%m-%d}" for time in (inner.iloc[0], inner.iloc[-1]))
-    return [
-        f"{stray.sum():,} of {len(times):,} events lie {where} the others, which are of {begin} to "
-        f"{end}, the first on {times[stray].iloc[0]:%Y-%m-%d}: if that date is missing or "
-        "mistyped, leave them out."
-        for stray, where in ((early, "long before"), (late, "long after"))
-        if stray.any()
-    ]
+        return
+    begin, end = inner.iloc[0], inner.iloc[-1]
+    far = max(end - begin, STRAY)
+    for stray, where in ((begin - times > far, "before"), (times - end > far, "after")):
+        if stray.any():
+            yield (
+                f"{stray.sum():,} of {len(times):,} events lie long {where} the others, which are "
+                f"of {begin:%Y-%m-%d} to {end:%Y-%m-%d}, the first on "
+                f"{times[stray].iloc[0]:%Y-%m-%d}: if that date is missing or mistyped, leave them "
+                "out."
+            )
 
 
 def _sizes(
-    events: pd.DataFrame, items: pd.DataFrame, days: pd.Series, earlier: int, k: int
-) -> list[str]:
-    found = []
-    if earlier / len(events) < LITTLE_HISTORY:
-        found.append(
-            f"Only {earlier / len(events):.1%} of the events are of users who had one before, so "
-            "there is hardly any history to compute a user from, and popularity is hard to beat."
+    events: int, items: pd.DataFrame, days: pd.Series, earlier: int, k: int
+) -> Iterator[str]:
+    if earlier / events < LITTLE_HISTORY:
+        yield (
+            f"Only {earlier / events:.1%} of the events are of users who had one before, so there "
+            "is hardly any history to compute a user from, and popularity is hard to beat."
         )
     if len(items) < MANY_TIMES_K * k:
-        found.append(
+        yield (
             f"The catalogue has {len(items):,} items, not many more than k = {k}: R@{k} is high "
             f"whatever the model; compare at a smaller k, such as {max(len(items) // 20, 1)}."
         )
     if days.median() < FEW_EVENTS:
-        found.append(
+        yield (
             f"A median day has {days.median():g} events, less than one training step of "
             f"{FEW_EVENTS}: nights teach little; update by the week, full_update(…, days=7)."
         )
-    return found
 
 
-def _look(of: str, column: pd.Series) -> list[str]:
-    """What is odd about a field."""
-    values, lists = _values(column)
-    if len(column) < FEW_ROWS:
-        return []
-    found, where = [], f"{of}: the field '{column.name}'"
+def _field(column: pd.Series) -> tuple[dict, list[str]]:
+    """What a field holds, and what is odd about it."""
+    values = column.explode().dropna()  # each value of a list by itself
+    lists = any(type(value) is list for value in column)
+    text = len(values) > 0 and type(values.iloc[0]) is str
+    counts, given = values.value_counts(), values.index.nunique()
+    missing = 1 - given / max(len(column), 1)
+    kind = "text" if text else "number"
+    row = {
+        "kind": f"lists of {kind}s" if lists else kind,
+        "values": len(counts),
+        "missing": f"{missing:.0%}",
+        "rows for each value": float(counts.median()) if len(counts) else 0.0,
+    }
+    return row, list(_odd(values, missing, lists)) if len(column) >= FEW_ROWS else []
+
+
+def _odd(values: pd.Series, missing: float, lists: bool) -> Iterator[str]:
+    """What is odd about a field of these values, of which a share is missing."""
     distinct, given = values.nunique(), values.index.nunique()
-    if 1 - given / len(column) > ALL_EMPTY:
-        share = 1 - given / len(column)
-        found.append(f"{where} is missing in {share:.1%} of the rows: it tells little; drop it.")
+    texts = (
+        values if given and not lists and type(values.iloc[0]) is str else values[:0].astype(str)
+    )
+    if missing > ALL_EMPTY:
+        yield f"is missing in {missing:.1%} of the rows: it tells little; drop it."
     elif distinct == 1:
-        found.append(
-            f"{where} has one value, {frames.short(values.iloc[0])}, in all {given:,} rows that "
-            "have any: it tells nothing apart; drop it."
+        yield (
+            f"has one value, {frames.short(values.iloc[0])}, in all {given:,} rows that have any: "
+            "it tells nothing apart; drop it."
         )
-    if lists or not given or type(values.iloc[0]) is not str:
-        texts = pd.Series(dtype=str)
-    else:
-        texts = values
-    inner = _inner_separator(texts)
-    if inner:
+    if inner := _inner_separator(texts):
         split = texts[texts.str.contains(inner, regex=False)]
-        found.append(
-            f"{where} looks like lists, {frames.short(split.iloc[0])} for example, in "
-            f"{len(split):,} of {given:,} rows: split them at {inner!r}."
+        yield (
+            f"looks like lists, {frames.short(split.iloc[0])} for example, in {len(split):,} of "
+            f"{given:,} rows: split them at {inner!r}."
         )
     elif not lists and distinct > NEARLY_UNIQUE * given:
-        found.append(
-            f"{where} has {distinct:,} values in {given:,} rows, so it is nearly an ID and says "
-            "nothing of a new row; make bands, words or lists of it, or drop it."
+        yield (
+            f"has {distinct:,} values in {given:,} rows, so it is nearly an ID and says nothing of "
+            "a new row; make bands, words or lists of it, or drop it."
         )
     gone = texts[texts.str.strip().str.casefold().isin(GONE)]
     if len(gone):
-        found.append(
-            f"{where} says {frames.short(gone.iloc[0])} in {len(gone):,} rows, which is a value "
-            "like any other: if it means that nothing is known, make it missing."
+        yield (
+            f"says {frames.short(gone.iloc[0])} in {len(gone):,} rows, which is a value like any "
+            "other: if it means that nothing is known, make it missing."
         )
-    return found
 
 
 def _inner_separator(texts: pd.Series) -> str | None:

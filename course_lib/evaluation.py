@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from course_lib.full_update import full_update
 from course_lib.incremental_update import incremental_update, unfrozen_update
-from course_lib.log import DAY, HOUR, EventLog
+from course_lib.log import DAY, HOUR, EventLog, local_time
 from course_lib.state import State
 
 # times bought up to then
@@ -46,8 +46,7 @@ class TwoTowerNightly:
 
     def scores(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
         items = self.state.item_vectors(log, np.arange(log.listed(day)), day)  # [m, d]
-        # [n, d] @ [d, m] → [n, m]
-        return self.state.user_vectors(log, users, log.rows(day).start) @ items.T
+        return self.state.user_vectors(log, users, log.rows(day).start) @ items.T  # [n, m]
 
     def learn(self, log: EventLog, day: pd.Timestamp) -> None:
         self.state = self.update(self.state, log, day)
@@ -57,14 +56,11 @@ class TwoTowerServed:
     """The two towers as they are served through the day, for `replay(..., hourly=True)`.
 
     Item vectors are what the index holds: published whole after a full update, one by one as items
-    are listed, and, with `hourly`, as an hour's events touch them. Users' vectors are computed as
-    they come, from what they had bought when the hour began.
+    are listed and as an hour's update moves them.
 
-    - `full_every`: days from one full update to the next; None: never again. `shuffle`: of the full
-      update.
-    - `hourly`: None, "ids" (the incremental update) or "all" (nothing frozen). `rate`: the learning
-      rate of "ids".
     - `state`: fresh, or trained: days that it has learned already are passed over.
+    - `full_every`: days from one full update, shuffled or not, to the next; None: never again.
+    - `hourly`: None, "ids" (the incremental update, at `rate`) or "all" (nothing frozen).
     """
 
     def __init__(
@@ -87,8 +83,7 @@ class TwoTowerServed:
 
     def scores(self, log: EventLog, time: pd.Timestamp, users: np.ndarray) -> torch.Tensor:
         self.publish(log, np.arange(len(self.vectors), log.listed(time.normalize())), time)
-        # [n, d] @ [d, m] → [n, m]
-        return self.state.user_vectors(log, users, log.rows(time).start) @ self.vectors.T
+        return self.state.user_vectors(log, users, log.rows(time).start) @ self.vectors.T  # [n, m]
 
     def publish(self, log: EventLog, items: np.ndarray, time: pd.Timestamp) -> None:
         """Put these items' vectors (codes [t], new ones at the end) into the index."""
@@ -101,9 +96,8 @@ class TwoTowerServed:
 
     def learn_hour(self, log: EventLog, hour: pd.Timestamp) -> None:
         if self.hourly == "ids":
-            self.state, touched = incremental_update(
-                self.state, log, hour, rate=self.rate, turn="skip"
-            )
+            options = {"rate": self.rate, "turn": "skip"}
+            self.state, touched = incremental_update(self.state, log, hour, **options)
             self.publish(log, touched.items, hour)
         elif self.hourly == "all":
             self.state = unfrozen_update(self.state, log, hour)
@@ -134,16 +128,13 @@ def replay(
 
     Before any event of a day is trained on, all items listed by then, minus those already bought,
     are ranked for each of the day's buyers. Days before `start` are only trained on; without
-    `learn_before` they are not (the recommender has learned them already). With `hourly` the same
-    is done hour by hour, and the recommender's `learn_hour` is called once the hour is tested:
-    what a user bought this morning is history and no candidate this afternoon. Candidates are the
-    items listed by that morning.
+    `learn_before` they are not (the recommender has learned them already). With `hourly` each hour
+    is tested, then given to the recommender's `learn_hour`; candidates are those of the morning.
 
-    Returns one row per event: `day`, `user`, `item`, `rank` (1 is best; ties count against the
-    model), `within_auc` (see `within_slice_auc`), `bought` (how often the item had been bought
-    before that day) and `history` (how many items the user had bought); `hour` too, if hourly.
-    Raises ValueError, before anything is learned, for a period without days and for a recommender
-    without a method that is called. Warns if R@100 can tell nothing, see `recall`.
+    Returns one row per event: `day`, `user`, `item`, `rank`, `within_auc` (see `ranks` and
+    `within_slice_auc`), `bought` (how often the item had been bought before that day) and `history`
+    (how many items the user had bought); `hour` too, if hourly. Raises ValueError, before anything
+    is learned, for a period without days and for a recommender that lacks a method.
     """
     days = _days(log, start, end)
     for method in ("scores", "learn", *(["learn_hour"] if hourly else [])):
@@ -158,13 +149,14 @@ def replay(
             "the model; compare recall at a smaller k.",
             stacklevel=2,
         )
-    step, start = HOUR if hourly else DAY, pd.Timestamp(start)
+    step, start = HOUR if hourly else DAY, local_time(start)
     times_bought = np.zeros(len(log.items), dtype=int)
     results = []
     for day in tqdm(days, desc="replay", unit="day", disable=not progress):
         rows = log.rows(day, day + DAY)
         if day >= start:
-            for time in _hours(log, rows) if hourly else [day]:
+            times = log.events["time"].iloc[rows].dt.floor("h").unique() if hourly else [day]
+            for time in times:
                 tested = _test(log, recommender, time, log.rows(time, time + step), times_bought)
                 results.append(tested.assign(hour=time.hour) if hourly else tested)
                 if hourly:
@@ -175,28 +167,18 @@ def replay(
     return pd.concat(results, ignore_index=True)
 
 
-def _days(log: EventLog, start: pd.Timestamp | str, end: pd.Timestamp | str | None) -> list:
+def _days(
+    log: EventLog, start: pd.Timestamp | str, end: pd.Timestamp | str | None
+) -> pd.DatetimeIndex:
     """The log's days to before `end`, at least one of them from `start` on."""
-    for name, value in {"start": start, "end": log.days[-1] if end is None else end}.items():
-        time = pd.to_datetime(value, errors="coerce")
-        if not isinstance(time, pd.Timestamp) or time.tz is not None:
-            raise ValueError(
-                f"{name} is {value}; give a day without time zone, such as {log.days[0]:%Y-%m-%d}."
-            )
-    start, end = pd.Timestamp(start), None if end is None else pd.Timestamp(end)
-    if end is not None and end <= start:
-        raise ValueError(f"start is {start:%Y-%m-%d} and end is {end:%Y-%m-%d}; start comes first.")
-    days = [day for day in log.days if end is None or day < end]
-    if not days or days[-1] < start:
-        have = f"{log.days[0]:%Y-%m-%d} … {log.days[-1]:%Y-%m-%d}"
+    start, end = local_time(start), local_time(log.days[-1] + DAY if end is None else end)
+    days = log.days[log.days < end]
+    if not len(days) or days[-1] < start:
         raise ValueError(
-            f"the log has no day from {start:%Y-%m-%d} to {end or 'its end'}; its days are {have}."
+            f"the log has no day from {start:%Y-%m-%d} to before {end:%Y-%m-%d}; its days are "
+            f"{log.days[0]:%Y-%m-%d} … {log.days[-1]:%Y-%m-%d}."
         )
     return days
-
-
-def _hours(log: EventLog, rows: slice) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(log.events["time"].iloc[rows].dt.floor("h").unique())
 
 
 def _test(
@@ -207,7 +189,7 @@ def _test(
     times_bought: np.ndarray,
 ) -> pd.DataFrame:
     items, codes = log.item_rows[rows], log.user_rows[rows]
-    users, user_rows = np.unique(codes, return_inverse=True)
+    users, user_rows, bought = _asked(log, rows)
     scores = recommender.scores(log, time, users)
     shape, listed = tuple(np.shape(scores)), log.listed(time.normalize())
     if len(shape) != 2 or shape[0] != len(users) or not listed <= shape[1] <= log.listed(time):
@@ -215,20 +197,26 @@ def _test(
             f"{type(recommender).__name__}'s scores at {time} have shape {list(shape)}; they must "
             f"have shape {[len(users), listed]}, a row for each user and a column for each item."
         )
-    bought = [log.bought(user, rows.start) for user in users]
+    times = times_bought[: shape[1]]
     return pd.DataFrame(
         {
             "day": time.normalize(),
             "user": log.users.index[codes],
             "item": log.items.index[items],
             "rank": ranks(scores, bought, user_rows, items),
-            "within_auc": within_slice_auc(
-                scores, bought, user_rows, items, times_bought[: shape[1]]
-            ),
+            "within_auc": within_slice_auc(scores, bought, user_rows, items, times),
             "bought": times_bought[items],
             "history": np.array([len(b) for b in bought])[user_rows],
         }
     )
+
+
+def _asked(log: EventLog, rows: slice) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """The users of these event rows, [n]; each event's place among them; and what each had bought
+    before, n arrays of item codes.
+    """
+    users, user_rows = np.unique(log.user_rows[rows], return_inverse=True)
+    return users, user_rows, [log.bought(user, rows.start) for user in users]
 
 
 def ranks(
@@ -238,10 +226,7 @@ def ranks(
     items: np.ndarray,
 ) -> np.ndarray:
     """[e] rank of each event's item among the candidates of its user: how many score at least as
-    high, itself included.
-
-    A tie counts against the model: one that gives every item the same score has every item in last
-    place.
+    high, itself included, so that a tie counts against the model.
 
     - `scores`: [n, m], bool, whole numbers or floats, compared without loss; no NaN.
     - `bought`: n arrays of item codes that are no candidates for that user.
@@ -266,10 +251,9 @@ def within_slice_auc(
     """[e] of the other candidates in the slice of each event's item: the share that scores lower,
     ties counting half.
 
-    The mean over events is an AUC: 0.5 is chance, whether or not the slice as a whole stands high.
-    Recall of cold items can be bought by lifting all of them; this cannot. NaN where the item was
-    no candidate, or the only one of its slice. Arguments as for `ranks`; `times_bought`: [m] of
-    each candidate.
+    The mean over events is an AUC: 0.5 is chance, even where recall is bought by lifting the whole
+    slice. NaN where the item was no candidate, or the only one of its slice. Arguments as for
+    `ranks`; `times_bought`: [m] of each candidate.
     """
     scores, allowed, rows, items, known = _candidates(scores, bought, rows, items)
     of = torch.from_numpy(slice_codes(times_bought))
@@ -318,10 +302,9 @@ def _as_scores(scores: torch.Tensor | np.ndarray) -> torch.Tensor:
     """As a tensor of a type that compares, and that loses nothing."""
     if not isinstance(scores, torch.Tensor):
         scores = np.asarray(scores)
-        if scores.dtype.kind not in "biuf" or scores.dtype.itemsize > 8:
-            raise ValueError(f"scores are {scores.dtype}; give numbers of at most 64 bits.")
-        native = scores.dtype.newbyteorder("=")
-        scores = torch.tensor(np.ascontiguousarray(scores, dtype=native).reshape(scores.shape))
+        if scores.dtype.kind not in "biuf":
+            raise ValueError(f"scores are {scores.dtype}; give numbers.")
+        scores = torch.tensor(scores.astype(scores.dtype.newbyteorder("="), order="C"))
     scores = scores.detach().cpu()
     if scores.dtype.is_complex or scores.dtype == torch.uint64:
         raise ValueError(f"scores are {scores.dtype}, which has no order here; give floats.")
@@ -351,29 +334,20 @@ def recall_between(
     be those of another state.
     """
     rows = log.rows(day, day + DAY)
-    users, event_rows = np.unique(log.user_rows[rows], return_inverse=True)
-    # [n, d] @ [d, m] → [n, m]
-    scores = state.user_vectors(log, users, rows.start) @ item_vectors.T
-    bought = [log.bought(user, rows.start) for user in users]
-    return float((ranks(scores, bought, event_rows, log.item_rows[rows]) <= k).mean())
+    users, user_rows, bought = _asked(log, rows)
+    scores = state.user_vectors(log, users, rows.start) @ item_vectors.T  # [n, m]
+    return float((ranks(scores, bought, user_rows, log.item_rows[rows]) <= k).mean())
 
 
 def recall(result: pd.DataFrame, k: int) -> float:
-    """R@k: the share of events whose item was among the first k.
-
-    With at most k candidates it is 1 for every listed item and says nothing of the model: for a
-    small catalogue take a small k.
-    """
+    """R@k: the share of events whose item was among the first k; 1 if there are no more items."""
     return float((result["rank"] <= k).mean())
 
 
 def slices(result: pd.DataFrame) -> pd.Series:
-    """Each event's slice, by how often its item had been bought up to then: cold, tail, mid or
-    head.
-    """
-    return pd.Series(
-        pd.Categorical.from_codes(slice_codes(result["bought"]), list(SLICES)), result.index
-    )
+    """Each event's slice, by how often its item had been bought: cold, tail, mid or head."""
+    codes = slice_codes(result["bought"])
+    return pd.Series(pd.Categorical.from_codes(codes, list(SLICES)), result.index)
 
 
 def slice_codes(times_bought: np.ndarray) -> np.ndarray:
@@ -385,9 +359,7 @@ def slice_codes(times_bought: np.ndarray) -> np.ndarray:
 
 
 def summary(result: pd.DataFrame) -> pd.Series:
-    """R@50, R@100, R@100 by slice, and the AUC within each slice (`within_slice_auc`); NaN for an
-    empty one.
-    """
+    """R@50, R@100, R@100 by slice, and each slice's `within_slice_auc`; NaN for an empty one."""
     of = slices(result)
     recalls = {"R@50": recall(result, 50), "R@100": recall(result, 100)}
     recalls |= {name: recall(result[of == name], 100) for name in SLICES}
@@ -403,20 +375,15 @@ def recalls(result: pd.DataFrame, k: int) -> pd.Series:
 
 
 def alignment(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Mean squared distance of n pairs [n, d], [n, d] of unit vectors that belong together: 0 where
-    they are equal, 4 at most.
-
-    Source: Wang & Isola, 2020, section 4.1.
+    """Mean squared distance of n pairs [n, d], [n, d] of unit vectors that belong together, 0 to 4
+    (Wang & Isola, 2020, section 4.1).
     """
     return float((first - second).square().sum(1).mean())
 
 
 def uniformity(vectors: torch.Tensor) -> float:
-    """log of the mean of exp(−2 · squared distance) over all pairs of unit vectors [m, d], m ≥ 2;
-    lower is more evenly spread.
-
-    0 if all are the same; on a sphere of many dimensions −4 is about as even as it gets. Source:
-    Wang & Isola, 2020, section 4.1.
+    """log of the mean of exp(−2 · squared distance) over all pairs of unit vectors [m, d], m ≥ 2: 0
+    if all are the same, about −4 if evenly spread (Wang & Isola, 2020, section 4.1).
     """
     return float(torch.pdist(vectors).square().mul(-2).exp().mean().log())
 
@@ -441,11 +408,9 @@ def paired_difference(
 ) -> Difference:
     """Mean of a_i − b_i with Student's t interval. Pair i is a seed, a day or a user, of both arms.
 
-    Over seeds it says what another run on this log would show; over days, roughly, what another
-    half-year would; over users, what others would say of the same models. Days and users differ in
-    size: with their events as `weights` [n] the mean is the difference of all events together, a
-    ratio of two sums, with a ratio's linearised standard error (Cochran, Sampling Techniques, 1977,
-    chapter 6). Equal weights change nothing.
+    Days and users differ in size: with their events as `weights` [n] the mean is the difference of
+    all events together, a ratio of two sums, with a ratio's linearised standard error (Cochran,
+    Sampling Techniques, 1977, chapter 6). Equal weights change nothing.
     """
     a, b = np.asarray(list(a), dtype=float), np.asarray(list(b), dtype=float)
     if len(a) != len(b):

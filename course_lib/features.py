@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import copy
 from collections import ChainMap
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -31,21 +33,17 @@ class Fork(ChainMap):
 
 
 class Encoder:
-    """Turns the fields of a table (items or users) into indices, and learns new values as days go
-    by.
+    """Turns the fields of a log's table (items or users) into indices.
 
     The table's index is a field too, by its name ("item" or "user"): the ID. A value gets the next
-    free index when `learn` first meets it, so the indices that an encoder gives on day t depend on
-    nothing after day t.
+    free index when `learn` first meets it, so that day t's indices depend on nothing after day t.
     """
 
     def __init__(self, table: pd.DataFrame) -> None:
-        """Take the field names from `table`, and no value. A field is a bag if its values are
-        lists.
-        """
+        """Take the field names from `table`, and no value; a field is a bag if it has lists."""
         self.id = table.index.name
         names = [name for name in table.columns if name not in NOT_A_FIELD]
-        self.bags = [name for name in names if table[name].map(_is_list).any()]
+        self.bags = [name for name in names if table[name].map(type).eq(list).any()]
         self.vocabularies = {self.id: {}, **{name: {} for name in names}}
 
     def __deepcopy__(self, memo: dict) -> Encoder:
@@ -54,9 +52,7 @@ class Encoder:
         return twin
 
     def fork(self) -> Encoder:
-        """An encoder that shares this one's values and can learn IDs of its own; costs the same for
-        any number of values.
-        """
+        """An encoder that shares this one's values, copying none, and can learn IDs of its own."""
         twin, ids = copy.copy(self), self.vocabularies[self.id]
         own = ids.copy() if isinstance(ids, Fork) else Fork({}, ids)
         twin.vocabularies = self.vocabularies | {self.id: own}
@@ -89,14 +85,10 @@ class Encoder:
 
     def learn(self, table: pd.DataFrame, ids_only: bool = False) -> None:
         """Give an index to every value of `table` (or to its IDs only) that has none yet."""
-        for name, vocabulary in self.vocabularies.items():
-            if ids_only and name != self.id:
-                continue
-            values = self._column(table, name)
-            if name in self.bags:
-                values = [value for bag in values for value in _as_list(name, bag)]
-            for value in dict.fromkeys(values):
-                if not _is_missing(value):
+        for name in [self.id] if ids_only else self.vocabularies:
+            values, vocabulary = self._column(table, name), self.vocabularies[name]
+            for value in dict.fromkeys(chain(*values) if name in self.bags else values):
+                if not pd.isna(value):
                     vocabulary.setdefault(value, len(vocabulary) + 1)
 
     def encode(self, table: pd.DataFrame) -> Features:
@@ -105,48 +97,49 @@ class Encoder:
         for name, vocabulary in self.vocabularies.items():
             values = self._column(table, name)
             if name in self.bags:
-                bags = [[vocabulary.get(v, 0) for v in _as_list(name, bag)] for bag in values]
-                features[name] = _pad(bags)
+                features[name] = _pad([[vocabulary.get(v, 0) for v in bag] for bag in values])
             else:
                 indices = np.array([vocabulary.get(value, 0) for value in values], dtype=np.int64)
                 features[name] = torch.from_numpy(indices)
         return features
 
     def decode(self, features: Features) -> pd.DataFrame:
-        """The values behind the indices, a column per field that `features` holds: None for a
-        default, lists for bags.
-        """
+        """The values behind the indices, a column per field: None for a default, lists for bags."""
         columns = {}
-        for name in self.vocabularies.keys() & features.keys():
+        for name in filter(features.__contains__, self.vocabularies):
             values, rows = [None, *self.vocabularies[name]], features[name].tolist()
             if name in self.bags:
                 columns[name] = [[values[i] for i in row if i] for row in rows]
             else:
                 columns[name] = [values[i] for i in rows]
-        order = [name for name in self.vocabularies if name in columns]
-        return pd.DataFrame(columns, columns=order, dtype=object)
+        return pd.DataFrame(columns, dtype=object)
 
     def _column(self, table: pd.DataFrame, name: str) -> list:
-        return (table.index if name == self.id else table[name]).tolist()
+        values = (table.index if name == self.id else table[name]).tolist()
+        if name in self.bags:  # what is missing is an empty one
+            return [bag if isinstance(bag, list) else [] for bag in values]
+        return values
 
 
 class DecayedCounts:
     """How often each item was bought lately: counts that halve every `half_lives` days.
 
-    Streams: `add` a batch's items, ask `at` any later time. One of the half-lives is the estimate
-    of q in the logQ correction (Yi et al., 2019, section 4, estimate q from a stream too); the
-    others are inputs of the item tower. What was added stands in a list until `flush` adds it up:
-    adding and asking cost what the batch names, flushing costs a pass over all items. A full update
-    flushes, an incremental one does not.
+    Streams (as Yi et al., 2019, section 4, estimate q): `add` a batch's items, ask `at` any later
+    time. What was added stands in a list until `flush` adds it up: adding and asking cost what the
+    batch names, flushing costs a pass over all items, and only a full update does it.
     """
 
     def __init__(self, half_lives: tuple[float, ...]) -> None:
         self.half_lives = torch.tensor(half_lives, dtype=torch.float64)  # [h] days
         self.settled = torch.zeros(1, len(half_lives), dtype=torch.float64)  # [size, h]
         self.sum = torch.zeros(len(half_lives), dtype=torch.float64)  # [h] of all of them
-        self.time: pd.Timestamp | None = None  # of the latest `add` or `flush`
         self.flushed: pd.Timestamp | None = None  # when `settled` and `sum` were as they are
         self.added: list[tuple[torch.Tensor, pd.Timestamp]] = []
+
+    @property
+    def time(self) -> pd.Timestamp | None:
+        """Of the latest `add` or `flush`."""
+        return self.added[-1][1] if self.added else self.flushed
 
     def __copy__(self) -> DecayedCounts:
         twin = object.__new__(DecayedCounts)
@@ -166,7 +159,7 @@ class DecayedCounts:
         """The counts whose `state_dict` this is."""
         counts = cls(contents["half_lives"])
         counts.settled, counts.sum = contents["settled"], contents["sum"]
-        counts.time = counts.flushed = contents["time"] and pd.Timestamp(contents["time"])
+        counts.flushed = contents["time"] and pd.Timestamp(contents["time"])
         return counts
 
     def at(self, time: pd.Timestamp, indices: torch.Tensor) -> torch.Tensor:
@@ -199,15 +192,11 @@ class DecayedCounts:
         """Count each of `indices` [n] once at `time`."""
         self._check(time)
         self.added.append((indices, time))
-        self.time = time
 
     def flush(self, time: pd.Timestamp, size: int) -> None:
-        """Add up all that was added, as it stands at `time`, for the items with an index below
-        `size`.
-        """
+        """Add up all that was added, as it stands at `time`, for item indices below `size`."""
         self.settled, self.sum = self.at(time, torch.arange(size)), self.total(time)
-        self.time = self.flushed = time
-        self.added = []
+        self.flushed, self.added = time, []
 
     def _decay(self, since: pd.Timestamp | None, time: pd.Timestamp) -> torch.Tensor:
         if since is None:
@@ -216,33 +205,23 @@ class DecayedCounts:
 
     def _check(self, time: pd.Timestamp) -> None:
         if self.time is not None and time < self.time:
-            raise ValueError(
-                f"the counts stand at {self.time:%Y-%m-%d %H:%M}; they can't go back to "
-                f"{time:%Y-%m-%d %H:%M}."
-            )
+            raise ValueError(f"the counts stand at {self.time}; they can't go back to {time}.")
 
 
+@dataclass(eq=False, repr=False)
 class FeatureStore:
-    """Everything between the raw log and the towers: vocabularies, decayed counts, histories.
-
-    The same methods serve training and nomination, so that the model meets online what it met in
-    training.
+    """Everything between the raw log and the towers, the same for training and nomination.
 
     - `counts`: the first half-life is for q, the others make the item tower's popularity features.
-    - `history`: how many of a user's latest purchases make the bag. `linear`: makes more dimensions
-      of both vectors, `linear`, if there is one.
+    - `history`: how many of a user's latest purchases make the bag.
+    - `linear`: makes more dimensions of both vectors, if there is one.
     """
 
-    def __init__(
-        self,
-        items: Encoder,
-        users: Encoder,
-        counts: DecayedCounts,
-        history: int,
-        linear: LinearPart | None = None,
-    ) -> None:
-        self.items, self.users, self.counts, self.history = items, users, counts, history
-        self.linear = linear
+    items: Encoder
+    users: Encoder
+    counts: DecayedCounts
+    history: int
+    linear: LinearPart | None = None
 
     @classmethod
     def of(
@@ -272,16 +251,12 @@ class FeatureStore:
         return cls(items, users, counts, contents["history"], linear)
 
     def fork(self) -> FeatureStore:
-        """A store that shares all that this one knows, and can learn IDs and count events without
-        changing it.
-        """
-        items, users = self.items.fork(), self.users.fork()
-        return FeatureStore(items, users, copy.copy(self.counts), self.history, self.linear)
+        """A store that shares all that this one knows, and can learn IDs and count events alone."""
+        items, users, counts = self.items.fork(), self.users.fork(), copy.copy(self.counts)
+        return replace(self, items=items, users=users, counts=counts)
 
     def learn(self, log: EventLog, rows: slice, ids_only: bool = False) -> None:
-        """Let the vocabularies (or those of the two IDs only) grow by the items and users of these
-        event rows.
-        """
+        """Let the vocabularies, or the IDs' only, grow by these event rows' items and users."""
         self.items.learn(log.items.iloc[pd.unique(log.item_rows[rows])], ids_only)
         self.users.learn(log.users.iloc[pd.unique(log.user_rows[rows])], ids_only)
 
@@ -290,8 +265,8 @@ class FeatureStore:
         self.counts.add(self.item_indices(log, log.item_rows[rows]), time)
 
     def fit_linear(self, log: EventLog, time: pd.Timestamp) -> None:
-        """Bring the linear part, if there is one, to what it should be at `time`, the last events
-        before which are counted: fitted to them, once a week, and its popularity scaled.
+        """Bring the linear part, if there is one, to what it is at `time`, when all events before
+        are counted: fitted to them, once a week, and its popularity scaled.
         """
         if self.linear is None:
             return
@@ -309,9 +284,8 @@ class FeatureStore:
         known = self.items.vocabularies[self.items.id]
         rows, inverse = np.unique(items, return_inverse=True)
         indices = [known.get(item, 0) for item in log.items.index[rows].tolist()]
-        indices = torch.tensor(indices, dtype=torch.long)
-        indices = indices.masked_fill(torch.from_numpy(rows < 0), 0)
-        return indices[torch.from_numpy(inverse.reshape(items.shape))]
+        indices = np.array(indices, dtype=np.int64) * (rows >= 0)
+        return torch.from_numpy(indices[inverse.reshape(items.shape)])
 
     def item_features(self, log: EventLog, items: np.ndarray, time: pd.Timestamp) -> Features:
         """Features of m items (rows) as they stand at `time`: every field, `popularity`, [m, h − 1]
@@ -328,9 +302,7 @@ class FeatureStore:
 
     def user_features(self, log: EventLog, users: np.ndarray, before: int) -> Features:
         """Features of n users (rows; −1 is a new user, all default) from the event rows < `before`
-        alone.
-
-        A history that contains the day itself contains the answer: pass the day's first row.
+        alone: a history that contains the day itself contains the answer.
         """
         bought, ages = ([ask(user, before) for user in users] for ask in (log.bought, log.ages))
         return self.features_of(log, users, bought, ages)
@@ -382,10 +354,8 @@ def concat_features(parts: list[Features]) -> Features:
 
 
 def drop_fields(features: Features, share: float, generator: torch.Generator) -> Features:
-    """Each field of each row set to its default with chance `share` (field dropout), so that
-    training meets every default.
-
-    Without it nothing would ever train the default of a field that is always known, as the ID is.
+    """Each field of each row set to its default with chance `share` (field dropout): else nothing
+    would train the default of a field that is always known, as the ID is.
     """
     dropped = {}
     for name, values in features.items():
@@ -397,11 +367,8 @@ def drop_fields(features: Features, share: float, generator: torch.Generator) ->
 def as_new_items(
     features: Features, id_name: str, share: float, generator: torch.Generator
 ) -> Features:
-    """Items with chance `share` as if they were new (cold-start dropout): the ID its default, the
-    popularity features 0; what they are stays.
-
-    So the main loss meets the default ID among positives and negatives alike, and learns how much a
-    new item is worth (Volkovs et al., 2017, train for cold start like this).
+    """Items with chance `share` as if they were new (cold-start dropout; Volkovs et al., 2017): the
+    ID its default, the popularity features 0; what they are stays.
     """
     keep = torch.rand(len(features[id_name]), generator=generator) >= share  # [n]
     keep = keep.to(features[id_name].device)
@@ -412,12 +379,8 @@ def as_new_items(
 def session_prefix_histories(
     history: torch.Tensor, rows: torch.Tensor, ids: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
-    """[n, L] histories of a day's n events, each as if the user's visit were taken item by item, in
-    random order.
-
-    The event's history is what the user had that morning and the items of the visit that came
-    before it, the latest first; never the item itself. That is what the user tower meets online, in
-    the middle of a visit.
+    """[n, L] histories of a day's n events, as the user tower meets them in the middle of a visit:
+    what the user had that morning and, in random order, the visit's items before the event's own.
 
     - `history`: [users, L] item indices that morning, the latest first, then 0.
     - `rows`: [n] the event's user, a row of `history`; `ids`: [n] the event's item index.
@@ -437,22 +400,6 @@ def session_prefix_histories(
 def keep_rows(values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     """Values [n] or [n, L], with 0, the default, in every row that `keep` [n] rules out."""
     return values * (keep if values.dim() == 1 else keep[:, None])
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, (list, tuple, set, np.ndarray))
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or value is pd.NA or value != value
-
-
-def _as_list(name: str, value: object) -> list:
-    if _is_list(value):
-        return sorted(value, key=str) if isinstance(value, set) else list(value)
-    if not _is_missing(value):
-        raise ValueError(f"field '{name}' holds lists, and {value!r} is none; make a list of it.")
-    return []
 
 
 def _pad(bags: list[list[int]]) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -43,3 +44,16 @@ def alone(lock: Path, busy: str) -> Iterator[None]:
             yield
     except filelock.Timeout:
         raise ValueError(f"{busy} in {lock.parent}; wait until they are done.") from None
+
+
+def published(path: Path, sha256: str) -> bytes:
+    """What is in a file of a data set; raises ValueError unless it is the one that was published,
+    by its checksum.
+    """
+    data = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ValueError(
+            f"{path} is missing or not the file that was published; restore it with "
+            "'git checkout -- data', or pass the path where it is."
+        )
+    return data

@@ -5,9 +5,12 @@ All that a log holds, a shard and a saved state can hold, too.
 
 from __future__ import annotations
 
+import math
+import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import date
+from itertools import compress
 from numbers import Real
 
 import numpy as np
@@ -45,18 +48,18 @@ def short(value: object, show: Callable = repr) -> str:
 
 
 def check_columns(
-    name: str, frame: object, needed: list[str], reserved: tuple[str, ...] | None = None
+    name: str, frame: object, needed: Collection[str], reserved: str | None = None
 ) -> None:
     """Raise ValueError for what is no DataFrame and for columns that it lacks or has too many.
 
-    Columns that are not needed are fields, whose names must not be `reserved`, or, if that is None,
-    they are too many.
+    Columns that are not needed are fields, whose names must not match the pattern `reserved`, or,
+    if that is None, they are too many.
     """
     if not isinstance(frame, pd.DataFrame):
         what = type(frame).__name__
         raise ValueError(f"{name} is of type {what}; make a pandas DataFrame of it.")
     for column in frame.columns:
-        if type(column) not in (str, np.str_):
+        if type(plain(column)) is not str:
             raise ValueError(f"{name}: the column name {short(column)} is no text; rename it.")
     for column in frame.columns[frame.columns.duplicated()]:
         raise ValueError(f"{name} has column '{column}' twice; rename or drop one.")
@@ -68,7 +71,7 @@ def check_columns(
     if unused and reserved is None:
         raise ValueError(f"{name} has columns that are not used, {short(unused)}; drop them.")
     for column in unused:
-        if column in reserved or "/" in column or column.endswith("[]"):
+        if re.fullmatch(reserved, column, re.DOTALL):
             why = "has a name that means something to the library"
             raise ValueError(f"{name}: column '{column}' {why}; rename it.")
 
@@ -83,14 +86,6 @@ def plain(value: object) -> str | int | bool | None:
     return value if whole or type(value) is bool else None
 
 
-def _plain(values: list) -> list:
-    """Each value as `plain` has it; of one type, each different one is looked at once."""
-    if set(map(type, values)) in ({str}, {int}):
-        known = {value: plain(value) for value in set(values)}
-        return [known[value] for value in values]
-    return [plain(value) for value in values]
-
-
 def ids(frame: str, column: pd.Series) -> pd.Series:
     """The column as ids, all `int` or all `str`, numbered from 0."""
     refuse(column.isna(), frame, column, "is missing; every row needs a value")
@@ -98,15 +93,13 @@ def ids(frame: str, column: pd.Series) -> pd.Series:
     alike = isinstance(column.dtype, (pd.StringDtype, pd.CategoricalDtype))
     alike = alike or pd.api.types.is_integer_dtype(column.dtype)
     place, values = pd.factorize(column) if alike else (np.arange(len(column)), column)
-    found = _plain(values.tolist())
-    types = set(map(type, found))
-    if types - {int, str}:
-        why = "is no id; make ids text or whole numbers (of 64 bits), for example with .astype"
-        bad = np.array([type(id) not in (int, str) for id in found])
-        refuse(bad[place], frame, column, why)
-    if len(types) > 1:
-        why = "is of another type than row 0; make ids all text or all whole numbers"
-        refuse([type(id) is not type(found[0]) for id in found], frame, column, why)
+    found = [plain(value) for value in values.tolist()]
+    bad = np.array([type(id) not in (int, str) for id in found], bool)
+    why = "is no id; make ids text or whole numbers (of 64 bits), for example with .astype"
+    refuse(bad[place], frame, column, why)
+    mixed = np.array([type(id) is not type(found[0]) for id in found], bool)
+    why = "is of another type than row 0; make ids all text or all whole numbers"
+    refuse(mixed[place], frame, column, why)
     return pd.Series(pd.Series(found).array.take(place))
 
 
@@ -144,7 +137,11 @@ def times(frame: str, column: pd.Series) -> np.ndarray:
     """[n] the column as datetime64[us], none missing."""
     refuse(column.isna(), frame, column, "is missing; every row needs a value")
     if isinstance(column.dtype, np.dtype) and column.dtype.kind == "M":
-        return column.to_numpy().astype("datetime64[us]")
+        try:
+            return column.astype("datetime64[us]").to_numpy()
+        except pd.errors.OutOfBoundsDatetime as error:
+            how = "leave such rows out"
+            raise ValueError(f"{frame}: column '{column.name}': {error}; {how}.") from None
     found = column.tolist()
     wrong = [not isinstance(time, (date, np.datetime64)) for time in found]
     how = _how_to_date(found[wrong.index(True)]) if any(wrong) else ""
@@ -173,24 +170,27 @@ def field(frame: str, column: pd.Series, known: Iterable | None = None) -> list:
     cells = [np.nan if na else _cell(v) for v, na in zip(column.tolist(), gone, strict=True)]
     numbers = pd.api.types.is_float_dtype(column.dtype)
     how = "cut it into bands (pandas.cut), or make it 'Int64'" if numbers else "make text of it"
-    why = f"is neither text, a whole number, a boolean, nor a list of these; {how}"
+    why = f"is neither text, a whole number, a boolean, nor a list of one of these; {how}"
     refuse([cell is None for cell in cells], frame, column, why)
-    rule = _rule(map(_kind, () if known is None else known))
     kinds = [_kind(cell) for cell in cells]
     own = _rule(kinds)
+    rule = own if known is None else _rule(map(_kind, known))
     if rule in ("", "a list"):  # nothing is known of the values yet
-        alike = known is None or own.startswith("a list") == bool(rule)
-        rule = own if alike else rule or "a single value"
+        rule = own if own.startswith("a list") == bool(rule) else rule or "a single value"
     lists = rule.startswith("a list")
     odd = [kind not in ("", rule, "a list" if lists else "") for kind in kinds]
     found = kinds[odd.index(True)] if any(odd) else ""
     refuse(odd, frame, column, f"is {found}, where {rule} is the rule; make all of one kind")
-    if rule == "text" and known is None:
-        texts = {cell for cell in cells if type(cell) is str}
-        printed = all(map(PRINTED_LIST.fullmatch, texts)) and texts != {"[]"}
-        why = "is a list saved as text; make lists of it, for example with ast.literal_eval"
-        refuse(~gone & printed, frame, column, why)
     return [[] if lists and cell != cell else cell for cell in cells]
+
+
+def refuse_printed_lists(frame: str, column: pd.Series, values: list) -> None:
+    """Raise ValueError if all texts among a field's values are lists as Python prints them."""
+    text = [type(value) is str for value in values]
+    texts = set(compress(values, text))
+    if texts - {"[]"} and all(map(PRINTED_LIST.fullmatch, texts)):
+        why = "is a list saved as text; make lists of it, for example with ast.literal_eval"
+        refuse(text, frame, column, why)
 
 
 def _cell(value: object) -> str | int | bool | list | None:
@@ -199,15 +199,15 @@ def _cell(value: object) -> str | int | bool | list | None:
     if not isinstance(value, (list, tuple, np.ndarray)) or getattr(value, "ndim", 1) == 0:
         return plain(value)
     values = [plain(v) for v in value]
-    return None if None in values else values
+    kinds = {KINDS.get(type(v)) for v in values}
+    return None if len(kinds) > 1 or None in kinds else values
 
 
 def _kind(cell: object) -> str:
     """What a cell holds, in words; none if it is missing."""
     if type(cell) is not list:
         return KINDS.get(type(cell), "")
-    kinds = " and ".join(sorted({KINDS[type(value)] for value in cell}))
-    return f"a list of {kinds}" if kinds else "a list"
+    return f"a list of {KINDS[type(cell[0])]}" if cell else "a list"
 
 
 def _rule(kinds: Iterable[str]) -> str:
@@ -218,3 +218,21 @@ def _rule(kinds: Iterable[str]) -> str:
             return kind
         rule = rule or kind
     return rule
+
+
+def checked(
+    name: str, value: object, low: float, high: float = math.inf, whole: bool = False
+) -> int | float:
+    """An option's value as Python's own number; raises ValueError for one that is none or out of
+    range.
+    """
+    try:
+        number = operator.index(value) if whole else float(value)
+        right = low <= number <= high and math.isfinite(number)
+    except (TypeError, ValueError):
+        right = False
+    if not right or isinstance(value, (bool, str)):
+        kind = "a whole number" if whole else "a number"
+        most = "" if high == math.inf else f" and at most {high:g}"
+        raise ValueError(f"{name} is {value!r}; it must be {kind}, at least {low:g}{most}.")
+    return number

@@ -44,7 +44,7 @@ class Examples:
 
     - `users`, `items`: features, n rows each. `log_q`: [n]. `ids`: [n] item indices.
     - `catalogue`: what steps with mixed negatives draw from. In such a step `items` and `log_q`
-      have c rows, one for each column; `own`: [n], `masked`: [n, c], see `losses.mixed_logits`.
+      have c rows; `own`: [n], `masked`: [n, c], see `losses.mixed_logits`.
     """
 
     users: Features
@@ -115,11 +115,10 @@ def full_update(
 ) -> State:
     """A new state after one epoch over all events of a day, shuffled, on all parameters.
 
-    `state` stays as it was. New items and users get rows first. Purchase counts and histories stand
-    where each day begins, but for the `session_prefix_share` of the events that are trained in the
-    middle of their visit. With `Settings.negatives` or `mask_bought` the loss is that over mixed
-    negatives, and a step's events are of one day. Source: the notes, "full update",
-    "self-supervised learning"; Yang et al., 2020.
+    `state` stays as it was. Purchase counts and histories stand where each day begins, but for the
+    `session_prefix_share` of the events, trained in the middle of their visit. With
+    `Settings.negatives` or `mask_bought` the loss is that over mixed negatives, and a step's events
+    are of one day. Source: the notes, "full update", "self-supervised learning"; Yang et al., 2020.
 
     - `days`: how many days, from `day` on. `shuffle=False`: from morning to night.
     - `loss`: called as `in_batch_softmax` is, which it replaces, or as `mixed_softmax`.
@@ -158,9 +157,7 @@ def train_all(
     loss: Loss | None = None,
     term: SelfSupervision | None = None,
 ) -> State:
-    """A new state after one epoch on all parameters over the event rows of `parts`, each with
-    features as they stand at its time.
-    """
+    """A new state after one epoch over the event rows of `parts`, each with its time's features."""
     state, examples, generator = prepare(state, log, parts)
     catalogue = known_items(state, log) if term and len(state.features.items) > 2 else None
     tables = RowwiseAdagrad(state.model.tables(), state.settings.embedding_lr)
@@ -198,9 +195,7 @@ def prepare(
 def epoch(
     state: State, days: list[Examples], shuffle: bool, generator: torch.Generator
 ) -> Iterator[Examples]:
-    """Every event once, in steps: over the events of all days together, or, with mixed negatives,
-    each over those of one day, whose items it draws.
-    """
+    """Every event once, in steps over all days together or, with mixed negatives, over one each."""
 
     def order(n: int) -> Tensor:
         return torch.randperm(n, generator=generator) if shuffle else torch.arange(n)
@@ -218,8 +213,8 @@ def epoch(
 def mixed_step(
     day: Examples, events: Tensor, settings: Settings, generator: torch.Generator
 ) -> Examples:
-    """These events of a day, with m items drawn from its catalogue beside their own; or with all of
-    it, each item once, if m is as large.
+    """These events of a day, with m items drawn from its catalogue beside their own, or all of it,
+    each item once, if m is as large.
     """
     catalogue, own = day.catalogue, day.catalogue.own[events]
     k, m, device = len(catalogue.log_q), settings.negatives, own.device
@@ -250,9 +245,9 @@ def make_examples(
     counts the events once their features are made. `mixed`: with a catalogue to draw from.
     """
     features, device = state.features, state.settings.device
-    (items, own), (users, buyers) = (
-        _distinct(numbers[rows]) for numbers in (log.item_rows, log.user_rows)
-    )
+    own, items = pd.factorize(log.item_rows[rows])  # each once, in order of appearance
+    buyers, users = pd.factorize(log.user_rows[rows])
+    own, buyers = torch.from_numpy(own), torch.from_numpy(buyers)
     if mixed:  # sold or not: all that can be nominated, and what the events name that is newer
         items, own = np.arange(max(log.listed(time), items.max() + 1)), torch.from_numpy(items)[own]
     item_features = features.item_features(log, items, time)
@@ -283,20 +278,13 @@ def _bought(log: EventLog, users: np.ndarray, before: int, items: int) -> Tensor
     return torch.sparse_coo_tensor(places, values, shape, check_invariants=True).coalesce()
 
 
-def _distinct(numbers: np.ndarray) -> tuple[np.ndarray, Tensor]:
-    """Each number once, in order of appearance; and [n] where each stands there."""
-    codes, distinct = pd.factorize(numbers)
-    return distinct, torch.from_numpy(codes)
-
-
 def with_defaults(state: State, data: Examples, generator: torch.Generator) -> Examples:
     """Some fields of some rows are replaced by their defaults, so that training meets those too."""
-    settings, features = state.settings, state.features
+    settings = state.settings
     data.users = drop_fields(data.users, settings.field_dropout, generator)
     data.items = drop_fields(data.items, settings.field_dropout, generator)
-    if settings.cold_start_dropout:
-        share = settings.cold_start_dropout
-        data.items = as_new_items(data.items, features.items.id, share, generator)
+    if share := settings.cold_start_dropout:
+        data.items = as_new_items(data.items, state.features.items.id, share, generator)
     return data
 
 
@@ -304,8 +292,8 @@ def known_items(state: State, log: EventLog) -> Features:
     """[known] fields of every item that has an ID of its own, in order of ID from 1, on the state's
     device; no popularity features.
     """
-    vocabulary = state.features.items.vocabularies[state.features.items.id]
-    return state.to_device(state.features.items.encode(log.items.loc[list(vocabulary)]))
+    encoder = state.features.items
+    return state.to_device(encoder.encode(log.items.loc[list(encoder.vocabularies[encoder.id])]))
 
 
 def minibatches(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:
@@ -332,20 +320,14 @@ def joint_step(
     term: SelfSupervision,
     loss: Loss | None = None,
 ) -> Joint:
-    """One step on the joint loss of n events and two views of m items, in place; returns the loss
-    and its parts.
-    """
+    """One step on the joint loss of n events and two views of m items, in place; returns it."""
     users = state.model.user_vectors(examples.users)  # [n, d]
-    for name in NO_FIELDS:  # as of items never sold
-        numbers = examples.items.get(name)
-        if numbers is not None and name not in views[0]:
-            views = tuple(
-                view | {name: numbers.new_zeros(len(next(iter(view.values()))), numbers.shape[1])}
-                for view in views
-            )
-    items, *views = vectors_together(
-        state.model.item_vectors, examples.items, *views
-    )  # [n, d] or [c, d], [m, d], [m, d]
+    numbers = {name: examples.items[name] for name in NO_FIELDS if name in examples.items}
+    m = len(next(iter(views[0].values())))
+    unsold = {name: given.new_zeros(m, given.shape[1]) for name, given in numbers.items()}
+    parts = examples.items, *(unsold | view for view in views)
+    # [n, d] or [c, d], [m, d], [m, d]
+    items, *views = vectors_together(state.model.item_vectors, *parts)
     main = main_loss(state, users, items, examples, loss)
     value = joint(main, self_supervised(*views, term.temperature), term.alpha)
     _descend(state, tables, value.total)

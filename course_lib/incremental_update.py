@@ -23,13 +23,10 @@ from course_lib.towers import EmbeddingTable, RowwiseAdagrad, pool
 
 class DeltaTable(nn.Module):
     """A table seen through some rows of its own, which can be trained; all others are the base's
-    and never change.
-
-    What an incremental update publishes, and what the next full update throws away, is this: `ids`
-    and `weight`. Making one and training it costs what it holds, whatever the base holds.
+    and never change. It costs what it holds, whatever the base holds.
 
     - `base`: the full table, which is no part of this module's parameters. `ids`: [t] rows of it,
-      or beyond its end, each once, rising. `weight`: [t, dim]; `accumulator`: [t].
+      or beyond its end, each once, rising, one at least. `weight`: [t, dim]; `accumulator`: [t].
     """
 
     def __init__(
@@ -49,24 +46,18 @@ class DeltaTable(nn.Module):
         """[n] → [n, dim]"""
         own, place = self.find(indices)
         shared = functional.embedding(indices.masked_fill(own, 0), self.base.weight.detach())
-        if not len(self.ids):
-            return shared
         mine = functional.embedding(place, self.weight, sparse=True)
         return torch.where(own[:, None], mine, shared)
 
     def find(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """[n] which of the indices are rows of its own, and where."""
-        if not len(self.ids):
-            return torch.zeros_like(indices, dtype=torch.bool), torch.zeros_like(indices)
         place = torch.searchsorted(self.ids, indices).clamp(max=len(self.ids) - 1)
         return self.ids[place] == indices, place
 
 
 def delta_table(table: EmbeddingTable | DeltaTable, ids: Tensor) -> DeltaTable:
-    """A delta table with rows for `ids` [n] as they are in `table`, which is left as it is.
-
-    A row beyond the table's end starts as a copy of the default's: that is where its ID has stood
-    until now.
+    """A delta table with rows for `ids` [n] as they are in `table`, which is left as it is; a row
+    beyond its end starts as a copy of the default's, where its ID has stood until now.
     """
     earlier = table if isinstance(table, DeltaTable) else None
     base, old = (earlier.base, earlier.ids) if earlier else (table, ids.new_zeros(0))
@@ -99,14 +90,11 @@ def incremental_update(
     all else is frozen.
 
     Returns a new state and whose embeddings moved; `state`, full or incremental, stays as it was.
-    What moves are the rows that are served: those of the average, where there is one. The loss is
-    the in-batch one whatever `Settings` says: the row of a drawn item is frozen, so drawing it
-    would cost what it never changes, and masks would leave an hour's only user without negatives.
-    The new state shares every frozen parameter with the last full state, so that an update costs
-    what its events touch, whatever the catalogue holds. Users and items met for the first time get
-    IDs; other new values wait for the full update. The events come in order of time, as in a
-    stream, and are counted. An hour without events touches nothing. Source: the notes,
-    "incremental update".
+    What moves are the rows that are served, those of the average where there is one; the new state
+    shares all else with the last full state, so that an update costs what its events touch. The
+    loss is the in-batch one whatever `Settings` says: the row of a drawn item is frozen, and masks
+    would leave an hour's only user without negatives. Users and items met for the first time get
+    IDs; other new values wait for the full update. Source: the notes, "incremental update".
 
     - `end`: of the events' time; an hour after `hour` unless said. `rate`: the learning rate,
       `Settings.embedding_lr` unless said. `turn`: as for `full_update`.
@@ -130,8 +118,7 @@ def incremental_update(
     tables = [served.item_tables[0], served.user_tables[0]]
     tables = [delta_table(table, ids) for table, ids in zip(tables, named, strict=True)]
     new.model = served.with_ids(*tables)
-    rate = state.settings.embedding_lr if rate is None else rate
-    optimiser = RowwiseAdagrad(tables, rate)
+    optimiser = RowwiseAdagrad(tables, state.settings.embedding_lr if rate is None else rate)
     for events in minibatches(torch.arange(len(data)), state.settings.batch_size):
         id_step(new, named, optimiser, data[events])
     return new, touched
@@ -141,10 +128,7 @@ def id_step(
     state: State, named: list[Tensor], optimiser: RowwiseAdagrad, examples: Examples
 ) -> float:
     """One step of gradient descent on the rows `named` [t] of the optimiser's two delta tables, in
-    place; nothing else moves.
-
-    Histories read item IDs too: a row that only a history names is left alone, so that what moved
-    is what the hour names.
+    place; nothing else moves, not even a row that only a history names.
     """
     users = state.model.user_vectors(examples.users)  # [n, d]
     items = state.model.item_vectors(examples.items)  # [n, d]
@@ -165,12 +149,8 @@ def id_step(
 def unfrozen_update(
     state: State, log: EventLog, hour: pd.Timestamp | str, end: pd.Timestamp | None = None
 ) -> State:
-    """What `incremental_update` would be with nothing frozen: an hour's events in order of time,
-    on all parameters.
-
-    Here to be compared with: every item's vector changes, so that all of them would have to be
-    published every hour. Raises ValueError for a state with delta tables, and as
-    `incremental_update` does.
+    """What `incremental_update`, to be compared with it, would be with nothing frozen: every item's
+    vector changes. Raises ValueError for a state with delta tables too.
     """
     if isinstance(state.model.item_tables[0], DeltaTable):
         raise ValueError(

@@ -19,9 +19,8 @@ def low_rank_ease(history: csr_matrix, rank: int, ridge: float) -> tuple[Tensor,
     """EASE in r = `rank` dimensions: A, B [m, r] with history @ A @ Bᵀ for its scores.
 
     EASE (Steck, 2019, equation 8) predicts item j with the weights −P_ij / P_jj, where P is the
-    inverse of G + λI and G the Gram matrix. Here G is approximated by its r largest eigenvalues and
-    a diagonal for the rest, so that P comes from an inverse of r × r (Woodbury). The weights on
-    EASE's diagonal are 0, these are not: what a user owns is no candidate.
+    inverse of G + λI and G the Gram matrix. Here G is its r largest eigenvalues and a diagonal for
+    the rest, so that P comes from an inverse of r × r (Woodbury).
 
     - `history`: [users, m], 0 where a user does not own an item. `ridge`: λ.
     """
@@ -39,8 +38,7 @@ class LinearPart:
     """Low-rank EASE and recent popularity as `rank + 1` more dimensions of both vectors.
 
     A score is then cos + τ · (weight · EASE + popularity_weight · popularity), still one inner
-    product: each side carries the root of its weight. It is fitted again every week, by the full
-    update, and never by an hour.
+    product: each side carries the root of its weight. The full update fits it anew every week.
 
     - `users`, `items`: [size, r] by item index: what owning an item adds to a user's vector, and
       what stands in an item's; 0 for those that came later.

@@ -16,15 +16,14 @@ import numpy as np
 import pandas as pd
 
 from course_lib import frames
-from course_lib.describe import Description, describe
+from course_lib.describe import NOT_A_FIELD, Description, describe
 from course_lib.files import atomic_write
 
 LISTED_BEFORE_FIRST_SALE = pd.Timedelta(days=14)
 DAY = pd.Timedelta(days=1)
 HOUR = pd.Timedelta(hours=1)
-NOT_A_FIELD = ("listed", "description")
 TABLES = ("events", "items", "users")
-TAKEN = ("history", "popularity")  # what features.py calls the features that it makes itself
+TAKEN = r"history|popularity|.*/.*|.*\[\]"  # features.py's own features, and what shards write
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +62,7 @@ class EventLog:
         """
         frames.check_columns("events", events, ["user", "item", "time"])
         frames.check_columns("items", items, ["item"], reserved=TAKEN)
-        frames.check_columns("users", users, ["user"], reserved=TAKEN + NOT_A_FIELD)
+        frames.check_columns("users", users, ["user"], reserved="|".join((TAKEN, *NOT_A_FIELD)))
         if events.empty:
             raise ValueError("events has no rows; a log needs at least one.")
         times = frames.times("events", events["time"])
@@ -233,9 +232,8 @@ def local_time(time: pd.Timestamp | str) -> pd.Timestamp:
     except (TypeError, ValueError):
         moment = pd.NaT
     if moment is pd.NaT or moment.tz is not None:
-        how = "give one such as '2011-06-01 09:00', without a time zone"
-        if moment is not pd.NaT:
-            how += " (time.tz_convert(the log's zone).tz_localize(None))"
+        how = "give one such as '2011-06-01 09:00', after .tz_convert(zone).tz_localize(None) if "
+        how += "it has a time zone"
         raise ValueError(f"{frames.short(time)} is no moment of the log's local time; {how}.")
     return moment.as_unit("us")
 
@@ -290,5 +288,8 @@ def _table(
             table[name] = pd.Series(frames.times(frame, column))
         else:
             rule = [""] if name == "description" else None if known is None else known[name]
-            table[name] = pd.Series(frames.field(frame, column, rule), dtype=object)
+            values = frames.field(frame, column, rule)
+            if rule is None:
+                frames.refuse_printed_lists(frame, column, values)
+            table[name] = pd.Series(values, dtype=object)
     return pd.DataFrame(table, index=range(len(index))).set_axis(index)

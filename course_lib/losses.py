@@ -4,12 +4,13 @@ at each other.
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from course_lib.frames import checked
 
 Number = float | Tensor  # a temperature can be learned
 
@@ -19,28 +20,16 @@ def in_batch_logits(
 ) -> Tensor:
     """[n, n] logits of n (user, item) pairs: cos(a_i, b_j) / τ − log q_j, accidental hits at −∞.
 
-    Divide by τ first, then correct: log q_j belongs to the softmax, not to the cosine.
-
     - `users`, `items`: [n, d] unit vectors; pair i is row i of both. Every other pair's item is a
       negative of user i. Half precision is computed in float32.
-    - `log_q`: [n] log of the share of each item among the events: popular items are drawn as
-      negatives more often than others, and would be pushed away for it (logQ correction; Yi et al.,
-      2019, section 3).
-    - `ids`: [n] item indices. The same item at j ≠ i is an accidental hit: a positive posing as a
-      negative.
+    - `log_q`: [n] log of the share of each item among the events (logQ correction; Yi et al., 2019,
+      section 3). It belongs to the softmax, not to the cosine: divide by τ first.
+    - `ids`: [n] item indices. The same item at j ≠ i is an accidental hit.
     """
-    _check_temperature(temperature)
     _vectors("users and items", users, items, least=1)
-    for name, values in {"log_q": log_q, "ids": ids}.items():
-        if values.shape != users.shape[:1] or values.device != users.device:
-            raise ValueError(
-                f"{name} has shape {list(values.shape)} on {values.device}; it must have shape "
-                f"{[len(users)]} on {users.device}, a number for each pair."
-            )
-    if not log_q.is_floating_point() or ids.is_floating_point() or ids.dtype == torch.bool:
-        raise ValueError(
-            f"log_q is {log_q.dtype} and ids are {ids.dtype}; give floats and whole numbers."
-        )
+    _check_shape("ids", ids, [len(users)], users.device)
+    if ids.is_floating_point() or ids.dtype == torch.bool:
+        raise ValueError(f"ids are {ids.dtype}; give the items' indices, whole numbers.")
     own = torch.arange(len(ids), device=ids.device)
     return mixed_logits(users, items, log_q, own, ids[:, None] == ids[None, :], temperature)
 
@@ -61,9 +50,8 @@ def mixed_logits(
     """[n, c] logits of n users against c columns: cos(a_i, b_j) / τ − log q_j, what is masked at
     −∞.
 
-    The columns are the n events' own items and m more, drawn uniformly, so that items which nobody
-    buys are negatives too (mixed negative sampling, Yang et al., 2020, section 3); or a whole
-    catalogue, each item once, with log q = 0: the full softmax.
+    The columns are the n events' own items and m more, drawn uniformly (mixed negative sampling,
+    Yang et al., 2020, section 3); or a whole catalogue, each item once, with log q = 0.
 
     - `users`: [n, d], `items`: [c, d], unit vectors. Half precision is computed in float32.
     - `log_q`: [c] log of each column's expected share, see `mixed_log_q`; 0 for no correction.
@@ -73,14 +61,10 @@ def mixed_logits(
     """
     _check_temperature(temperature)
     users, items = _vectors("users and items", users, items, least=1, paired=False)
-    (n, c), device = (len(users), len(items)), users.device
-    kinds = {"log_q": ([c], log_q), "own": ([n], own), "masked": ([n, c], masked)}
-    for name, (shape, values) in kinds.items():
-        if list(values.shape) != shape or values.device != device:
-            raise ValueError(
-                f"{name} has shape {list(values.shape)} on {values.device}; it must have shape "
-                f"{shape} on {device}, for {n} users and {c} columns."
-            )
+    n, c = len(users), len(items)
+    _check_shape("log_q", log_q, [c], users.device)
+    _check_shape("own", own, [n], users.device)
+    _check_shape("masked", masked, [n, c], users.device)
     if not log_q.is_floating_point() or own.dtype != torch.long or masked.dtype != torch.bool:
         raise ValueError(
             f"log_q is {log_q.dtype}, own is {own.dtype} and masked is {masked.dtype}; they must "
@@ -96,12 +80,9 @@ def mixed_logits(
 def mixed_softmax(
     users: Tensor, items: Tensor, log_q: Tensor, own: Tensor, masked: Tensor, temperature: Number
 ) -> Tensor:
-    """Mean over the users of −log softmax of each one's own column in `mixed_logits`: L_main over
-    mixed negatives.
-    """
-    return functional.cross_entropy(
-        mixed_logits(users, items, log_q, own, masked, temperature), own
-    )
+    """Mean over the users of −log softmax of each one's own column in `mixed_logits`: L_main."""
+    logits = mixed_logits(users, items, log_q, own, masked, temperature)
+    return functional.cross_entropy(logits, own)
 
 
 def mixed_log_q(log_q: Tensor, n: int, m: int, known: int) -> Tensor:
@@ -122,11 +103,9 @@ def self_supervised(first: Tensor, second: Tensor, temperature: Number) -> Tenso
     """L_self, the mean over m items: of all second views an item's first one must find its own, and
     the other way round.
 
-    Logits are cos(b'_i, b''_j) / τ_s, the target is the diagonal; the mean of the softmax losses
-    along rows and along columns. No log q: the items are drawn uniformly (`augment.uniform_items`).
-    They must be different, or an item would be its own negative. A model that knows nothing scores
-    log m. Source: the notes, "self-supervised learning"; Yao et al., 2021, section 3 (along the
-    rows only).
+    The mean of the softmax losses of cos(b'_i, b''_j) / τ_s along rows and along columns. No log q:
+    the items are drawn uniformly, and must be different. Source: the notes, "self-supervised
+    learning"; Yao et al., 2021, section 3 (along the rows only).
 
     - `first`, `second`: [m, d] unit vectors of two views of the same m items, row i of both from
       item i; at least two items.
@@ -154,10 +133,7 @@ def joint(main: Tensor, self_supervised: Tensor, alpha: float) -> Joint:
     """1/n Σ L_main + α · 1/m Σ L_self (the notes), from both means, such as `in_batch_softmax` and
     `self_supervised` return.
     """
-    if not _is_number(alpha) or not 0 <= alpha < torch.inf:
-        raise ValueError(
-            f"alpha is {alpha}; it weighs the self-supervised loss, and must be 0 or above."
-        )
+    checked("alpha", alpha, 0)
     if main.dim() or self_supervised.dim():
         raise ValueError(
             "a loss is no single number; take the mean over the batch first, of each over its own."
@@ -186,13 +162,14 @@ def _vectors(
     return (first.float(), second.float()) if half else (first, second)
 
 
+def _check_shape(name: str, values: Tensor, shape: list[int], device: torch.device) -> None:
+    if list(values.shape) != shape or values.device != device:
+        raise ValueError(
+            f"{name} has shape {list(values.shape)} on {values.device}; it must have shape {shape} "
+            f"on {device}, as the vectors say."
+        )
+
+
 def _check_temperature(temperature: Number) -> None:
-    is_tensor = isinstance(temperature, Tensor)
-    value = temperature.item() if is_tensor and temperature.dim() == 0 else temperature
-    if not _is_number(value) or not 0 < value < torch.inf:
-        shown = f"of shape {list(value.shape)}" if isinstance(value, Tensor) else value
-        raise ValueError(f"temperature is {shown}; it must be a number above 0.")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    tensor = isinstance(temperature, Tensor)
+    checked("temperature", temperature.tolist() if tensor else temperature, 1e-12)

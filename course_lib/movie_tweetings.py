@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
 import pandas as pd
 
+from course_lib.files import published
 from course_lib.log import LISTED_BEFORE_FIRST_SALE, EventLog
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "movie_tweetings"
@@ -85,12 +85,5 @@ def _words(title: str) -> list[str]:
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
-    data = path.read_bytes() if path.is_file() else b""
-    if hashlib.sha256(data).hexdigest() != SHA256[path.name]:
-        raise ValueError(
-            f"{path} is missing or not the file that was published; restore it with "
-            "'git checkout -- data', or pass the folder that has it."
-        )
-    return pd.DataFrame(
-        [line.split("::") for line in data.decode().split("\n")[:-1]], columns=columns
-    )
+    lines = published(path, SHA256[path.name]).decode().split("\n")[:-1]
+    return pd.DataFrame([line.split("::") for line in lines], columns=columns)

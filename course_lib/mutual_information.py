@@ -17,19 +17,16 @@ def mutual_information(
     p(y))].
 
     A row is drawn with chance by its weight, then of each multi-valued field one of the row's
-    values, each equally likely and on its own. A missing value, or an empty bag, is a value too:
-    the default. The diagonal is the field's entropy. A field with nearly as many values as there
-    are rows, as the ID is, seems to determine all others: `shuffled_columns` tells how much of
-    that is chance.
+    values, each equally likely and on its own. What is missing is a value too, the default. The
+    diagonal is the field's entropy. A field with nearly as many values as rows, as the ID is, seems
+    to determine all others: `shuffled_columns` tells how much of that is chance.
 
     - `items`: rows of `EventLog.items`: those known before the test period.
     - `weights`: [n] events per item in the training period, in row order, or a Series by item (an
       item that is not in it weighs 0). None: every item once.
-    - Returns a symmetric DataFrame, rounded to 12 decimals: the same relation is the same number,
-      however it was summed.
 
-    Raises ValueError for a table without rows or without a name for its index, the ID, and for
-    weights that are none.
+    Returns a symmetric DataFrame, rounded to 12 decimals. Raises ValueError for a table without
+    rows or without a name for its index, the ID, and for weights that are none.
     """
     if items.index.name is None:
         raise ValueError(
@@ -54,17 +51,15 @@ def mutual_information(
 
 def shuffled_columns(items: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """The same fields, each column and the ID in a random order of its own: what is left of their
-    relations is chance.
-
-    For `mutual_information` without weights: weights belong to rows, and these rows are no items
-    any more.
+    relations is chance. For `mutual_information` without weights, since these rows are no items.
     """
     generator = np.random.default_rng(seed)
-    columns = {
-        name: column.to_numpy()[generator.permutation(len(items))] for name, column in items.items()
-    }
-    ids = pd.Index(items.index.to_numpy()[generator.permutation(len(items))], name=items.index.name)
-    return pd.DataFrame(columns, index=ids)
+
+    def shuffled(values: pd.Series | pd.Index) -> np.ndarray:
+        return values.to_numpy()[generator.permutation(len(items))]
+
+    columns = {name: shuffled(column) for name, column in items.items()}
+    return pd.DataFrame(columns, index=pd.Index(shuffled(items.index), name=items.index.name))
 
 
 def _shares(items: pd.DataFrame, weights: pd.Series | np.ndarray | None) -> np.ndarray:

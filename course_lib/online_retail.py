@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
-from pandas.api.types import is_string_dtype
 
+from course_lib.files import published
 from course_lib.log import EventLog
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "online_retail.parquet"
+SHA256 = "38e8b120ff68f4d3911ee9061a2a6416e5acd80b27449d6b9123de5b6971f6d4"
+TEXTS = ["StockCode", "Description", "Country"]
 TUNING = ("2011-04-01", "2011-06-01")
 TEST = ("2011-06-01", "2011-12-10")
 
@@ -21,12 +24,20 @@ def load_online_retail(path: str | Path = DATA) -> EventLog:
     """The embedded log: one year of a UK online shop for gifts (UCI Online Retail,
     doi:10.24432/C5BW33).
 
+    Raises ValueError, in one sentence, for a file that is missing or not as it was published.
+    """
+    file = pa.BufferReader(published(Path(path), SHA256))
+    # each text once, for that is how the file has it, and most of it is repetition
+    return shop_log(pq.read_table(file, read_dictionary=TEXTS).to_pandas(ignore_metadata=True))
+
+
+def shop_log(raw: pd.DataFrame) -> EventLog:
+    """The log of the shop's rows, which are in order of time.
+
     Kept are rows with a customer, a quantity and a price above 0, and a StockCode that begins with
     five digits; of these the first purchase of each (customer, item) pair: 266,221 events. Fields
-    are made by `item_fields`. Raises ValueError, in one sentence, for a file that is missing,
-    damaged, or has other columns or types.
+    are made by `item_fields`.
     """
-    raw = _read_parquet(Path(path))
     kept = raw["CustomerID"].notna() & (raw["Quantity"] > 0) & (raw["UnitPrice"] > 0)
     kept &= raw["StockCode"].str.match(r"^\d{5}", na=False)
     names = {"CustomerID": "user", "StockCode": "item", "InvoiceDate": "time", "Country": "country"}
@@ -129,36 +140,3 @@ def _singular(word: str) -> str:
         return word[:-2]
     plural = len(word) > 3 and word.endswith("S") and not word.endswith(("SS", "US", "MAS"))
     return word[:-1] if plural else word
-
-
-COLUMNS = {
-    "text": ("StockCode", "Description", "Country"),
-    "number": ("Quantity", "UnitPrice", "CustomerID"),
-    "datetime": ("InvoiceDate",),
-}
-IS = {
-    "text": lambda column: is_string_dtype(getattr(column.dtype, "categories", column)),
-    "number": pd.api.types.is_numeric_dtype,
-    "datetime": pd.api.types.is_datetime64_any_dtype,
-}
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    restore = "restore it with 'git checkout -- data'"
-    if not path.exists():
-        raise ValueError(f"{path} is missing; {restore} or pass the file's path.")
-    try:
-        # each text once, for that is how the file has it, and most of it is repetition
-        raw = pq.read_table(path, read_dictionary=COLUMNS["text"]).to_pandas(ignore_metadata=True)
-    except Exception as error:  # pyarrow raises several unrelated types for damage
-        why = type(error).__name__
-        raise ValueError(f"{path} is damaged or not Parquet ({why}); {restore}.") from None
-    for kind, columns in COLUMNS.items():
-        for column in columns:
-            if column not in raw:
-                raise ValueError(f"{path} has no column '{column}', which data/README.md names.")
-            # without gaps, for pandas 2 takes a column of text with gaps for no text
-            if not IS[kind](raw[column].dropna()):
-                what = raw[column].dtype
-                raise ValueError(f"{path}: column '{column}' is {what}, not {kind}; {restore}.")
-    return raw.sort_values("InvoiceDate", kind="stable")

@@ -8,15 +8,17 @@ from __future__ import annotations
 import csv
 import io
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from pandas.tseries.api import guess_datetime_format
 
 from course_lib import frames
 from course_lib.log import LISTED_BEFORE_FIRST_SALE, EventLog
@@ -24,14 +26,10 @@ from course_lib.log import LISTED_BEFORE_FIRST_SALE, EventLog
 UNITS = ("s", "ms", "us", "ns")  # since 1970-01-01, in UTC
 OFFSET = r"\d\d:\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$"  # behind a time of day
 PLAUSIBLE = range(1980, 2100)  # years
-FORMATS = [
-    f"{date}{clock}"
-    for date in ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y")
-    for clock in (" %H:%M", "", " %H:%M:%S")
-]
 PACKED = {b"PK": "a spreadsheet or a zip archive", b"\x1f\x8b": "packed with gzip"}
 SPLIT = "\x1f"  # stands for a separator of several characters, which csv can't have
-LOG = ("user", "item", "time", "listed", "description")  # no fields
+NOT_IN = {"item": "user|time", "user": "item|time|listed|description"}  # columns of each table
+Note = tuple[str, str, int]  # a row of the report
 
 
 class RawLog(NamedTuple):
@@ -84,23 +82,16 @@ class RawFile:
             given = getattr(self, option)
             if not isinstance(given, Mapping) or not all(type(name) is str for name in given):
                 raise ValueError(f"{option} is {frames.short(given)}; give a dict by name.")
-        if isinstance(self.header, str) or len(set(self.header or ())) < len(self.header or ()):
-            raise ValueError(f"header is {frames.short(self.header)}; list each name once.")
         if not self.separator or set(self.separator) & set('"\r\n'):
             raise ValueError(f"separator is {self.separator!r}; give what stands between columns.")
-        for option in ("lists", "convert"):
-            for name in getattr(self, option):
-                if name not in self.columns:
-                    have = ", ".join(self.columns)
-                    raise ValueError(
-                        f"{option} names '{name}', and columns only {have}; name both."
-                    )
-        for name, inner in self.lists.items():
-            if name in (*LOG, *self.convert) or not isinstance(inner, str) or not inner:
+        for name in (*self.lists, *self.convert):
+            if name not in self.columns:
                 raise ValueError(
-                    f"lists has {inner!r} for '{name}'; give the separator of a field's list, and "
-                    "convert it or split it, not both."
+                    f"lists or convert names '{name}', and columns only {', '.join(self.columns)}; "
+                    "name it in both."
                 )
+        for name in self.lists.keys() & self.convert.keys():
+            raise ValueError(f"lists and convert both name '{name}'; split it or convert it.")
         if self.time not in (*UNITS, "iso") and "%" not in self.time:
             raise ValueError(
                 f"time is {self.time!r}; give 'iso', a format such as '%d/%m/%Y %H:%M', or one of "
@@ -112,7 +103,7 @@ class RawFile:
         """The file's, for sentences."""
         return Path(self.path).name
 
-    def read(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    def read(self) -> tuple[pd.DataFrame, pd.DataFrame, list[Note]]:
         """The log's columns, by the line on which each row begins, with times in UTC if there is a
         `zone`; the rows that `keep` left out, as the file has them; and what was not read, as in
         `RawLog.report`.
@@ -123,22 +114,19 @@ class RawFile:
         raw = _cells(self)
         for name in (*self.columns.values(), *self.keep):
             if name not in raw:
-                alone = len(raw.columns) == 1
                 have = ", ".join(f"'{frames.short(column, str)}'" for column in raw)
-                split = (
-                    f"; it was split at {self.separator!r}; pass what stands between its columns"
-                )
-                end = f"{split} as separator=…" if alone else ""
+                how = f"it was split at {self.separator!r}; pass what stands between its columns"
+                end = f"; {how} as separator=…" if len(raw.columns) == 1 else ""
                 raise ValueError(f"{self.name} has no column '{name}', only {have}{end}.")
         kept = np.ones(len(raw), bool)
         for name, wanted in self.keep.items():
             kept &= np.array(_each(self.name, raw[name], wanted, "keep"), bool)
-        left_out = [("rows left out by keep", int((~kept).sum()))] if not kept.all() else []
-        unused = [name for name in raw if name not in {*self.columns.values(), *self.keep}]
-        left_out += [(f"column '{name}' is not used", len(raw)) for name in unused]
+        notes = [(self.name, "rows left out by keep", int((~kept).sum()))]
+        for name in raw.columns.difference([*self.columns.values(), *self.keep], sort=False):
+            notes.append((self.name, f"column '{name}' is not used", len(raw)))
         rows = raw[kept]
         table = {name: _column(self, name, rows[own]) for name, own in self.columns.items()}
-        return pd.DataFrame(table, rows.index), raw[~kept], _report(self, left_out)
+        return pd.DataFrame(table, rows.index), raw[~kept], notes
 
 
 def words(text: str) -> list[str]:
@@ -146,11 +134,6 @@ def words(text: str) -> list[str]:
     left out. For `RawFile.convert`.
     """
     return list(dict.fromkeys(re.findall(r"\w{3,}", text.lower())))
-
-
-def _report(file: RawFile, notes: list[tuple[str, int]]) -> pd.DataFrame:
-    rows = [(file.name, what, count) for what, count in notes if count]
-    return pd.DataFrame(rows, columns=["file", "what", "rows"])
 
 
 # -- cells -----------------------------------------------------------------------------------------
@@ -164,7 +147,7 @@ def _cells(file: RawFile) -> pd.DataFrame:
     how = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=separator, quoting=how, strict=True)
-    names, rows, begins, line = file.header, [], [], 1
+    names, rows, begins, line = file.header and _names(file, file.header), [], [], 1
     try:
         for cells in reader:
             here, line = line, reader.line_num + 1
@@ -197,8 +180,8 @@ def _names(file: RawFile, row: list[str]) -> list[str]:
     for place, name in enumerate(names):
         if name in names[:place]:
             raise ValueError(
-                f"{file.name} has the name '{name}' twice in its first line; mend it, or, if that "
-                "line is no header, pass the names as header=[…]."
+                f"{file.name} has the name '{name}' twice in its first line or in header; mend it, "
+                "or, if that line has no names, pass them as header=[…]."
             )
     return names
 
@@ -221,27 +204,25 @@ def _text(path: Path, encoding: str) -> str:
         raise ValueError(
             f"{path.name}: byte {byte:#04x} on line {line} is not valid {spelled}; {how}."
         ) from None
-    for character in ("\0", SPLIT):
-        if character in text:
-            line = text[: text.index(character)].count("\n") + 1
-            raise ValueError(
-                f"{path.name}: line {line} has the control character {character!r}; {how}."
-            )
+    if "\0" in text:
+        raise ValueError(f"{path.name} holds zero bytes; {how}.")
     return text
 
 
 def _column(file: RawFile, name: str, cells: pd.Series) -> pd.Series:
     """A column as the log wants it."""
+    function = file.convert.get(name, str)
     if name in file.lists:
-        parts = ([part.strip() for part in cell.split(file.lists[name])] for cell in cells)
-        values = [list(dict.fromkeys(filter(None, cell))) for cell in parts]
-    elif name in file.convert:
-        values = _each(file.name, cells, file.convert[name], "convert")
-    else:
-        values = cells.tolist()
+        function = partial(_split, file.lists[name])
+    values = _each(file.name, cells, function, "convert")
     values = [None if type(value) is str and not value else value for value in values]
     column = pd.Series(values, cells.index, object, cells.name)
-    return _times(file, column, name) if name in ("time", "listed") else column
+    return _times(file, column) if name in ("time", "listed") else column
+
+
+def _split(separator: str, cell: str) -> list[str]:
+    parts = (part.strip() for part in cell.split(separator))
+    return list(dict.fromkeys(filter(None, parts)))
 
 
 def _each(file: str, cells: pd.Series, function: Callable, option: str) -> list:
@@ -258,12 +239,9 @@ def _each(file: str, cells: pd.Series, function: Callable, option: str) -> list:
     return [made[cell] for cell in cells]
 
 
-def _times(file: RawFile, cells: pd.Series, name: str) -> pd.Series:
-    """[n] times, in UTC if there is a zone; what is missing may be so in `listed` alone."""
+def _times(file: RawFile, cells: pd.Series) -> pd.Series:
+    """[n] times, in UTC if there is a zone."""
     missing = cells.isna()
-    if name == "time":
-        why = "is missing; leave such rows out with keep, or mend them"
-        frames.refuse(missing, file.name, cells, why)
     texts = cells.astype(str).where(~missing, None)
     if file.time in UNITS:
         numbers = pd.to_numeric(texts, errors="coerce")
@@ -275,43 +253,28 @@ def _times(file: RawFile, cells: pd.Series, name: str) -> pd.Series:
         frames.refuse(shifted & (file.zone is None), file.name, cells, why)
         form = "ISO8601" if iso else file.time
         times = pd.to_datetime(texts, format=form, errors="coerce", utc=True)
-    _check_read(file, cells, missing, ~missing & times.isna())
-    middle = times.dropna().sort_values().iloc[(~missing).sum() // 2 :][:1]
-    if len(middle) and middle.iloc[0].year not in PLAUSIBLE:
-        why = f"would be in the year {middle.iloc[0].year}; {_how(FORMATS[0])}"
-        frames.refuse(cells.index == middle.index[0], file.name, cells, why)
+    unread = times.isna() & ~missing
+    if unread.any():
+        line, value = next(cells[unread].items())
+        kind = "an ISO date" if file.time == "iso" else f"time={file.time!r}"
+        raise ValueError(
+            f"{file.name}: column '{cells.name}', {unread.sum():,} of {(~missing).sum():,} rows "
+            f"cannot be read as {kind}, the first on line {line} ({frames.short(value)}); if all "
+            f"rows are like it, {_how(str(value))}; else mend the file."
+        )
+    odd = ~missing & ~times.dt.year.isin(PLAUSIBLE)
+    years = f"{PLAUSIBLE[0]} to {PLAUSIBLE[-1]}"
+    why = f"and most others would not be in the years {years}; {_how()}"
+    frames.refuse(odd & (2 * odd.sum() > (~missing).sum()), file.name, cells, why)
     return times if file.zone else times.dt.tz_localize(None)
 
 
-def _check_read(file: RawFile, cells: pd.Series, missing: pd.Series, unread: pd.Series) -> None:
-    """Raise ValueError if some times are not as `file.time` has them: those of the whole file need
-    another option, and those of some rows perhaps only a correction.
-    """
-    if not unread.any():
-        return
-    line, value = next(cells[unread].items())
-    given, count = int((~missing).sum()), int(unread.sum())
-    kind = "an ISO date" if file.time == "iso" else f"time={file.time!r}"
-    how = _how(_likely_format(value))
-    if count < given:
-        how = f"if all rows are like it, {how}; else mend the file"
-    raise ValueError(
-        f"{file.name}: column '{cells.name}', {count:,} of {given:,} rows cannot be read as "
-        f"{kind}, the first on line {line} ({frames.short(value)}); {how}."
-    )
-
-
-def _how(form: str) -> str:
+def _how(text: str = "") -> str:
+    """How to read a time such as this text."""
+    with warnings.catch_warnings():  # that the day was not first, after all
+        warnings.simplefilter("ignore")
+        form = guess_datetime_format(text, dayfirst=True) or "%d/%m/%Y %H:%M"
     return f"pass the format as time={form!r}, or the unit of a number as time='s'"
-
-
-def _likely_format(text: str) -> str:
-    """The first of FORMATS that fits, or simply the first."""
-    for form in FORMATS:
-        with suppress(ValueError):
-            datetime.strptime(text, form)
-            return form
-    return FORMATS[0]
 
 
 def _on_the_clock(times: pd.Series, zone: str | None) -> pd.Series:
@@ -329,12 +292,7 @@ def _on_the_clock(times: pd.Series, zone: str | None) -> pd.Series:
 # -- logs ------------------------------------------------------------------------------------------
 
 
-def read_log(
-    events: RawFile,
-    items: RawFile | None = None,
-    users: RawFile | None = None,
-    listed_before: pd.Timedelta = LISTED_BEFORE_FIRST_SALE,
-) -> RawLog:
+def read_log(events: RawFile, items: RawFile | None = None, users: RawFile | None = None) -> RawLog:
     """A log of raw files, and a report of what it leaves out.
 
     Events are sorted by time. Of a (user, item) pair the first event is kept; events of an item or
@@ -342,90 +300,73 @@ def read_log(
     each; if they are read from the same file as the events, what is known of an item is what its
     first event says. Without a table, items or users have no fields.
 
-    An item is listed when its `listed` says; where that is missing, `listed_before` its first
-    event: an assumption, see `EventLog.from_frame`. If that is after its first event, the first
-    event counts. An item with neither is left out.
+    An item is listed when its `listed` says; where that is missing, 14 days before its first event:
+    an assumption, see `EventLog.from_frame`. If that is after its first event, the first event
+    counts. An item with neither is left out.
 
     Raises ValueError, in one sentence that names the file or the table, the column, the row, its
     line in the file and the value.
     """
-    log, _, report = _read(events, "events", ("user", "item", "time"), ())
+    log, _, notes = _read(events, "events", ("user", "item", "time"))
     log = log.sort_values("time", kind="stable")
     # when clocks go back, an hour is there twice: the order stays
     log["time"] = _on_the_clock(log["time"], events.zone).cummax()
-    tables, reports, left_out = {}, [report], []
+    tables = {}
     for kind, file in (("item", items), ("user", users)):
-        tables[kind], report, gone = _table(kind, file, log, events)
-        reports.append(report)
+        tables[kind], gone, found = _table(kind, file, log, events)
         lost = log[kind].isin(gone)
-        left_out.append((f"events of {kind}s that keep left out", int(lost.sum())))
+        left_out = f"events of {kind}s that keep left out"
+        notes += [*found, (events.name, left_out, int(lost.sum()))]
         log = log[~lost]
     if log.empty:
         raise ValueError(f"{events.name}: keep leaves out all events; look at its functions.")
     twice = log.duplicated(["user", "item"])
-    left_out.append(("later events of the same user and item", int(twice.sum())))
-    log = log.loc[~twice, ["user", "item", "time"]]
-    tables["item"], notes = _listed(tables["item"], log, listed_before)
-    reports += [_report(events, left_out), _report(items or events, notes)]
+    notes.append((events.name, "later events of the same user and item", int(twice.sum())))
+    log = log[~twice]
+    tables["item"], found = _listed(tables["item"], log, (items or events).name)
     idle = ~tables["user"]["user"].isin(log["user"])
-    reports.append(_report(users or events, [("users without an event", int(idle.sum()))]))
-    made = EventLog.from_frame(log, tables["item"], tables["user"])
-    return RawLog(made, pd.concat(reports, ignore_index=True))
+    notes += [*found, ((users or events).name, "users without an event", int(idle.sum()))]
+    report = pd.DataFrame([note for note in notes if note[2]], columns=["file", "what", "rows"])
+    return RawLog(EventLog.from_frame(log, tables["item"], tables["user"]), report)
 
 
-def _read(file: RawFile, frame: str, needed: tuple, refused: tuple) -> tuple:
+def _read(file: RawFile, frame: str, needed: tuple, reserved: str | None = None) -> tuple:
     """What `RawFile.read` says, once the columns are those of a frame of a log."""
     if not isinstance(file, RawFile):
         raise ValueError(f"{frame} are of type {type(file).__name__}; give a RawFile.")
-    for name in needed:
-        if name not in file.columns:
-            have = ", ".join(file.columns) or "nothing"
-            raise ValueError(f"{file.name}: columns must name '{name}'; they name {have}.")
-    for name in file.columns:
-        if name in refused or (not refused and name not in needed):
-            raise ValueError(
-                f"{file.name}: {frame} have no column '{name}' in a log; leave it out, or name it "
-                "in the RawFile of the table that it belongs to."
-            )
-    return file.read()
+    read = file.read()
+    frames.check_columns(f"{file.name}: {frame}", read[0], needed, reserved)
+    return read
 
 
 def _table(
     kind: str, file: RawFile | None, log: pd.DataFrame, events: RawFile
-) -> tuple[pd.DataFrame, pd.DataFrame, set[str]]:
-    """The table of items or users, what was not read of it, and which of them `keep` left out."""
-    nothing = _report(events, [])
+) -> tuple[pd.DataFrame, set, list[Note]]:
+    """The table of items or users, which of them `keep` left out, and what was not read."""
     if file is None:
-        return log[[kind]].dropna().drop_duplicates(), nothing, set()
-    other = {"item": ("user", "time"), "user": ("item", "time", "listed", "description")}[kind]
-    table, left_out, report = _read(file, f"{kind}s", (kind,), other)
+        return log[[kind]].dropna().drop_duplicates(), set(), []
+    table, left_out, notes = _read(file, f"{kind}s", (kind,), NOT_IN[kind])
     if "listed" in table:
         table["listed"] = _on_the_clock(table["listed"], file.zone)
-    gone = _ids(file, kind, left_out) - set(table[kind])
+    gone, convert = set(), file.convert.get(kind, str)
+    for cell in filter(None, left_out[file.columns[kind]].unique()):
+        with suppress(Exception):  # a row that is left out may hold no ID at all
+            gone.add(convert(cell))
+    gone -= set(table[kind])
     if Path(file.path).resolve() == Path(events.path).resolve():
         first = log.index[log.index.isin(table.index)]  # in order of time
-        table = table.loc[first].drop_duplicates(kind)
-        report = nothing
-    return table, report, gone
+        table, notes = table.loc[first].drop_duplicates(kind), []
+    return table, gone, notes
 
 
-def _ids(file: RawFile, kind: str, left_out: pd.DataFrame) -> set:
-    """The ids in rows that were left out, some of which may be no ids at all."""
-    found, convert = set(), file.convert.get(kind, str)
-    for cell in filter(None, left_out[file.columns[kind]].unique()):
-        with suppress(Exception):
-            found.add(convert(cell))
-    return found
-
-
-def _listed(
-    items: pd.DataFrame, log: pd.DataFrame, before: pd.Timedelta
-) -> tuple[pd.DataFrame, list[tuple[str, int]]]:
+def _listed(items: pd.DataFrame, log: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[Note]]:
     """The table of items with the time from which each is listed, and what was changed for it."""
     first = items["item"].map(log.drop_duplicates("item").set_index("item")["time"])
-    assumed = first - before
+    assumed = first - LISTED_BEFORE_FIRST_SALE
     listed = items["listed"].fillna(assumed) if "listed" in items else assumed
-    late = listed > first
-    notes = [("items listed after their first event, which counts", int(late.sum()))]
-    notes.append(("items with neither an event nor a time of listing", int(listed.isna().sum())))
-    return items.assign(listed=listed.mask(late, first))[listed.notna()], notes
+    late, unknown = listed > first, listed.isna()
+    notes = [
+        (file, "items listed after their first event, which counts", int(late.sum())),
+        (file, "items with neither an event nor a time of listing", int(unknown.sum())),
+    ]
+    return items.assign(listed=listed.mask(late, first))[~unknown], notes

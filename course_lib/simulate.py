@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import svds
 
+from course_lib.frames import checked
 from course_lib.log import DAY, NOT_A_FIELD, EventLog
 
 START = pd.Timestamp("2020-01-01")
@@ -31,16 +32,12 @@ TOPICS = 40
 
 @dataclass(frozen=True, eq=False)
 class Simulated:
-    """A log, and what each of its users would like to buy if everything were shown to everyone
-    alike.
+    """A log, and what each of its users would like if everything were shown to everyone alike.
 
-    - `log`: all events on one day; items that nobody bought are in its table of items too, listed
-      from the start.
-    - `tastes`: [users, topics] chance that a user wants something of a topic, in the order of
-      `log.users`.
-    - `topics`: [items] each item's hidden topic, in the order of `log.items`.
-    - `liked`: `user`, `item`: of every user, items drawn from the taste alone, none of them bought;
-      popularity is left out unless asked for.
+    - `log`: all events on one day; its items, bought or not, are listed from the start.
+    - `tastes`: [users, topics] chance that a user wants something of a topic.
+    - `topics`: [items] each item's hidden topic.
+    - `liked`: `user`, `item`: items drawn from each user's taste alone, none of them bought.
     """
 
     log: EventLog
@@ -60,13 +57,11 @@ def simulate(
 ) -> Simulated:
     """Make a log whose users buy by taste × popularity.
 
-    Every item has one of 40 hidden topics; its fields are drawn from values that are mostly the
-    topic's own. Every user likes a few topics (Dirichlet, 0.1 each). A purchase is a topic by the
-    user's taste, then one of its items by popularity, 1 / rank^`zipf`; a second purchase of the
-    same item by the same user is left out, so that there are somewhat fewer than `events_per_item`
-    × `items` events. With the same seed and sizes, items and tastes are the same whatever
-    `events_per_item` is. With `liked_by_popularity` what is to be found is drawn as purchases are.
-    Raises ValueError if there would be no events.
+    Every item has one of 40 hidden topics, and fields with mostly the topic's own values. Every
+    user likes a few topics (Dirichlet, 0.1 each). A purchase is a topic by taste, then one of its
+    items by popularity, 1 / rank^`zipf`; a second purchase of the same item is left out. With the
+    same seed and sizes, items and tastes are the same whatever `events_per_item` is. With
+    `liked_by_popularity` what is to be found is drawn as purchases are.
     """
     if items < TOPICS or users < 1 or not 1 <= events_per_item * items < np.inf:
         raise ValueError(
@@ -99,9 +94,7 @@ def simulate(
 
 def subsampled(log: EventLog, share: float, seed: int = 0) -> EventLog:
     """A log of that share of the events, drawn at random: a smaller shop with the same goods, some
-    of them never sold.
-
-    Raises ValueError for a share that leaves no event or is above 1.
+    of them never sold. Raises ValueError for a share that leaves no event or is above 1.
     """
     return _log_of(log, _some(log.events, share, seed), log.items)
 
@@ -121,9 +114,8 @@ def held_out(
     """The events before `day`, subsampled to `share` and put on one day in their order; to be
     found: those of the `days` from it on.
 
-    So a real log can be learned in several passes, as a simulated one is, with the same items as
-    candidates: those that were listed by `day`, sold or not. Only users whom the subsampled log
-    knows are asked. Raises ValueError if nothing is left to learn or to find.
+    Candidates are the items that were listed by `day`, sold or not. Only users whom the subsampled
+    log knows are asked. Raises ValueError if nothing is left to learn or to find.
     """
     day = pd.Timestamp(day)
     items = log.items.iloc[: log.listed(day)].assign(listed=START - DAY)
@@ -141,12 +133,9 @@ def held_out(
 
 def shuffled_fields(log: EventLog, share: float, seed: int = 0) -> EventLog:
     """A log in which that share of the items, drawn at random, have each other's fields, which say
-    nothing of them any more.
-
-    Raises ValueError for a share that is not from 0 to 1.
+    nothing of them any more. Raises ValueError for a share that is not from 0 to 1.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share is {share}; it must be from 0, no item, to 1, all of them.")
+    share = checked("share", share, 0, 1)
     chance = np.random.default_rng([seed, 2])
     chosen = np.flatnonzero(chance.random(len(log.items)) < share)
     items, other = log.items.copy(), chance.permutation(chosen)
@@ -158,21 +147,17 @@ def shuffled_fields(log: EventLog, share: float, seed: int = 0) -> EventLog:
 
 
 def split_values(log: EventLog, parts: int, seed: int = 0) -> EventLog:
-    """A log in which every value of an item's fields, numbers of a list-valued one too, stands as
-    one of that many values, drawn for each item: what a value says of an item stays the same, and
-    each is met in a part of the events only.
-
-    Raises ValueError for less than one part.
+    """A log in which every value of an item's fields, also of a list-valued one, stands as one of
+    that many values, drawn for each item: what a value says of an item stays the same, and each is
+    met in a part of the events only. Raises ValueError for less than one part.
     """
-    if parts < 1 or parts != int(parts):
-        raise ValueError(f"parts is {parts}; it must be a whole number, 1 or more.")
+    parts = checked("parts", parts, 1, whole=True)
     chance, items = np.random.default_rng([seed, 4]), log.items.copy()
 
     def split(value: object) -> object:
-        if isinstance(value, list | tuple | np.ndarray):
+        if isinstance(value, list):
             return [split(part) for part in value]
-        missing = value is None or value != value
-        return value if missing else f"{value}, part {chance.integers(parts)}"
+        return value if pd.isna(value) else f"{value}, part {chance.integers(parts)}"
 
     for name in items.columns.difference(NOT_A_FIELD):
         items[name] = [split(value) for value in items[name]]
@@ -222,11 +207,8 @@ def co_purchase_fields(
 
 
 def _some(events: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
-    """That share of the events, drawn at random, in their order."""
-    if not 0 < share <= 1 or round(share * len(events)) < 1:
-        raise ValueError(
-            f"share is {share}; it must be above 0, at most 1, and leave an event of {len(events)}."
-        )
+    """That share of the events, drawn at random, in their order; one at least."""
+    share = checked("share", share, 0.5 / max(len(events), 1), 1)
     return events.sample(n=round(share * len(events)), random_state=seed).sort_index()
 
 
@@ -259,15 +241,10 @@ def _shelves(topics: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _draw(chance: np.random.Generator, tastes: np.ndarray, shelves: np.ndarray) -> np.ndarray:
-    """[n] an item for each row of tastes [n, topics]."""
-    topics = _choose(chance, tastes)
+    """[n] an item for each row of tastes [n, topics], each of which sums to 1."""
+    topics = (chance.random((len(tastes), 1)) > tastes.cumsum(1)[:, :-1]).sum(1)
     items = np.zeros(len(topics), dtype=int)
     for topic in np.unique(topics):
         here = topics == topic
         items[here] = chance.choice(shelves.shape[1], here.sum(), p=shelves[topic])
     return items
-
-
-def _choose(chance: np.random.Generator, shares: np.ndarray) -> np.ndarray:
-    """[n] a column for each row of shares [n, c], each row of which sums to 1."""
-    return (chance.random((len(shares), 1)) > shares.cumsum(1)[:, :-1]).sum(1)

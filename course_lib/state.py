@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-import operator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,6 +15,7 @@ import torch
 
 from course_lib.features import Features, FeatureStore
 from course_lib.files import atomic_write
+from course_lib.frames import checked
 from course_lib.linear import LinearPart
 from course_lib.log import EventLog
 from course_lib.towers import TwoTower
@@ -78,31 +78,12 @@ class Settings:
         keep("device", str(self.device))
 
 
-def checked(
-    name: str, value: object, low: float, high: float = math.inf, whole: bool = False
-) -> int | float:
-    try:
-        number = operator.index(value) if whole else float(value)
-        right = (
-            low <= number <= high and math.isfinite(number) and not isinstance(value, (bool, str))
-        )
-    except (TypeError, ValueError):
-        right = False
-    if not right:
-        kind = "a whole number" if whole else "a number"
-        most = "" if high == math.inf else f" and at most {high:g}"
-        raise ValueError(f"{name} is {value!r}; it must be {kind}, at least {low:g}{most}.")
-    return number
-
-
 @dataclass
 class State:
     """A model with all that is needed to go on training it, or to serve it.
 
-    - `updates`: how many updates it has had. `learned_until`: just after the last event that it has
-      learned; None if it has learned nothing.
-    - `full`: of an incremental state, the full state that it builds on and that the next full
-      update starts from.
+    - `updates`: how many. `learned_until`: just after the last event that it has learned.
+    - `full`: of an incremental state, the full one that it builds on.
     - `averaged`: the weights that are served if `Settings.average` asks for an average over the
       full updates. Training goes on from `model`, the live ones.
     """
@@ -122,9 +103,7 @@ class State:
         return self.model if self.averaged is None else self.averaged
 
     def generator(self) -> torch.Generator:
-        """A source of chance that depends on the seed and the number of updates alone: the same
-        state and the same day give the same result.
-        """
+        """A source of chance that depends on the seed and the number of updates alone."""
         sequence = np.random.SeedSequence([self.settings.seed, self.updates])
         return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
 
@@ -134,8 +113,7 @@ class State:
         """The event rows with start ≤ time < end, which this state is about to learn.
 
         Raises ValueError if some of them have been learned, unless `turn` is "again", or if events
-        that come before them have not been, unless it is "skip": what a state skips it never
-        learns.
+        before them have not been, unless it is "skip": what a state skips it never learns.
         """
         if turn not in ("next", "again", "skip"):
             raise ValueError(f"turn is {turn!r}; it must be 'next', 'again' or 'skip'.")
@@ -254,13 +232,9 @@ def new_state(log: EventLog, settings: Settings | None = None) -> State:
 def _linear(settings: Settings) -> LinearPart | None:
     if not settings.linear_rank and not settings.popularity_weight:
         return None
-    weights = (
-        settings.linear_weight * settings.temperature,
-        (settings.popularity_weight * settings.temperature),
-    )
-    return LinearPart(
-        settings.linear_rank, settings.linear_ridge, settings.linear_half_life, weights
-    )
+    scale, rank, ridge = settings.temperature, settings.linear_rank, settings.linear_ridge
+    weights = settings.linear_weight * scale, settings.popularity_weight * scale
+    return LinearPart(rank, ridge, settings.linear_half_life, weights)
 
 
 def _state(settings: Settings, features: FeatureStore) -> State:

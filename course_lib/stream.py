@@ -22,6 +22,7 @@ from course_lib.state import INSTANT, State
 from course_lib.versions import check_known
 
 NAME = "request"  # a column of purchases: a second try has the name of the first
+LATER = "from the future"
 
 
 class Shard(NamedTuple):
@@ -72,17 +73,15 @@ class StreamTrainer:
     """Follows a stream of hour shards: an incremental update for each, a full update for each day
     that is over.
 
-    - Events are learned in order of arrival: one that comes late is given the time at which the
-      trainer had arrived, so that it is history from now on, and is in the next full update. An
-      event that was there before is left out, so the same shard twice, or an hour in two shards,
-      counts nothing twice. Shards from the future wait.
-    - `keep` holds the last full state, `full.pt`, and what has been learned since `log`, in order,
-      a file for each shard: `events-000001.tfrecord`, …. The incremental state is made again from
-      those. So a process that was killed, at whatever moment, goes on where it was: nothing lost,
-      nothing twice. A shard may go once it is learned.
-    - A shard's offset is kept in the same file as its events, and so committed with the state.
+    Events are learned in order of arrival: one that comes late is given the time at which the
+    trainer had arrived. An event that was there before is left out, so that the same shard twice,
+    or an hour in two shards, counts nothing twice. Shards from the future wait.
 
     - `shards`: a folder, or another reader.
+    - `keep`: a folder for the last full state, `full.pt`, and what has been learned since `log`, a
+      file for each shard, with its offset: `events-000001.tfrecord`, …. The incremental state is
+      made again from those, so that a process that was killed, at whatever moment, goes on where it
+      was. A shard may go once it is learned.
     - `log`: what was before the first shard. `state`: a full state that has learned it, for the
       first start only.
     - `nominator`: gets every full state, every touched ID, and the log as it grows.
@@ -101,7 +100,7 @@ class StreamTrainer:
         self.keep, self.nominator = Path(keep), nominator
         self.shards = ShardFolder(shards) if isinstance(shards, (str, Path)) else shards
         self.keep.mkdir(parents=True, exist_ok=True)
-        self.log, self.starts, self.offsets = _replayed(log, self.keep)
+        self.log, self.starts, self.offsets, _ = _replayed(log, self.keep)
         full = self.keep / "full.pt"
         if not full.exists() and state is None:
             raise ValueError(f"{keep} holds no state yet; pass one that has learned the log.")
@@ -137,28 +136,24 @@ class StreamTrainer:
                     f"another trainer has gone on in {self.keep}; make this one anew, or give each "
                     "trainer a folder of its own."
                 )
-            return self._poll(now)
+            became, self.fates = {}, []
+            for shard in self.shards.arrived(self.offsets):
+                fate, became[shard.name] = self._take(shard, now)
+                self.fates.append(fate)
+                if fate != LATER:
+                    self.shards.done(shard)
+            self._close(now.normalize())
+            return became
 
-    def _poll(self, now: pd.Timestamp) -> dict[str, str]:
-        became, self.fates = {}, []
-        for shard in self.shards.arrived(self.offsets):
-            if shard.offset in self.offsets:
-                fate, text = "there already", "learned before"
-            elif pd.isna(shard.hour):
-                fate, text = "damaged", "no hour shard: its name is not like 2011-06-01T09.tfrecord"
-            elif shard.hour > now:
-                fate, text = "from the future", "from the future: waits"
-            else:
-                self._close(shard.hour.normalize())
-                fate, text = self._learn(shard)
-            became[shard.name] = text
-            self.fates.append(fate)
-            if fate != "from the future":
-                self.shards.done(shard)
-        self._close(now.normalize())
-        return became
-
-    def _learn(self, shard: Shard) -> tuple[str, str]:
+    def _take(self, shard: Shard, now: pd.Timestamp) -> tuple[str, str]:
+        """What becomes of a shard: in a word, and in full."""
+        if shard.offset in self.offsets:
+            return "there already", "learned before"
+        if pd.isna(shard.hour):
+            return "damaged", "no hour shard: its name is not like 2011-06-01T09.tfrecord"
+        if shard.hour > now:
+            return LATER, "from the future: waits"
+        self._close(shard.hour.normalize())
         try:
             events = shard.read()
             if events.empty:
@@ -175,7 +170,7 @@ class StreamTrainer:
         kept = _kept(self.keep, len(self.starts) + 1)
         tfrecord.write(kept, events)
         try:
-            self.state = _learned(self.state, log, start, len(log), self.nominator)
+            self.state = _gone_on(self.state, log, [*self.starts, start], self.nominator)
         except BaseException:  # the shard is still there, and is tried again
             kept.unlink()
             raise
@@ -212,12 +207,10 @@ class Purchases:
         self.taken: dict[str, tuple] = {}  # user and item, by request
         for path in sorted(self.folder.glob("????-??-??T??.tfrecord")):
             tfrecord.mend(path)
-            for events in tfrecord.read(path) if path.stat().st_size else ():
-                if NAME in events:  # others' shards have none
-                    columns = events[[NAME, "user", "item"]]
-                    for request, *bought in columns.itertuples(index=False, name=None):
-                        self.taken[request] = tuple(bought)
-                        nominator.buy(*bought)
+            if NAME in (events := events_of(path)):  # others' shards have none
+                for request, *bought in events[[NAME, "user", "item"]].to_numpy().tolist():
+                    self.taken[request] = tuple(bought)
+                    nominator.buy(*bought)
 
     def add(self, user: int | str, item: int | str, request: str) -> bool:
         """Write a purchase down, and put it into the user's history; False if that was done before.
@@ -258,8 +251,7 @@ class Follower:
         self, keep: str | Path, log: EventLog, make: Callable[[EventLog], Nominator]
     ) -> None:
         self.keep = Path(keep)
-        self.log, self.starts, _ = _replayed(log, self.keep)
-        self.last = _signature(_kept(self.keep, len(self.starts)))
+        self.log, self.starts, _, self.last = _replayed(log, self.keep)
         self.nominator = make(self.log)
         version, end = self.nominator.version, self.log.events["time"].iloc[-1]
         if version is not None and (version.state.learned_until or end) > end + INSTANT:
@@ -279,32 +271,19 @@ class Follower:
     def _read(self) -> EventLog:
         if _signature(_kept(self.keep, len(self.starts))) != self.last:
             raise ValueError(f"the trainer has taken back an hour in {self.keep}; begin anew.")
-        while (path := _kept(self.keep, len(self.starts) + 1)).exists():
-            last, events = _signature(path), events_of(path)
-            log = self.log.append(events.drop(columns="offset", errors="ignore"))
-            self.starts.append(len(self.log))
-            self.log, self.last = log, last
+        self.log, starts, _, last = _replayed(self.log, self.keep, len(self.starts))
+        self.starts, self.last = [*self.starts, *starts], last or self.last
         return self.log
-
-
-def _learned(
-    state: State, log: EventLog, start: int, end: int, nominator: Nominator | None
-) -> State:
-    """The state after these event rows, published."""
-    times = log.events["time"]
-    state, touched = incremental_update(
-        state, log, times.iloc[start], times.iloc[end - 1] + INSTANT
-    )
-    if nominator is not None:
-        nominator.update(state, touched, log)
-    return state
 
 
 def _gone_on(state: State, log: EventLog, starts: list[int], nominator: Nominator | None) -> State:
     """The state after all of the log, which it learns shard by shard; each is published."""
-    learned = log.rows(end=state.learned_until).stop
+    times, learned = log.events["time"], log.rows(end=state.learned_until).stop
     for start, end in pairwise([*(s for s in starts if s >= learned), len(log)]):
-        state = _learned(state, log, start, end, nominator)
+        hour = times.iloc[start], times.iloc[end - 1] + INSTANT
+        state, touched = incremental_update(state, log, *hour)
+        if nominator is not None:
+            nominator.update(state, touched, log)
     return state
 
 
@@ -312,20 +291,24 @@ def _kept(keep: Path, number: int) -> Path:
     return keep / f"events-{number:06}.tfrecord"
 
 
-def _replayed(log: EventLog, keep: Path) -> tuple[EventLog, list[int], set[str]]:
-    """The log with what earlier processes have learned, the row at which each shard begins, and
-    the offsets of those that have one.
+def _replayed(
+    log: EventLog, keep: Path, known: int = 0
+) -> tuple[EventLog, list[int], set[str], tuple | None]:
+    """The log with what is kept in the shards after those that it knows, the row at which each
+    begins, the offsets of those that have one, and the last one's signature.
     """
-    parts, starts, offsets = [], [], set()
-    while (path := _kept(keep, len(parts) + 1)).exists():
+    parts, starts, offsets, last = [], [], set(), None
+    while (path := _kept(keep, known + len(parts) + 1)).exists():
+        last = _signature(path)
         starts.append(len(log) + sum(map(len, parts)))
         parts.append(events_of(path))
         if "offset" in parts[-1]:
             offsets.add(parts[-1].pop("offset").iloc[0])
     try:
-        return log.append(pd.concat(parts, ignore_index=True)) if parts else log, starts, offsets
+        log = log.append(pd.concat(parts, ignore_index=True)) if parts else log
     except ValueError as error:
         raise ValueError(f"{keep} does not go on from this log, for {error}") from None
+    return log, starts, offsets, last
 
 
 def _check(state: State, log: EventLog, starts: list[int], keep: Path) -> None:

@@ -7,15 +7,13 @@ of a list-valued one ends in `[]`: `item/keywords[]`. A missing value is a featu
 
 from __future__ import annotations
 
-import operator
 import os
-import re
+import shutil
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import chain, count, islice
+from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import google_crc32c
 import numpy as np
@@ -24,18 +22,15 @@ import torch
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.message import DecodeError
 
+from course_lib import frames
 from course_lib.files import atomic_write
 from course_lib.log import EventLog
 
-NEEDED = ("user", "item", "time")
-TIMES = {"time", "item/listed"}
-FILLED = {*NEEDED, *TIMES}  # one value in every event
+IDS, TIMES = ("user", "item"), ("time", "item/listed")
+NEEDED = (*IDS, "time")
+FILLED = {*IDS, *TIMES}  # one value in every event
 BYTES, INT64 = "bytes_list", "int64_list"
-KINDS = {BYTES: "valid text", INT64: "whole numbers of 64 bits"}
-KINDS[None] = " or ".join(KINDS.values())
-NAT = np.iinfo("int64").min  # the number that stands for no time
 UNITS = {"day": "D", "hour": "h"}  # of shards, as NumPy calls them
-T = TypeVar("T")
 
 # -- records --------------------------------------------------------------------------------------
 
@@ -80,8 +75,9 @@ def records(path: str | Path) -> Iterator[bytes]:
     if size == 0:
         raise ValueError(f"{path} is empty, and a shard has an event; write the shard anew.")
 
-    def damaged(how: str, advice: str = "write the shard anew") -> ValueError:
-        return ValueError(f"{path}: record {number} at byte {offset} {how}; {advice}.")
+    def damaged(how: str) -> ValueError:
+        where = f"{path}: record {number} at byte {offset}"
+        return ValueError(f"{where} {how}; write the shard anew.")
 
     with open(path, "rb", buffering=2**18) as file:
         while head := file.read(_HEAD.size):
@@ -89,8 +85,6 @@ def records(path: str | Path) -> Iterator[bytes]:
                 raise damaged(f"is cut off, the file ends at byte {size}")
             length, crc = _HEAD.unpack(head)
             if crc != masked_crc(head[:8]):
-                if offset == 0 and head.startswith(b"\x1f\x8b"):
-                    raise damaged("is the head of a gzip file", "decompress it")
                 raise damaged("has a damaged head, or the file is no TFRecord, or a compressed one")
             end = offset + _HEAD.size + length + _CRC.size
             if end > size:
@@ -134,9 +128,9 @@ Example, Feature = _CLASSES["tensorflow.Example"], _CLASSES["tensorflow.Feature"
 def write(path: str | Path, events: pd.DataFrame) -> None:
     """Write a table of events with `event_frame`'s columns as one shard, whole or not at all.
 
-    A column holds text, or whole numbers (True and False become 1 and 0), or lists, tuples, sets or
-    arrays of either, and missing values. `user`, `item`, `time` and `item/listed` have one value in
-    every row; times are cut to microseconds. Raises ValueError for everything else.
+    A column holds what a log's may: `user` and `item` ids, `time` and `item/listed` times, which
+    are cut to microseconds, any other a field (True and False become 1 and 0). Raises ValueError
+    for everything else.
     """
     write_records(path, _event_examples(events))
 
@@ -170,28 +164,22 @@ def mend(path: str | Path) -> None:
     """Cut off what `append` left half written when its process was killed: a shard ends before its
     first damage from now on, and the rest is added to a file beside it, `….tfrecord.damaged`.
     """
-    end, size = 0, os.path.getsize(path)
+    end = 0
     with suppress(ValueError):
-        for record in records(path) if size else ():
+        for record in records(path):
             end += _HEAD.size + len(record) + _CRC.size
-    if end < size:
-        with open(path, "rb+") as file, open(f"{path}.damaged", "ab") as rest:
+    if end < os.path.getsize(path):
+        with open(path, "rb") as file, open(f"{path}.damaged", "ab") as rest:
             file.seek(end)
-            rest.write(file.read())
+            shutil.copyfileobj(file, rest)
             rest.flush()
-            os.fsync(rest.fileno())
-            file.truncate(end)
-            os.fsync(file.fileno())
+            os.fsync(rest.fileno())  # before it goes from where it was
+        os.truncate(path, end)
 
 
 def _event_examples(events: pd.DataFrame) -> Iterator[bytes]:
-    if not isinstance(events, pd.DataFrame):
-        raise ValueError(f"the events are of type {type(events).__name__}; pass a DataFrame.")
-    columns = _columns(events)
-    for name in NEEDED:
-        if name not in columns:
-            raise ValueError(f"the events have no column '{name}' of single values; add one.")
-    return _examples(columns)
+    frames.check_columns("events", events, NEEDED, reserved=r".*\[\]")
+    return _examples(_columns(events))
 
 
 def _examples(columns: dict[str, Iterable[Feature]]) -> Iterator[bytes]:
@@ -203,67 +191,30 @@ def _examples(columns: dict[str, Iterable[Feature]]) -> Iterator[bytes]:
         yield example.SerializeToString(deterministic=True)
 
 
-def _columns(table: pd.DataFrame) -> dict[str, Iterator[Feature]]:
+def _columns(table: pd.DataFrame) -> dict[str, list[Feature]]:
     """Each column as a feature per row, by feature name."""
-    columns, names = {}, list(table.columns)
-    for place, name in enumerate(names):
-        text = str(name).encode(errors="ignore").decode() == name  # without half a surrogate pair
-        if not text or name.endswith("[]") or names.count(name) > 1:
-            raise ValueError(f"column {name!r} needs another name, unique text without [] behind.")
-        values = table.iloc[:, place]
-        cells = _microseconds(values) if name in TIMES else values
-        cells = cells.astype(object).where(values.notna(), None)
-        many = "list" in str(values.dtype) or any(_listed(cell) is not None for cell in cells)
-        columns[f"{name}[]" if many else name] = _features(cells, many)
+    columns = {}
+    for name, column in table.items():
+        if name in TIMES:
+            values = frames.times("events", column).astype("int64").tolist()
+        elif name in IDS:
+            values = frames.ids("events", column).tolist()
+        else:
+            values = frames.field("events", column)
+        many = any(type(value) is list for value in values)
+        columns[f"{name}[]" if many else name] = [_feature(value) for value in values]
     return columns
 
 
-def _microseconds(values: pd.Series) -> pd.Series:
-    column = f"column '{values.name}'"
-    if not re.fullmatch(r"(datetime64|timestamp)\[\w+\](\[pyarrow\])?", str(values.dtype)):
-        how = "pandas.to_datetime; with a zone, .dt.tz_convert(zone), then .dt.tz_localize(None)"
-        raise ValueError(f"{column} is {values.dtype}; make datetimes of it by {how}.")
-    try:
-        return values.astype("datetime64[us]").astype("int64")
-    except pd.errors.OutOfBoundsDatetime as error:
-        raise ValueError(f"{column}: {error}; leave such events out.") from None
-
-
-def _features(cells: pd.Series, many: bool) -> Iterator[Feature]:
-    kind = None
-    for place, cell in enumerate(cells):
-        feature = _feature([] if cell is None else _listed(cell) if many else [cell])
-        found = feature and feature.WhichOneof("kind")
-        kind = kind or found
-        if feature is None or found not in (kind, None) or not found and cells.name in FILLED:
-            label, held = cells.index[place], " ".join(repr(cell).split())[:60]
-            label = "" if str(label) == str(place) else f" (label {label})"
-            takes = "one value in every row" if cell is None else "lists of " * many + KINDS[kind]
-            where = f"column '{cells.name}', row {place}{label}"
-            raise ValueError(f"{where} holds {held}, and the column takes {takes}.")
-        yield feature
-
-
-def _feature(values: list | None) -> Feature | None:
-    """A feature of these values; None if it can't hold them."""
+def _feature(value: str | int | list | float) -> Feature:
+    """A feature of one plain value, of a list of them, or, for NaN, of none."""
+    values = value if type(value) is list else [value] if value == value else []
     feature = Feature()
-    with suppress(TypeError, ValueError):  # ValueError: half a surrogate pair, more than 64 bits
-        if any(isinstance(value, str) for value in values):
-            feature.bytes_list.value.extend(map(str.encode, values))
-        elif values:  # if not, no kind: TensorFlow refuses an empty list of another kind
-            whole = (int(v) if isinstance(v, np.bool_) else operator.index(v) for v in values)
-            feature.int64_list.value.extend(whole)
-        return feature
-    return None
-
-
-def _listed(cell: object) -> list | None:
-    """The values of a list, tuple, set or array; None for anything else."""
-    if isinstance(cell, (set, frozenset)):
-        return sorted(cell, key=str)
-    if isinstance(cell, (list, tuple)) or isinstance(cell, np.ndarray) and cell.ndim == 1:
-        return list(cell)
-    return None
+    if values and type(values[0]) is str:
+        feature.bytes_list.value.extend(map(str.encode, values))
+    elif values:  # if not, no kind: TensorFlow refuses an empty list of another kind
+        feature.int64_list.value.extend(map(int, values))
+    return feature
 
 
 def read(*paths: str | Path, buffer: int = 10_000) -> Iterator[pd.DataFrame]:
@@ -283,9 +234,9 @@ def read(*paths: str | Path, buffer: int = 10_000) -> Iterator[pd.DataFrame]:
                     rows.append(_row(record, kinds))
                 except ValueError as error:
                     raise ValueError(f"{path}: record {number} {error}.") from None
-                if len(rows) >= buffer:
-                    full, rows = rows, []
-                    yield _table(kinds, full)
+                if len(rows) == buffer:
+                    yield _table(kinds, rows)
+                    rows = []
     except ValueError:
         if rows:
             yield _table(kinds, rows)
@@ -298,34 +249,37 @@ def _row(record: bytes, kinds: dict[str, str | None]) -> list:
     """The event's values in the order of `kinds`: what kind each feature has had, None for none."""
     try:
         features = Example.FromString(record).features.feature
-        names = set(features)
-        if not kinds:
-            others = sorted(names - {f"{name}[]" for name in names | TIMES})
-            kinds.update({name: INT64 if name in TIMES else None for name in (*NEEDED, *others)})
-        for name in sorted(kinds.keys() ^ names):
-            has = "lacks" if name in kinds else "has"
-            raise ValueError(f"{has} feature '{name}'; all records need the same ones, each once")
-        row = []
-        for name, kind in kinds.items():
-            values = getattr(features[name], kind).value if kind else ()
-            if not values and (found := features[name].WhichOneof("kind")):
-                values = getattr(features[name], found).value
-                if values and (kind or found not in KINDS):
-                    raise ValueError(f"has a {found} in feature '{name}', not {KINDS[kind]}")
-                kinds[name] = kind = found if values else kind
-            n, many = len(values), name.endswith("[]")
-            timeless = name in TIMES and n == 1 and values[0] == NAT
-            if n > 1 and not many or n == 0 and name in FILLED or timeless:
-                raise ValueError(f"has not one value in feature '{name}'; a list's name ends in []")
-            if many:
-                row.append([v.decode() for v in values] if kind == BYTES else [*values])
-            else:
-                row.append(None if n == 0 else values[0].decode() if kind == BYTES else values[0])
-        return row
     except DecodeError:
         raise ValueError("is no tf.train.Example; is the file a shard of events?") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"has a feature '{name}' that is no text in UTF-8") from None
+    names = set(features)
+    if not kinds:
+        others = names - {*NEEDED, *(f"{name}[]" for name in names | FILLED)}  # not both names
+        for name in (*NEEDED, *sorted(others)):
+            kinds[name] = INT64 if name in TIMES else None
+    for name in sorted(kinds.keys() ^ names):
+        has = "lacks" if name in kinds else "has"
+        raise ValueError(f"{has} feature '{name}'; all records need the same ones, each once")
+    row = []
+    for name, kind in kinds.items():
+        values = getattr(features[name], kind).value if kind else ()
+        if not values and (found := features[name].WhichOneof("kind")):
+            values = getattr(features[name], found).value
+            if values and (kind or found not in (BYTES, INT64)):
+                wanted = kind or f"{BYTES} or {INT64}"
+                raise ValueError(f"has {found} in feature '{name}', not {wanted}")
+            kinds[name] = kind = found if values else kind
+        n, many = len(values), name.endswith("[]")
+        if n > 1 and not many or n == 0 and name in FILLED:
+            raise ValueError(f"has not one value in feature '{name}'; a list's name ends in []")
+        try:
+            if many:
+                row.append([v.decode() for v in values] if kind == BYTES else list(values))
+            else:
+                value = values[0] if n else None
+                row.append(value.decode() if n and kind == BYTES else value)
+        except UnicodeDecodeError:
+            raise ValueError(f"has a feature '{name}' that is no text in UTF-8") from None
+    return row
 
 
 def _table(names: Iterable[str], rows: list[list]) -> pd.DataFrame:
@@ -375,7 +329,7 @@ def write_shards(
     for side, table, places in _sides(log):
         table = table.add_prefix(f"{side}/")
         for name, features in _columns(table.assign(**{side: table.index})).items():
-            columns[name] = map(list(features).__getitem__, places[rows].tolist())
+            columns[name] = map(features.__getitem__, places[rows].tolist())
     stream = _examples(columns)
     Path(folder).mkdir(parents=True, exist_ok=True)
     paths = []
@@ -394,25 +348,20 @@ def _sides(log: EventLog) -> Iterator[tuple[str, pd.DataFrame, np.ndarray]]:
 # -- the shuffle buffer ---------------------------------------------------------------------------
 
 
-def shuffled(stream: Iterable[T], buffer: int, generator: torch.Generator) -> Iterator[T]:
-    """The stream in another order, with at most `buffer` of it held at a time.
+def shuffle_order(n: int, buffer: int, generator: torch.Generator) -> torch.Tensor:
+    """[n] the order in which a shuffle buffer of that size gives the events 0 … n − 1.
 
-    Each new element takes the place of a random one of the buffer, which is given: none comes more
+    Each new event takes the place of a random one of the buffer, which is given: none comes more
     than `buffer` − 1 places too early. A buffer that holds all is a full shuffle, a buffer of 1
     none. Source: the documentation of `tf.data.Dataset.shuffle`.
     """
     if buffer < 1:
         raise ValueError(f"buffer is {buffer}; a buffer holds at least one event.")
-    stream = iter(stream)
-    held = list(islice(stream, buffer))
-    draws = (torch.randint(len(held), (1_000,), generator=generator).tolist() for _ in count())
-    for element, place in zip(stream, chain.from_iterable(draws)):  # noqa: B905
-        yield held[place]
-        held[place] = element
-    for place in torch.randperm(len(held), generator=generator).tolist():
-        yield held[place]
-
-
-def shuffle_order(n: int, buffer: int, generator: torch.Generator) -> torch.Tensor:
-    """[n] the order in which a shuffle buffer of that size gives the events 0 … n − 1."""
-    return torch.tensor(list(shuffled(range(n), buffer, generator)), dtype=torch.long)
+    held, order = list(range(min(n, buffer))), []
+    for begin in range(buffer, n, 1_000):  # so many random places are drawn at once
+        places = torch.randint(len(held), (1_000,), generator=generator).tolist()
+        for event, place in zip(range(begin, n), places):  # noqa: B905
+            order.append(held[place])
+            held[place] = event
+    order += [held[place] for place in torch.randperm(len(held), generator=generator).tolist()]
+    return torch.tensor(order, dtype=torch.long)

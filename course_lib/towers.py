@@ -16,8 +16,8 @@ def pool(look_up: Callable[[Tensor], Tensor], indices: Tensor) -> Tensor:
     """[n] → the rows, [n, dim]; [n, L] → each bag's sum over its k filled places / √k, or the
     default row.
 
-    Divided by k, thirty rows that point anywhere would be √30 times shorter than one; divided by √k
-    they are not. `look_up`: [rows] → [rows, dim].
+    By √k, since k rows that point anywhere sum to √k times the length of one. `look_up`: [rows] →
+    [rows, dim].
     """
     if indices.dim() == 1:
         return look_up(indices)
@@ -33,9 +33,8 @@ class EmbeddingTable(nn.Module):
     """The embedding table of one field: a row per value; row 0, the field's default, is trained
     like any other.
 
-    Rows can be added, and gradients are sparse: a step reads and writes the rows that its batch
-    names and no others. `accumulator` is the state of `RowwiseAdagrad`, one number per row; it
-    lives here so that it grows with the table.
+    Gradients are sparse: a step reads and writes the rows that its batch names. `accumulator`,
+    [rows], is the state of `RowwiseAdagrad`, and lives here so that it grows with the table.
     """
 
     def __init__(self, dim: int, scale: float = 0.05) -> None:
@@ -48,9 +47,7 @@ class EmbeddingTable(nn.Module):
         return len(self.weight)
 
     def grow(self, rows: int, generator: torch.Generator | None = None) -> None:
-        """Append random rows until there are `rows`; those that are there keep their values and
-        their state.
-        """
+        """Append random rows until there are `rows`; those that are there stay as they are."""
         old = self.weight.data
         missing = max(rows - len(old), 0)
         new = torch.randn(missing, old.shape[1], generator=generator).to(old) * self.scale
@@ -69,8 +66,7 @@ class EmbeddingTable(nn.Module):
 class Tower(nn.Module):
     """Sum of the fields' embeddings, a linear map beside a small network, unit length.
 
-    The linear map is a shortcut: what a field says arrives in the vector even while the network
-    knows nothing yet.
+    By the shortcut a field's word arrives in the vector while the network knows nothing yet.
     """
 
     def __init__(self, popularity: int, dim: int, hidden: int) -> None:
@@ -157,22 +153,20 @@ class TwoTower(nn.Module):
         """[m, dim] unit vectors of m items. `features` holds every item field and, if the model has
         any, `popularity`.
         """
-        embeddings = [
-            table(features[name])
-            for name, table in zip(self.item_fields, self.item_tables, strict=True)
-        ]
+        embeddings = _look_up(self.item_fields, self.item_tables, features)
         return _beside(self.item_tower(embeddings, features.get("popularity")), features)
 
     def user_vectors(self, features: Features) -> Tensor:
         """[n, dim] unit vectors of n users. `features` holds every user field and `history`, [n, L]
         item IDs, 0 = empty.
         """
-        embeddings = [
-            table(features[name])
-            for name, table in zip(self.user_fields, self.user_tables, strict=True)
-        ]
+        embeddings = _look_up(self.user_fields, self.user_tables, features)
         embeddings.append(self.item_tables[0](features["history"]))
         return _beside(self.user_tower(embeddings, None), features)
+
+
+def _look_up(fields: list[str], tables: nn.ModuleList, features: Features) -> list[Tensor]:
+    return [table(features[name]) for name, table in zip(fields, tables, strict=True)]
 
 
 def _beside(vectors: Tensor, features: Features) -> Tensor:
@@ -184,9 +178,8 @@ class RowwiseAdagrad:
     """Adagrad for embedding tables with one accumulator per row (as DLRM's embedding tables have
     it, Naumov et al., 2019).
 
-    Every row has its own step size, learning_rate / √(sum of its mean squared gradients): a head
-    item, met in every batch, moves less each time; a tail item moves far when it is met. Costs what
-    the batch touches.
+    Every row has its own step size, learning_rate / √(sum of its mean squared gradients): a tail
+    item moves far when it is met. Costs what the batch touches.
     """
 
     def __init__(self, tables: list[EmbeddingTable], learning_rate: float) -> None:

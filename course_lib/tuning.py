@@ -16,8 +16,9 @@ from tqdm.auto import tqdm
 
 from course_lib.baselines import ALS, EASE, ItemCF, Popularity, UserKNN
 from course_lib.evaluation import Recommender, TwoTowerNightly, replay, summary
+from course_lib.frames import checked
 from course_lib.log import EventLog
-from course_lib.state import Settings, checked, new_state
+from course_lib.state import Settings, new_state
 
 Dials = dict[str, Sequence]
 TRIES = 12
@@ -42,7 +43,8 @@ TOWERS: Dials = {
     "linear_rank": (128,),
     "average": (0.5, 0.9),
 }
-DIALS: dict[type, Dials] = {
+DIALS: dict[type | None, Dials] = {
+    None: TOWERS,
     Popularity: {"half_life": (3.0, 14.0, 1.0, 2.0, 5.0, 10.0, 21.0, 30.0, 0.5, 60.0, 120.0)},
     ItemCF: {
         "popularity": (1.0, 10.0, 30.0),
@@ -91,8 +93,7 @@ def tune(
     with the next option, until `tries` replays are spent. If tries are left after the last value,
     options whose best value is the outermost one tried are followed outwards, by the same factor.
 
-    A tie keeps what was tried earlier, and the first try is of the defaults. The two towers differ
-    by about 0.002 in R@100 from seed to seed: what wins by less than that may be no better.
+    The first try is of the defaults. Seeds of the two towers differ by about 0.002 in R@100.
 
     - `make`: a class of baselines.py, or what else makes a recommender of options; None: the two
       towers, which start from RECIPE; their best options are for `Settings`.
@@ -104,33 +105,31 @@ def tune(
     and for too few days; warns if there is less than a week to test.
     """
     tries, period = checked("tries", tries, 1, whole=True), _period(log, days)
-    best = {} if make else dict(RECIPE)
+    best, top, rows = {} if make else dict(RECIPE), -1.0, []
     if dials is None:
-        dials = _dials_of(make)
+        if make not in DIALS:
+            raise ValueError(f"no values are known to try for {make!r:.80}; pass some as dials.")
+        dials = DIALS[make]
     make = make or partial(_towers, log)
     _check(make, dials)
-    rows = []
     with tqdm(total=tries, desc="tries", disable=not progress) as bar:
 
-        def recall(options: dict) -> float:
-            rows.append(_try(log, make, options, period))
+        def attempt(**change: object) -> None:
+            nonlocal best, top
+            rows.append(_try(log, make, best | change, period))
             bar.update()
-            return rows[-1]["R@100"]
+            if rows[-1]["R@100"] > top:
+                best, top = best | change, rows[-1]["R@100"]
 
-        top = recall(best)
+        attempt()
         for name, values in dials.items():
-            start = best
             for value in values[: tries - len(rows)]:
-                options = start | {name: value}
-                if (found := recall(options)) > top:
-                    best, top = options, found
+                attempt(**{name: value})
         tried = {name: list(values) for name, values in dials.items()}
         while len(rows) < tries and (further := _further(make, best, tried)):
             for name, value in further[: tries - len(rows)]:
                 tried[name].append(value)
-                options = best | {name: value}
-                if (found := recall(options)) > top:
-                    best, top = options, found
+                attempt(**{name: value})
     return Tuned(best, pd.DataFrame(rows))
 
 
@@ -159,12 +158,6 @@ def _towers(log: EventLog, **options) -> TwoTowerNightly:
     return TwoTowerNightly(new_state(log, Settings(**options)))
 
 
-def _dials_of(make: type | None) -> Dials:
-    if make is not None and make not in DIALS:
-        raise ValueError(f"no values are known to try for {make!r:.80}; pass some as dials.")
-    return DIALS[make] if make else TOWERS
-
-
 def _check(make: Callable[..., Recommender], dials: Dials) -> None:
     for name, values in dials.items():
         for value in values:
@@ -177,10 +170,8 @@ def _check(make: Callable[..., Recommender], dials: Dials) -> None:
 def _period(log: EventLog, days: tuple[str, str] | None) -> tuple:
     """The first day to test and the day after the last; None: to the log's end."""
     start, end = days or (log.days[len(log.days) * 3 // 4], None)
-    learned, tested = log.rows(end=start), log.rows(start, end)
-    learned, tested = (
-        log.events["time"].iloc[r].dt.normalize().nunique() for r in (learned, tested)
-    )
+    parts = log.rows(end=start), log.rows(start, end)
+    learned, tested = (log.events["time"].iloc[r].dt.normalize().nunique() for r in parts)
     if learned < LEARNED or tested < TESTED:
         raise ValueError(
             f"the log has {learned} days before {pd.Timestamp(start):%Y-%m-%d}, to learn from, and "

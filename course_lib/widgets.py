@@ -48,10 +48,33 @@ class Panel(ipywidgets.VBox):
     words = "A widget: run this cell in Jupyter to turn it; the figure below shows the same."
     dials: tuple[ipywidgets.Dropdown, ...] = ()
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.message, self.picture = ipywidgets.HTML(), ipywidgets.HTML()
+
     def fill(self, *parts: ipywidgets.Widget) -> None:
         """Show these parts, from top to bottom."""
         script = {"output_type": "display_data", "data": {"text/html": self.KEYS}, "metadata": {}}
         self.children = [*parts, ipywidgets.Output(outputs=[script])]
+
+    def turn(self, show: Callable[[], None], *below: ipywidgets.Widget, **dials) -> Panel:
+        """This panel with these dials, attributes by their names, above `below` (message and
+        picture, if nothing is named); `show` is called now and whenever one is turned.
+        """
+        for name, dial in dials.items():
+            setattr(self, name, dial)
+            dial.observe(lambda _: show(), "value")
+        self.dials = tuple(dials.values())
+        self.fill(ipywidgets.HBox(self.dials), *(below or (self.message, self.picture)))
+        show()
+        return self
+
+    def show_figure(self, figure: Figure, width: int, alt: str) -> None:
+        """Show a figure as HTML, because a widget's picture has no alt text."""
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+        source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+        self.picture.value = f'<img alt="{html.escape(alt)}" width="{width}" src="{source}">'
 
     def _repr_mimebundle_(self, **options) -> dict:
         return super()._repr_mimebundle_(**options) | {"text/plain": self.words}
@@ -87,8 +110,7 @@ def nomination_explorer(
     panel.buy = ipywidgets.Button(description="Buy", button_style="primary")
     panel.again = ipywidgets.Button(description="Start again")
     panel.buy.layout.width, panel.again.layout.width = "6em", "8em"
-    panel.message, panel.history, panel.nominations = (ipywidgets.HTML() for _ in range(3))
-    panel.picture = ipywidgets.HTML()
+    panel.history, panel.nominations = ipywidgets.HTML(), ipywidgets.HTML()
     tables = ipywidgets.VBox([panel.nominations, panel.history])
     controls = ipywidgets.HBox([panel.user, panel.item, panel.buy, panel.again])
     panel.fill(controls, panel.message, ipywidgets.HBox([tables, panel.picture]))
@@ -113,7 +135,7 @@ def nomination_explorer(
         sets = {"bought last": bought, "nominated at first": panel.first, "nominated now": codes}
         figure = figures.item_map(spots, kinds, colours, {"": sets})
         alt = "The items that were bought and nominated, on the map of all items."
-        panel.picture.value = _image(figure, 330, alt)
+        panel.show_figure(figure, 330, alt)
 
     def start(_=None) -> None:
         nominator.live.pop(panel.user.value, None)
@@ -151,12 +173,9 @@ def circle_search(
     """
     panel = Panel()
     most = max(len(steps) for _, _, steps in _some("searches", searches).values())
-    panel.search, panel.step = _dial("search", searches), _dial("step", range(1, most + 1))
-    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
-    panel.dials = (panel.search, panel.step)
-    panel.fill(ipywidgets.HBox(panel.dials), panel.message, panel.picture)
+    search, step = _dial("search", searches), _dial("step", range(1, most + 1))
 
-    def show(_=None) -> None:
+    def show() -> None:
         query, groups, steps = searches[panel.search.value]
         number = min(panel.step.value, len(steps))
         panel.shown = step = {"title": f"step {number} of {len(steps)}"} | steps[number - 1]
@@ -166,12 +185,9 @@ def circle_search(
             f"{', '.join(map(str, step['found'])) or 'none in this layer'}"
         )
         alt = "Items on a circle: what was compared is bright, the best so far has a ring."
-        panel.picture.value = _image(figures.circles(degrees, query, groups, [step]), 390, alt)
+        panel.show_figure(figures.circles(degrees, query, groups, [step]), 390, alt)
 
-    for dial in panel.dials:
-        dial.observe(show, "value")
-    show()
-    return panel
+    return panel.turn(show, search=search, step=step)
 
 
 def index_dials(table: pd.DataFrame) -> Panel:
@@ -184,15 +200,8 @@ def index_dials(table: pd.DataFrame) -> Panel:
     ivf, hnsw = (_some(kind, table[table["index"] == kind]) for kind in ("ivf", "hnsw"))
     panel = Panel()
     panel.words = "A widget: run this cell in Jupyter to turn it; the figure above shows the same."
-    panel.kind = _dial("index", ["ivf", "hnsw"])
-    panel.nprobe = _dial("nprobe", _values(ivf["value"]))
-    panel.M = _dial("M", _values(hnsw["M"]))
-    panel.ef_search = _dial("efSearch", _values(hnsw["value"]))
-    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
-    panel.dials = (panel.kind, panel.nprobe, panel.M, panel.ef_search)
-    panel.fill(ipywidgets.HBox(panel.dials), panel.message, panel.picture)
 
-    def show(_=None) -> None:
+    def show() -> None:
         of_graph = panel.kind.value == "hnsw"
         panel.nprobe.disabled = of_graph
         panel.M.disabled = panel.ef_search.disabled = not of_graph
@@ -204,20 +213,15 @@ def index_dials(table: pd.DataFrame) -> Panel:
             "the vectors"
         )
         alt = "The share of vectors compared over recall, with a ring where the dials stand."
-        panel.picture.value = _image(figures.dials(table, row.name), 800, alt)
+        panel.show_figure(figures.dials(table, row.name), 800, alt)
 
-    for dial in panel.dials:
-        dial.observe(show, "value")
-    show()
-    return panel
-
-
-def _image(figure: Figure, width: int, alt: str) -> str:
-    """As HTML, because a widget's picture has no alt text."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-    return f'<img alt="{html.escape(alt)}" width="{width}" src="{source}">'
+    return panel.turn(
+        show,
+        kind=_dial("index", ["ivf", "hnsw"]),
+        nprobe=_dial("nprobe", _values(ivf["value"])),
+        M=_dial("M", _values(hnsw["M"])),
+        ef_search=_dial("efSearch", _values(hnsw["value"])),
+    )
 
 
 def _on_the_map(
@@ -254,14 +258,12 @@ def _some(what: str, values: Sequence) -> Sequence:
     return values
 
 
-def _dial(name: str, options: Sequence, value: object = None) -> ipywidgets.Dropdown:
+def _dial(name: str, options: Sequence, **chosen) -> ipywidgets.Dropdown:
     """A list to choose from: a screen reader is told its name, and of no slider it is."""
     options = list(options)
-    first = options[0][1] if isinstance(options[0], tuple) else options[0]
-    chosen = first if value is None else value
     longest = max(len(str(one[0] if isinstance(one, tuple) else one)) for one in options)
     layout = {"width": f"{max(13, 8 + 0.6 * longest):g}em"}
-    return ipywidgets.Dropdown(options=options, value=chosen, description=name, layout=layout)
+    return ipywidgets.Dropdown(options=options, description=name, layout=layout, **chosen)
 
 
 def _values(column: pd.Series) -> list[int]:
@@ -302,13 +304,8 @@ def update_dials(
     """
     panel = Panel()
     ages = sorted(_some("states", states))
-    panel.age = _dial("days old", ages)
-    panel.rate = _dial("hourly rate", ["none", *rates])
-    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
-    panel.dials = (panel.age, panel.rate)
-    panel.fill(ipywidgets.HBox(panel.dials), panel.message, panel.picture)
 
-    def show(_=None) -> None:
+    def show() -> None:
         rate = None if panel.rate.value == "none" else panel.rate.value
         panel.recall = recall_by_hour(log, states[panel.age.value], day, rate)
         plain = recall_by_hour(log, states[min(states)], day, None)
@@ -323,12 +320,10 @@ def update_dials(
         labels = "hour of the day", "R@100", f"{day:%Y-%m-%d}"
         figure = figures.over(plain.index[:-1], named, *labels)
         alt = "R@100 by the hour, as chosen and without an hourly update."
-        panel.picture.value = _image(figure, 800, alt)
+        panel.show_figure(figure, 800, alt)
 
-    for dial in panel.dials:
-        dial.observe(show, "value")
-    show()
-    return panel
+    age, rate = _dial("days old", ages), _dial("hourly rate", ["none", *rates])
+    return panel.turn(show, age=age, rate=rate)
 
 
 def recall_by_hour(log: EventLog, state: State, day: pd.Timestamp, rate: float | None) -> pd.Series:
@@ -356,7 +351,6 @@ def production_dashboard(begin: Callable[[], Day]) -> Panel:
     panel.again = ipywidgets.Button(description="Start again")
     for button in panel.faults:
         button.layout.width = "12em"
-    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
     controls = [ipywidgets.HBox([panel.hour, panel.again]), ipywidgets.HBox(panel.faults)]
     panel.fill(*controls, panel.message, panel.picture)
 
@@ -374,7 +368,7 @@ def production_dashboard(begin: Callable[[], Day]) -> Panel:
             f"{html.escape('; '.join(lines).rstrip('.'))}.{waiting}"
         )
         alt = "By the hour: recall, the served state's age, events learned, what became of shards."
-        panel.picture.value = _image(figures.dashboard(day.table), 600, alt)
+        panel.show_figure(figures.dashboard(day.table), 600, alt)
 
     def start(_=None) -> None:
         panel.day = begin()
@@ -407,24 +401,20 @@ def capacity_dials(
         [1, 3, 10, 30, 100],
         [64, 128, 256, 512, 1024],
     )
-    for name, label, values, value in zip(names, labels, choices, start, strict=True):
-        setattr(panel, name, _dial(label, values, value))
-    panel.dials = tuple(getattr(panel, name) for name in names)
-    panel.message, panel.picture = ipywidgets.HTML(), ipywidgets.HTML()
-    panel.fill(ipywidgets.HBox(panel.dials), panel.message, panel.picture)
+    dials = {
+        name: _dial(label, values, value=value)
+        for name, label, values, value in zip(names, labels, choices, start, strict=True)
+    }
 
-    def show(_=None) -> None:
+    def show() -> None:
         panel.table = plan(*(dial.value for dial in panel.dials))
         least = panel.table["machines"].idxmin()
         machines = f"{panel.table.loc[least, 'machines']:,.0f}"
         panel.message.value = f"fewest machines: <b>{html.escape(least)}</b>, {machines}"
         alt = "What each kind of index needs, a panel for each resource."
-        panel.picture.value = _image(figures.capacity(panel.table), 800, alt)
+        panel.show_figure(figures.capacity(panel.table), 800, alt)
 
-    for dial in panel.dials:
-        dial.observe(show, "value")
-    show()
-    return panel
+    return panel.turn(show, **dials)
 
 
 def view_explorer(
@@ -438,16 +428,12 @@ def view_explorer(
     """
     panel = Panel()
     names = _names(log.items.iloc[: log.listed(time)], _some("items", items))
-    panel.item = ipywidgets.Dropdown(options=names, description="item", layout={"width": "36em"})
-    panel.draw = _dial("draw", list(range(20)))
-    panel.table, panel.message, panel.picture = (ipywidgets.HTML() for _ in range(3))
-    panel.dials = (panel.item, panel.draw)
-    shown = ipywidgets.HBox([panel.table, panel.picture])
-    panel.fill(ipywidgets.HBox(panel.dials), panel.message, shown)
+    choice = ipywidgets.Dropdown(options=names, description="item", layout={"width": "36em"})
+    panel.table = ipywidgets.HTML()
     rows = np.arange(log.listed(time))
     plane = Plane(state.item_vectors(log, rows, time).numpy(), log.items.index[rows])
 
-    def show(_=None) -> None:
+    def show() -> None:
         item, seed = panel.item.value, panel.draw.value
         panel.fields, vectors = two_views(augment, state, log, item, time, seed)
         centred = torch.from_numpy(vectors - plane.middle)
@@ -460,12 +446,10 @@ def view_explorer(
         )
         panel.message.value = words.format(*panel.cosines)
         figure = figures.views_map(plane.points, plane.of(vectors))
-        panel.picture.value = _image(figure, 360, "The item and its two views among all items.")
+        panel.show_figure(figure, 360, "The item and its two views among all items.")
 
-    for dial in panel.dials:
-        dial.observe(show, "value")
-    show()
-    return panel
+    beside = ipywidgets.HBox([panel.table, panel.picture])
+    return panel.turn(show, panel.message, beside, item=choice, draw=_dial("draw", range(20)))
 
 
 def two_views(

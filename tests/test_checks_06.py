@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from course_lib.checks import chapter_06
+from course_lib.checks.examples import interval
 
 
 def seeds(pilot, half_width):
@@ -24,4 +24,4 @@ OWN = {
 
 def test_an_interval_is_students():
     # mean 2, standard error 1, and Student's t of 95 % with one degree of freedom is 12.706
-    assert chapter_06._interval([1, 3]) == pytest.approx([2, 2 - 12.706, 2 + 12.706, 2], abs=1e-3)
+    assert interval([1, 3]) == pytest.approx([2, 2 - 12.706, 2 + 12.706, 2], abs=1e-3)

@@ -54,7 +54,7 @@ def at_most(features, p, generator):
 
 
 OWN = {
-    "apply_mask": [(lambda features, keep: features["item"], "[Ee]xpected a dict")],
+    "apply_mask": [(lambda features, keep: features["item"], "a dict with the fields")],
     "random_mask": [
         (random_mask, None),
         (one_view, "Coins of the two views"),
@@ -72,7 +72,7 @@ OWN = {
         (partial(never_empty, masked=-1), "a value that the item does not have"),
         (unseeded(never_empty), "draw everything with"),
         (partial(never_empty, ask=False, coins=at_most), "p = 1.0 should raise ValueError"),
-        (lambda features, p, generator: list(features), "[Ee]xpected a dict"),
+        (lambda features, p, generator: list(features), "a dict with the fields"),
     ],
     "paired": [(lambda *given: (0.15, 0.1), "3 things should come back, mean, low, high")],
 }

@@ -83,6 +83,6 @@ OWN = {
         (minus_ones, "neither whole nor 0"),
         (lambda f, g: three_views(f, g)[:2], "3 things should come back, first, second, third"),
         (lambda f, g: [{"a": f["a"]}] * 3, "a dict with the fields"),
-        (first_rows, "should have shape"),
+        (first_rows, "a tensor of shape"),
     ],
 }

@@ -563,15 +563,15 @@ def test_replay_of_a_day_when_nothing_is_listed(frames):
 @pytest.mark.parametrize(
     ("days", "reason"),
     [
-        (("2020-02-01",), "the log has no day from 2020-02-01 to its end; its days are"),
-        (("2019-12-01", "2020-01-01"), "the log has no day from 2019-12-01 to 2020-01-01"),
-        (("2020-01-03", "2020-01-04"), "the log has no day from 2020-01-03 to 2020-01-04"),
-        (("2020-01-05", "2020-01-02"), "start is 2020-01-05 and end is 2020-01-02; start comes"),
-        (("2020-01-05", "2020-01-05"), "start is 2020-01-05 and end is 2020-01-05; start comes"),
-        ((pd.Timestamp("2020-01-05", tz="UTC"),), "start is 2020-01-05 00:00:00+00:00; give a day"),
-        (("2020-01-02", "2020-01-05 00:00+01:00"), "end is 2020-01-05 00:00+01:00; give a day"),
-        (("soon",), "start is soon; give a day"),
-        ((None,), "start is None; give a day"),
+        (("2020-02-01",), "the log has no day from 2020-02-01 to before 2020-01-07; its days are"),
+        (("2019-12-01", "2020-01-01"), "the log has no day from 2019-12-01 to before 2020-01-01"),
+        (("2020-01-03", "2020-01-04"), "the log has no day from 2020-01-03 to before 2020-01-04"),
+        (("2020-01-05", "2020-01-02"), "the log has no day from 2020-01-05 to before 2020-01-02"),
+        (("2020-01-05", "2020-01-05"), "the log has no day from 2020-01-05 to before 2020-01-05"),
+        ((pd.Timestamp("2020-01-05", tz="UTC"),), "Timestamp('2020-01-05 00:00:00+0000', t… is no"),
+        (("2020-01-02", "2020-01-05 00:00+01:00"), "'2020-01-05 00:00+01:00' is no moment of"),
+        (("soon",), "'soon' is no moment of"),
+        ((None,), "None is no moment of"),
     ],
 )
 def test_replay_of_no_days(tiny: EventLog, days: tuple, reason: str):

@@ -397,10 +397,10 @@ def test_an_id_starts_as_the_sum_of_its_fields():
 
 
 def test_gradients_of_the_same_events_agree_and_shares_add_up(tiny: EventLog):
-    def task(log: EventLog, seed: int) -> Simulated:
+    def task(log: EventLog, number: float, seed: int) -> Simulated:
         return simulate(items=200, users=40, events_per_item=3, seed=seed)
 
-    toy = Gradients({"toy": (task, task)}, Term("complementary"), (0,), after=(1,))
+    toy = Gradients({"toy": (task, 3.0)}, Term("complementary"), (0,), after=(1,))
     row = toy.tables("toy", tiny, None, 1)["toy"].iloc[0]
     assert row["more events"] == row["events"]
     assert row[["main with more on fields", "main with more on tower"]].tolist() == pytest.approx(

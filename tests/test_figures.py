@@ -117,6 +117,7 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
         ),
         9,
     ),
+    "over_each": (lambda n, t: figures.over_each(np.arange(3), {t: numbers(n)}, t, t), 9),
     "over": (lambda n, t: figures.over(np.arange(3), numbers(n), t, t, t), 9),
     "tiles": (lambda n, t: figures.tiles(n, item_fields(n), {t: item_fields(n)}), None),
     "share_bars": (lambda n, t: figures.share_bars({m: {t: 0.5, "b": 1} for m in n}, t, t), 9),
@@ -562,10 +563,20 @@ def test_a_step_shows_what_was_seen_what_was_found_and_where_it_walked():
     np.testing.assert_allclose(rings.get_xydata(), [second])
     arrows = [(text.xyann, text.xy) for text in axes.texts if isinstance(text, Annotation)]
     one_way, down, walked, query = arrows
-    np.testing.assert_allclose(one_way, [second, (-0.5, 3**0.5 / 2)], atol=1e-9)
+    np.testing.assert_allclose(one_way, [second, (-0.1, 3**0.5 / 2)], atol=1e-9)
     np.testing.assert_allclose(down, [(-0.6, 0), (1, 0)], atol=1e-9)
     np.testing.assert_allclose(walked, [(1, 0), second], atol=1e-9)
     np.testing.assert_allclose(query, [(0, 0), second[::-1]], atol=1e-9)
+
+
+def test_lists_have_their_sectors_centres_and_borders_before_a_search():
+    """Centres at 0, 90 and 180 degrees; the borders lie halfway."""
+    centres = np.array([[1, 0], [0, 1], [-1, 0]])
+    (axes,) = figures.circles(
+        np.array([0, 90, 180]), 20, np.arange(3), [{"title": "t"}], centres
+    ).axes
+    assert sorted((p.theta1, p.theta2) for p in axes.patches) == [(-90, 45), (45, 135), (135, 270)]
+    assert [text.get_text() for text in axes.texts[3:6]] == ["0°", "90°", "180°"]
 
 
 def test_tiles_say_shown_hidden_nothing_and_what_can_be_copied():
@@ -769,6 +780,7 @@ def pictures() -> dict[str, list]:
             figures.mixed_columns(pd.DataFrame(PLANE[:2]), [0, 1], np.array([["", "b"]] * 2), 1)
         ),
         "circles": look_of(figures.circles(turn, 30, groups, [STEP])),
+        "circles, before": look_of(figures.circles(turn, 30, groups, [{"title": "t"}], PLANE[:3])),
         "codes": look_of(figures.codes(np.arange(4), np.arange(12).reshape(2, 3, 2), (64, 16))),
         "views_map": look_of(figures.views_map(PLANE, PLANE[:3])),
         "delta_rows": look_of(figures.delta_rows(PLANE[:3], np.array([1, 4]), PLANE[3:5])),

@@ -245,7 +245,14 @@ def test_what_is_no_field_is_refused(name, column, make):
     [
         ([1.0, None, 3.0, 1.0], "row 0 (label 0, value 1.0) is neither text, a whole number, a"),
         ([["x"], None, "y", []], "row 2 (label 2, value 'y') is text, where a list of text is the"),
-        ([["x"], [1, "y"], [], []], "row 1 (label 1, value [1, 'y']) is a list of text and whole"),
+        (
+            [["x"], [1, "y"], [], []],
+            "row 1 (label 1, value [1, 'y']) is neither text, a whole number",
+        ),
+        (
+            [[1, "y"], None, [], []],
+            "row 0 (label 0, value [1, 'y']) is neither text, a whole number",
+        ),
         (["x", None, 3, "y"], "row 2 (label 2, value 3) is whole numbers, where text is the rule"),
         (["['a', 'b']", None, "[]", "['a']"], "row 0 (label 0, value \"['a', 'b']\") is a list"),
         (['["a"]'] * 4, "row 0 (label 0, value '[\"a\"]') is a list saved as text; make lists"),

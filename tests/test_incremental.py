@@ -13,7 +13,6 @@ from helpers import SMALL, Sizes, contents, refusal, same, trained
 
 from course_lib.full_update import full_update, make_examples
 from course_lib.incremental_update import (
-    DeltaTable,
     delta_table,
     incremental_update,
     unfrozen_update,
@@ -249,15 +248,6 @@ def test_an_overlay_by_hand():
     over.weight.data += 1  # they share nothing
     assert same(again(torch.tensor([2])).detach()[0], rows[2] + 10)
     assert base.weight.detach() is not None and same(base.weight.detach(), rows)
-
-
-def test_an_overlay_of_nothing_is_the_table():
-    base = EmbeddingTable(3)
-    base.grow(5, torch.Generator().manual_seed(0))
-    over = delta_table(base, torch.zeros(0, dtype=torch.long))
-    assert isinstance(over, DeltaTable) and same(
-        over(torch.arange(5)).detach(), base.weight.detach()
-    )
 
 
 # -- states on disk

@@ -88,8 +88,8 @@ def test_a_pair_alone_in_its_batch_has_nothing_to_learn():
 
 
 NO_TEMPERATURES = {
-    **{str(value): value for value in (0, -0.1, math.nan, math.inf, True, "0.1", None)},
-    "of shape [3]": torch.ones(3),
+    **{repr(value): value for value in (0, -0.1, math.nan, math.inf, True, "0.1", None)},
+    "[1.0, 1.0, 1.0]": torch.ones(3),
     "0.0": torch.tensor(0.0),
     "False": torch.tensor(False),
 }
@@ -99,7 +99,7 @@ NO_TEMPERATURES = {
 def test_a_temperature_must_be_a_number_above_zero(shown: str):
     for loss, batch in ((in_batch_logits, a_batch()), (self_supervised, a_batch()[:2])):
         message = refusal(loss, *batch, NO_TEMPERATURES[shown])
-        assert message == f"temperature is {shown}; it must be a number above 0."
+        assert message == f"temperature is {shown}; it must be a number, at least 1e-12."
 
 
 def test_a_temperature_can_be_learned():
@@ -139,11 +139,11 @@ def test_vectors_of_any_float_type(kind: torch.dtype):
         ({"log_q": torch.zeros(1)}, "log_q has shape [1] on cpu; it must have shape [7]"),
         ({"log_q": torch.tensor(0.0)}, "log_q has shape [] on cpu; it must have shape [7]"),
         ({"log_q": torch.zeros(7, device="meta")}, "log_q has shape [7] on meta; it must have"),
-        ({"log_q": torch.zeros(7).bool()}, "log_q is torch.bool and ids are torch.int64"),
+        ({"log_q": torch.zeros(7).bool()}, "log_q is torch.bool, own is torch.int64 and masked"),
         ({"ids": torch.arange(6)}, "ids has shape [6] on cpu; it must have shape [7]"),
+        ({"ids": torch.arange(7.0)}, "ids are torch.float32; give the items' indices"),
+        ({"ids": torch.ones(7).bool()}, "ids are torch.bool; give the items' indices"),
         ({"ids": torch.arange(7)[:, None]}, "ids has shape [7, 1] on cpu; it must have shape [7]"),
-        ({"ids": torch.arange(7.0)}, "log_q is torch.float32 and ids are torch.float32"),
-        ({"ids": torch.ones(7).bool()}, "log_q is torch.float32 and ids are torch.bool"),
     ],
 )
 def test_a_batch_that_is_none_is_refused(change: dict, reason: str):
@@ -356,7 +356,7 @@ def test_mixed_logits_of_any_float_type(kind: torch.dtype):
         ({"masked": torch.zeros(7, 4).bool()}, "masked has shape [7, 4] on cpu; it must have"),
         ({"masked": torch.zeros(4, 7)}, "log_q is torch.float32, own is torch.int64 and masked is"),
         ({"masked": torch.zeros(4, 7, device="meta").bool()}, "masked has shape [4, 7] on meta"),
-        ({"temperature": 0}, "temperature is 0; it must be a number above 0"),
+        ({"temperature": 0}, "temperature is 0; it must be a number, at least"),
     ],
 )
 def test_a_mixed_batch_that_is_none_is_refused(change: dict, reason: str):
@@ -465,7 +465,7 @@ def test_joint_is_the_weighted_sum_and_shows_its_parts():
 @pytest.mark.parametrize("alpha", [-0.1, math.nan, math.inf, True, "0.1", None])
 def test_alpha_is_a_weight(alpha: float):
     assert refusal(joint, torch.tensor(1.0), torch.tensor(1.0), alpha).startswith(
-        f"alpha is {alpha}"
+        f"alpha is {alpha!r}"
     )
 
 

@@ -15,7 +15,7 @@ from course_lib import tuning
 from course_lib.baselines import ALS, EASE, ItemCF, Popularity, UserKNN
 from course_lib.log import EventLog
 from course_lib.state import Settings
-from course_lib.tuning import DIALS, RECIPE, TOWERS, TRIES, tune
+from course_lib.tuning import DIALS, RECIPE, TRIES, tune
 
 START, DAYS, ITEMS, USERS = pd.Timestamp("2020-03-01"), 28, 150, 40
 PERIOD = ("2020-03-15", "2020-03-22")
@@ -138,7 +138,7 @@ def test_the_last_quarter_of_the_days_is_tested_unless_others_are_given(log: Eve
     assert asked[-1].days == list(log.days[21:])
 
 
-@pytest.mark.parametrize("make", [None, *DIALS])
+@pytest.mark.parametrize("make", DIALS)
 def test_what_happens_after_the_period_changes_nothing(log: EventLog, make: type | None):
     other = made(later=1)
     rows = log.rows(end=PERIOD[1])
@@ -159,7 +159,7 @@ def test_the_two_towers_start_from_the_recipe(log: EventLog):
 
 @pytest.mark.parametrize("make", [None, Popularity, ItemCF, EASE, UserKNN, ALS])
 def test_every_set_of_dials_fills_the_tries_with_values_that_are_no_defaults(make: type | None):
-    dials, options = DIALS[make] if make else TOWERS, inspect.signature(make or Settings).parameters
+    dials, options = DIALS[make], inspect.signature(make or Settings).parameters
     assert 1 + sum(map(len, dials.values())) >= TRIES
     for name, values in dials.items():
         default = RECIPE.get(name, options[name].default) if make is None else options[name].default

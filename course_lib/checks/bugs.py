@@ -17,12 +17,13 @@ import pandas as pd
 import torch
 
 from course_lib.augment import Augmentation, field_names
+from course_lib.checks.examples import shop
 from course_lib.features import Features, FeatureStore
 from course_lib.full_update import Examples, full_update
 from course_lib.incremental_update import DeltaTable, incremental_update
 from course_lib.index import FaissIndex, VectorIndex
 from course_lib.log import DAY, HOUR, EventLog
-from course_lib.state import Settings, State, new_state
+from course_lib.state import State
 from course_lib.towers import TwoTower
 
 Logits = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
@@ -200,24 +201,12 @@ def check_shuffle(order: Callable[[int, torch.Generator], torch.Tensor]) -> None
 
 
 def _a_shop() -> tuple[EventLog, State, pd.Timestamp]:
-    """A log of four items, a state that has learned two days, a busy hour of the third."""
-    bought = (
-        "01T09:00 ann mug, 01T10:00 bob bag, 01T11:00 cem sign, 02T09:00 ann clock, "
-        "02T10:00 bob mug, 02T11:00 cem bag, 03T10:05 ann sign, 03T10:40 bob clock, "
-        "04T10:10 ann bag, 04T10:20 cem mug"
+    """Four items, and a busy hour of the third day."""
+    log, state, day = shop(
+        "ann mug 01T09, bob bag 01T10, cem sign 01T11, ann clock 02T09, bob mug 02T10",
+        "cem bag 02T11, ann sign 03T10:05, bob clock 03T10:40, ann bag 04T10:10, cem mug 04T10:20",
     )
-    rows = [line.split() for line in bought.split(", ")]
-    events = pd.DataFrame(rows, columns=["time", "user", "item"])
-    events["time"] = pd.to_datetime("2020-01-" + events["time"])
-    colours = {"item": ["mug", "bag", "sign", "clock"], "colour": ["red", "blue", "red", None]}
-    users = pd.DataFrame({"user": ["ann", "bob", "cem"], "city": ["Ely", "Ayr", "Ely"]})
-    log = EventLog.from_frame(events, pd.DataFrame(colours), users)
-    sizes = {"dim": 4, "hidden": 4, "batch_size": 4, "history": 3}
-    settings = Settings(**sizes, popularity_half_lives=(2.0,), field_dropout=0.0, device="cpu")
-    state = new_state(log, settings)
-    for day in log.days[:2]:
-        state = full_update(state, log, day)
-    return log, state, log.days[2] + 10 * HOUR
+    return log, state, day + 10 * HOUR
 
 
 def _values(state: State) -> dict[str, torch.Tensor]:

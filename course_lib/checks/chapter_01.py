@@ -10,6 +10,7 @@ from itertools import combinations, product
 import numpy as np
 import pandas as pd
 
+from course_lib.checks.examples import events
 from course_lib.checks.guard import Near, case, exercise, mistakes
 
 
@@ -146,11 +147,9 @@ def check_newcomer_share(newcomer_share: Callable) -> None:
         lambda e, column, start, days: (age(e, column) <= days)[late(e, start)].mean(),
     )
     rows = "ann mug 01T09, ann bag 02T10, bob mug 05T12, bob bag 05T12, ann sign 05T18"
-    rows = [row.split() for row in f"{rows}, ann clock 06T08, bob sign 07T12".split(", ")]
-    events = pd.DataFrame(rows, columns=["user", "item", "time"])
-    events["time"] = pd.to_datetime("2020-01-" + events["time"])
+    bought = events(rows, "ann clock 06T08, bob sign 07T12")
     start = pd.Timestamp("2020-01-05")
     what = "Users: bob's first two of five events from the 5th on"
-    case(newcomer_share, (events, "user", start, 2), 2 / 5, what, wrong)
+    case(newcomer_share, (bought, "user", start, 2), 2 / 5, what, wrong)
     what = "Items: sign twice and clock, of five events from the 5th on"
-    case(newcomer_share, (events, "item", start, 2), 3 / 5, what, wrong)
+    case(newcomer_share, (bought, "item", start, 2), 3 / 5, what, wrong)

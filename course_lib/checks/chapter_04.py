@@ -10,10 +10,11 @@ import pandas as pd
 import torch
 
 from course_lib.checks.bugs import check_shuffle
-from course_lib.checks.guard import case, compare, exercise, mistakes, parts, run
+from course_lib.checks.examples import learned
+from course_lib.checks.guard import case, compare, exercise, mistakes, part, parts, run
 from course_lib.full_update import full_update
 from course_lib.log import EventLog
-from course_lib.state import Settings, State, new_state
+from course_lib.state import State
 
 
 @exercise("what TensorFlow reads")
@@ -123,14 +124,8 @@ def check_grow(grow: Callable) -> None:
     vocabulary, values = {"mug": 1, "clock": 2}, ["sign", "mug", None, "bag", "sign"]
     given = vocabulary, torch.tensor([[0.5] * 4, [1.5] * 4, [2.5] * 4]), values
     what, expected = "The vocabulary after sign, mug, None, bag, sign", {"sign": 3, "bag": 4}
-    case(
-        grow,
-        (*given, torch.Generator().manual_seed(0)),
-        vocabulary | expected,
-        what,
-        wrong,
-        of=lambda found: parts(found, "vocabulary", "table")[0],
-    )
+    seeded, first = (*given, torch.Generator().manual_seed(0)), part(0, "vocabulary", "table")
+    case(grow, seeded, vocabulary | expected, what, wrong, of=first)
     table = grown(*given)[1]
     compare(tuple(table.shape), (5, 4), "The shape of the table after two new values")
     compare(
@@ -205,15 +200,7 @@ def _three_busy_days() -> tuple[EventLog, State]:
     events = pd.concat(days, ignore_index=True).drop_duplicates(["user", "item"])
     items = pd.DataFrame({"item": range(30), "colour": ["red", "blue", None] * 10})
     log = EventLog.from_frame(events, items, pd.DataFrame({"user": range(30)}))
-    state = new_state(
-        log,
-        Settings(
-            dim=4, hidden=4, batch_size=8, popularity_half_lives=(2.0,), history=3, device="cpu"
-        ),
-    )
-    for day in log.days[:2]:
-        state = full_update(state, log, day)
-    return log, state
+    return log, learned(log, batch_size=8)
 
 
 class Disk:

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from course_lib.checks.guard import case, exercise, mistakes, parts, refused
+from course_lib.checks.examples import events, shop
+from course_lib.checks.guard import case, exercise, mistakes, part, parts, refused
 from course_lib.full_update import full_update
 from course_lib.incremental_update import incremental_update
 from course_lib.log import DAY, EventLog
-from course_lib.state import Settings, State, new_state
+from course_lib.state import State
 
 
 @exercise("own rows above, the base below, the default for whom neither knows")
@@ -96,13 +97,13 @@ def check_adagrad_step(adagrad_step: Callable) -> None:
     given = table, squares, torch.tensor([1, 3, 1]), gradients, 0.1
     new = ("the table", "the squares")
     what, expected = "The squares after a step with rows 1, 3, 1", [0, 4, 0, 1, 0]
-    case(adagrad_step, given, expected, what, wrong, of=lambda found: parts(found, *new)[1])
+    case(adagrad_step, given, expected, what, wrong, of=part(1, *new))
     expected = table - torch.tensor([0, 0.1, 0, 0.05, 0])[:, None]
     what = "The table after a step with rows 1, 3, 1"
-    case(adagrad_step, given, expected, what, wrong, of=lambda found: found[0])
+    case(adagrad_step, given, expected, what, wrong, of=part(0, *new))
     given, what = (table, squares, torch.tensor([2]), torch.zeros(1, 2), 0.1), "a gradient of 0"
     what = f"The table after {what} for row 2"
-    case(adagrad_step, given, table, what, wrong, of=lambda found: found[0])
+    case(adagrad_step, given, table, what, wrong, of=part(0, *new))
 
 
 @exercise("the rows that the hour names, and nothing else")
@@ -255,11 +256,11 @@ def check_take_in(take_in: Callable) -> None:
         "Cem's mug is in the shard twice; it is one purchase.",
         of(once=False),
     )
-    known = _events("ann mug 09:00", "bob bag 10:30")
-    late = "ann bag 09:50", "bob bag 10:10", "cem mug 10:45", "ann sign 10:35"
-    shard, now = _events("cem mug 10:40", *late), pd.Timestamp("2020-01-01 11:00")
-    new = "ann bag 10:30:00.000001", "ann sign 10:35", "cem mug 10:40"
-    expected = _events("ann mug 09:00", "bob bag 10:30", *new)
+    known = events("ann mug 01T09:00", "bob bag 01T10:30")
+    late = "ann bag 01T09:50", "bob bag 01T10:10", "cem mug 01T10:45", "ann sign 01T10:35"
+    shard, now = events("cem mug 01T10:40", *late), pd.Timestamp("2020-01-01 11:00")
+    new = "ann bag 01T10:30:00.000001", "ann sign 01T10:35", "cem mug 01T10:40"
+    expected = events("ann mug 01T09:00", "bob bag 01T10:30", *new)
     case(take_in, (known, shard, now), expected, "Two known events and a shard of five", wrong)
     case(take_in, (expected, shard, now), expected, "The same shard once more", wrong)
     case(take_in, (known, shard[:0], now), known, "A shard without events", wrong)
@@ -269,32 +270,11 @@ def check_take_in(take_in: Callable) -> None:
         )
 
 
-def _events(*lines: str) -> pd.DataFrame:
-    events = pd.DataFrame([line.split() for line in lines], columns=["user", "item", "time"])
-    times = pd.to_datetime("2020-01-01 " + events["time"], format="ISO8601")
-    return events.assign(time=times.astype("datetime64[us]"))
-
-
 def _three_days() -> tuple[EventLog, State, pd.Timestamp]:
-    """Three days of a shop, a state that has learned two, and the third.
-
-    The third has four hours, one of a lone event, with a new user.
-    """
-    bought = (
-        "01T09:00 ann mug, 01T09:30 bob bag, 01T10:00 cem sign, 02T09:00 ann clock, "
-        "02T10:00 bob mug, 02T11:00 cem bag, 03T09:05 ann sign, 03T09:20 bob clock, "
-        "03T10:00 cem mug, 03T10:30 dan sign, 03T11:10 eve sign, 03T12:15 eve mug, "
-        "03T12:45 dan clock"
+    """A shop whose third day has four hours, one of a lone event, with a new user."""
+    return shop(
+        "ann mug 01T09:00, bob bag 01T09:30, cem sign 01T10:00, ann clock 02T09:00",
+        "bob mug 02T10:00, cem bag 02T11:00, ann sign 03T09:05, bob clock 03T09:20",
+        "cem mug 03T10:00, dan sign 03T10:30, eve sign 03T11:10, eve mug 03T12:15",
+        "dan clock 03T12:45",
     )
-    rows = [line.split() for line in bought.split(", ")]
-    events = pd.DataFrame(rows, columns=["time", "user", "item"])
-    events["time"] = pd.to_datetime("2020-01-" + events["time"])
-    colours = {"item": ["mug", "bag", "sign", "clock"], "colour": ["red", "blue", "red", None]}
-    users = pd.DataFrame({"user": ["ann", "bob", "cem", "dan", "eve"]})
-    log = EventLog.from_frame(events, pd.DataFrame(colours), users)
-    sizes = {"dim": 4, "hidden": 4, "batch_size": 4, "history": 3}
-    settings = Settings(**sizes, popularity_half_lives=(2.0,), field_dropout=0.0, device="cpu")
-    state = new_state(log, settings)
-    for day in log.days[:2]:
-        state = full_update(state, log, day)
-    return log, state, log.days[2]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from course_lib.checks.examples import interval, long_table
 from course_lib.checks.guard import case, exercise, mistakes, parts, run
 
 
@@ -110,7 +111,7 @@ def check_effect(effect: Callable) -> None:
 
     def unpaired(runs, studied, value, other):
         means = runs.pivot_table("R@100", "seed", studied)
-        return _interval(means[value] - means[other])
+        return interval(means[value] - means[other])
 
     def gaps(runs, studied, value, other):
         names = [name for name in runs if name not in (studied, "R@100")]
@@ -121,9 +122,9 @@ def check_effect(effect: Callable) -> None:
         "Are all runs compared? Some have no partner that shares start and full_every.",
         unpaired,
         "The two pairs of a seed are not independent; take the mean of their differences first.",
-        lambda *given: _interval(gaps(*given)),
+        lambda *given: interval(gaps(*given)),
         "Is it the other way round? It is `value` less `other`.",
-        lambda *given: _interval(-gaps(*given).groupby(level=0).mean()),
+        lambda *given: interval(-gaps(*given).groupby(level=0).mean()),
     )
     settings = {
         ("June", "1", "none"): (0.250, 0.260, 0.255),
@@ -139,10 +140,10 @@ def check_effect(effect: Callable) -> None:
     runs = pd.DataFrame(rows, columns=["start", "full_every", "hourly", "seed", "R@100"])
     runs = runs.sample(frac=1, random_state=0)
     what = "The effect of hourly, ids against none (mean, low, high, pairs)"
-    given, expected = (runs, "hourly", "ids", "none"), _interval([0.02, 0.02, 0.035])
+    given, expected = (runs, "hourly", "ids", "none"), interval([0.02, 0.02, 0.035])
     case(effect, given, expected, what, wrong, of=_numbers)
     what, given = "The effect of full_every, 1 against 7", (runs, "full_every", "1", "7")
-    case(effect, given, _interval([0, 0.01, 0]), what, wrong, of=_numbers)
+    case(effect, given, interval([0, 0.01, 0]), what, wrong, of=_numbers)
 
 
 @exercise("what can't be told apart is not yet the same")
@@ -158,7 +159,7 @@ def check_cheapest(cheapest: Callable) -> None:
             seeds = table.pivot_table("R@100", "seed", "arm")
             for arm in sorted(costs, key=costs.get):
                 gaps = seeds[arm] - seeds[reference]
-                if arm == reference or passes(*_interval(gaps)[:3], tolerance):
+                if arm == reference or passes(*interval(gaps)[:3], tolerance):
                     return arm
             return ""
 
@@ -180,8 +181,7 @@ def check_cheapest(cheapest: Callable) -> None:
         "monthly": night - 0.001 + 0.02 * noise,
         "hourly": night + 0.01 + 0.0001 * noise,
     }
-    rows = [(arm, seed, r) for arm, values in recalls.items() for seed, r in enumerate(values)]
-    table = pd.DataFrame(rows, columns=["arm", "seed", "R@100"])
+    table = long_table("R@100", recalls)
     costs = {"nightly": 30, "weekly": 4, "monthly": 1, "hourly": 50}
     for tolerance, prices, expected in (
         (0.002, costs, "weekly"),
@@ -223,7 +223,7 @@ def check_difference_of_differences(difference_of_differences: Callable) -> None
     def of(weight=-1, **switches):
         def answer(days, first, second, length):
             one, other = gaps(days, (first, second), length, **switches)
-            return _interval(one + weight * other)
+            return interval(one + weight * other)
 
         return answer
 
@@ -260,12 +260,6 @@ def check_difference_of_differences(difference_of_differences: Callable) -> None
         ((days, second, first, 10), "The same days the other way round, in blocks of ten"),
     ):
         case(difference_of_differences, given, of()(*given), what, wrong, of=_numbers)
-
-
-def _interval(differences: Sequence[float]) -> list[float]:
-    """Mean, low, high and number, by SciPy's t test."""
-    interval = stats.ttest_1samp(differences, 0).confidence_interval()
-    return [np.mean(differences), interval.low, interval.high, len(differences)]
 
 
 def _numbers(found: object) -> list[float]:

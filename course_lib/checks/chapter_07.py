@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch.nn.functional import normalize
 
-from course_lib.checks.guard import Near, case, exercise, mistakes, run
+from course_lib.checks.guard import Near, case, exercise, mistakes, repeats, run
 
 
 @exercise("all four slices, each with its share of the items and of the events")
@@ -261,10 +261,7 @@ def check_draw(draw: Callable) -> None:
         )
     given = np.ones(40), 20, 1
     one, same = (run(draw, *given, np.random.default_rng(3)) for _ in range(2))
-    if np.asarray(one).tolist() != np.asarray(same).tolist():
-        raise AssertionError(
-            "Two equal generators drew different items; draw everything with `rng`."
-        )
+    repeats(one, same, "items", by="rng")
 
 
 def four_maps(m: int = 64, d: int = 16) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:

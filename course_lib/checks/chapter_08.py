@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -10,7 +10,18 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from course_lib.checks.guard import Near, case, exercise, mistakes, parts, refused, run
+from course_lib.checks.guard import (
+    Near,
+    case,
+    exercise,
+    fields,
+    mistakes,
+    part,
+    parts,
+    refused,
+    repeats,
+    run,
+)
 
 FEATURES = {
     "item": torch.tensor([7, 8, 9]),
@@ -43,7 +54,7 @@ def check_apply_mask(apply_mask: Callable) -> None:
     keep = {name: torch.tensor(values).bool() for name, values in keep.items()}
     expected = {"item": [7, 0, 0], "colour": [1, 0, 0], "words": [[0, 0], [6, 0], [0, 0]]}
     what = "Three items, partly masked"
-    case(apply_mask, (FEATURES, keep), expected, what, wrong, of=_as_features)
+    case(apply_mask, (FEATURES, keep), expected, what, wrong, of=partial(fields, like=FEATURES))
 
 
 @exercise("one less the chance that no field is in both views")
@@ -98,7 +109,7 @@ def check_random_mask(random_mask: Callable) -> None:
             raise AssertionError(
                 f"Coins of {name} should be independent, and both show with 0.49; it is {both:.2f}."
             )
-    _check_repeats(views(), views())
+    repeats(views(), views(), "views")
 
 
 @exercise("something is shown of whoever has something, and all else is the random mask")
@@ -136,12 +147,10 @@ def check_never_empty(never_empty: Callable) -> None:
     what = "The share of items that show anything, item, colour, words, with p = 0.7"
     each = 0.3 / (1 - 0.7**3)
     case(never_empty, given(), Near([1, each, each, each], 0.03), what, wrong, of=shares)
-    _check_repeats([run(never_empty, *given())], [run(never_empty, *given())])
+    repeats(run(never_empty, *given()), run(never_empty, *given()), "views")
     what = "Three items with p = 0; the third has no colour"
     same = FEATURES | {"colour": torch.tensor([1, 2, 0])}
-    case(
-        never_empty, (same, 0.0, torch.Generator()), same, what, of=partial(_as_features, like=same)
-    )
+    case(never_empty, (same, 0.0, torch.Generator()), same, what, of=partial(fields, like=same))
     bare = {name: 0 * values for name, values in FEATURES.items()}
     case(never_empty, (bare, 0.5, torch.Generator()), bare, "Three items without any field")
     for bad in (1.0, -0.5):
@@ -201,7 +210,7 @@ def check_paired(paired: Callable) -> None:
     table = pd.DataFrame([*rows, ("a", 5, 0.90)], columns=["arm", "seed", "R@100"])
     given, names = (table, "a", "b", "R@100"), ("mean", "low", "high")
     what = "The mean over seeds 0 and 2, a − b: 0.1 and 0.2"
-    case(paired, given, 0.15, what, wrong, of=lambda found: parts(found, *names)[0])
+    case(paired, given, 0.15, what, wrong, of=part(0, *names))
     half = 12.706205 * 0.05  # the standard error of 0.1 and 0.2 is 0.05
     what, expected = "The interval of the differences 0.1 and 0.2", (0.15 - half, 0.15 + half)
     case(paired, given, expected, what, wrong, of=lambda found: found[1:])
@@ -215,7 +224,7 @@ def _many() -> dict[str, torch.Tensor]:
 def _shown(view: object) -> torch.Tensor:
     """[m, fields] whether each of `_many` items shows each field; bags whole, no value made up."""
     features = _many()
-    for field, values in _as_features(view, features).items():
+    for field, values in fields(view, features).items():
         if not bool(((values == 0) | (values == features[field])).all()):
             raise AssertionError(
                 f"Field '{field}' holds a value that the item does not have; what is masked is 0."
@@ -223,21 +232,3 @@ def _shown(view: object) -> torch.Tensor:
     if bool((view["words"][:, 0] != view["words"][:, 1]).any()):
         raise AssertionError("A bag lost one word and kept the other; a mask hides it as a whole.")
     return torch.stack([view[field].view(MANY, -1)[:, 0] > 0 for field in features], dim=1)
-
-
-def _check_repeats(views: Iterable[dict], again: Iterable[dict]) -> None:
-    pairs = zip(views, again, strict=True)
-    if not all(torch.equal(one[field], other[field]) for one, other in pairs for field in one):
-        raise AssertionError(
-            "Two equal generators gave different views; draw everything with `generator`."
-        )
-
-
-def _as_features(found: object, like: dict = FEATURES) -> dict:
-    if not isinstance(found, dict) or list(found) != list(like):
-        raise AssertionError(f"Expected a dict with the fields {', '.join(like)}, in this order.")
-    for field, values in like.items():
-        if not isinstance(found[field], torch.Tensor) or found[field].shape != values.shape:
-            shape = list(values.shape)
-            raise AssertionError(f"Field '{field}' should be a tensor of shape {shape}.")
-    return found

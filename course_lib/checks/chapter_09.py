@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from course_lib.checks.guard import case, exercise, mistakes, parts, run
+from course_lib.checks.guard import case, exercise, mistakes, part, parts, run
 
 
 @exercise("every value that is there, with its field")
@@ -222,12 +222,12 @@ def check_flat(flat: Callable) -> None:
     given = (torch.tensor([[5, 0, 2], [0, 0, 0], [0, 3, 0], [0, 0, 0]]),)
     names = ("values", "offsets")
 
-    def part(found, place):
+    def indices(found, place):
         return _tensor(parts(found, *names)[place], 1, names[place])
 
     for place, expected in enumerate(([5, 2, 0, 3, 0], [0, 2, 3, 4])):
         what = f"The {names[place]} of four bags, two of them empty"
-        case(flat, given, expected, what, wrong, of=partial(part, place=place))
+        case(flat, given, expected, what, wrong, of=partial(indices, place=place))
 
 
 def by_coins(k: int, p: float) -> float:
@@ -281,9 +281,6 @@ def check_nothing_shared(nothing_shared: Callable) -> None:
     )
     given = np.array([0, 1, 2, 3, 4]), 0.3
 
-    def part(found, place):
-        return parts(found, "coins", "half")[place]
-
     for place, what in enumerate(("Coins of p = 0.3", "Exactly half")):
         right, what = of()(*given)[place], f"{what}, bags of 0 to 4 words"
-        case(nothing_shared, given, right, what, wrong, of=partial(part, place=place))
+        case(nothing_shared, given, right, what, wrong, of=part(place, "coins", "half"))

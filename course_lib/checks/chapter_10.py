@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from course_lib.checks.guard import case, compare, exercise, mistakes, parts, run
+from course_lib.checks.guard import case, compare, exercise, fields, mistakes, parts, repeats, run
 
 
 @exercise("half of the fields, rounded down, and all others")
@@ -71,14 +71,8 @@ def check_two_views(two_views: Callable) -> None:
     features = {"item": torch.tensor([4, 7]), "colour": colour, "words": words}
 
     def field(found, view, name):
-        found = parts(found, "first", "second")[view]
-        if not isinstance(found, dict) or list(found) != list(features):
-            which = ("first", "second")[view]
-            names = ", ".join(features)
-            raise AssertionError(
-                f"The {which} view should be a dict with the fields {names}, in this order."
-            )
-        return found[name]
+        names = "first", "second"
+        return fields(parts(found, *names)[view], features, f"the {names[view]} view")[name]
 
     given = features, {"item", "words"}
     for view, which in enumerate(("first view, which shows item and words", "second, with colour")):
@@ -162,11 +156,8 @@ def check_three_views(three_views: Callable) -> None:
         )
     sizes = splits.sum(2)  # [600, 3]
     compare(sizes[np.argmax((sizes != [2, 3, 3]).any(1))], [2, 3, 3], what)
-    if not np.array_equal(again[0], again[1]) or not np.array_equal(again[0], splits[0]):
-        raise AssertionError(
-            "Two equal generators gave different splits; draw with `generator`, and with nothing "
-            "else."
-        )
+    for other in (again[1], splits[0]):
+        repeats(again[0], other, "splits")
     if all(np.array_equal(split, splits[0]) for split in [*splits, *again]):
         raise AssertionError(
             "Every call split the fields alike; draw the order with `generator` in each call."
@@ -199,16 +190,8 @@ def _shown(found: object, features: dict[str, torch.Tensor]) -> np.ndarray:
     """[3, k] bool, which fields each view shows; a field must be shown or masked for all items."""
     shown = np.zeros((3, len(features)), dtype=bool)
     for i, view in enumerate(parts(found, "first", "second", "third")):
-        if not isinstance(view, dict) or list(view) != list(features):
-            names = ", ".join(features)
-            raise AssertionError(
-                f"View {i + 1} should be a dict with the fields {names}, in this order."
-            )
+        fields(view, features, f"view {i + 1}")
         for j, (name, values) in enumerate(features.items()):
-            if not isinstance(view[name], torch.Tensor) or view[name].shape != values.shape:
-                raise AssertionError(
-                    f"Field '{name}' of view {i + 1} should have shape {list(values.shape)}."
-                )
             shown[i, j] = torch.equal(view[name], values)
             if not shown[i, j] and view[name].any():
                 there = (view[name] == values).reshape(len(values), -1).all(1)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
+from course_lib.checks.examples import interval, long_table
 from course_lib.checks.guard import Near, case, compare, exercise, mistakes, run
 
 
@@ -136,7 +136,7 @@ def check_protocol(protocol: Callable) -> None:
 
     `tuning`: `arm`, `seed`, `validation`; `test`: `arm`, `seed`, `R@100`; `kinds`: kind → arms in
     the order in which they were tried, of equal budgets. Source: the chapter's section "The
-    protocol"; intervals by a printed table of Student's t.
+    protocol"; intervals by `examples.interval`.
     """
 
     def of(budget=min, score="mean", peek=False, gaps=lambda one, plain: one - plain):
@@ -146,7 +146,7 @@ def check_protocol(protocol: Callable) -> None:
             runs = {arm: part.set_index("seed")["R@100"] for arm, part in test.groupby("arm")}
             for kind, arms in kinds.items():
                 best = max(arms[: budget(map(len, kinds.values()))], key=value.get)
-                found[kind] = best, _interval(np.asarray(gaps(runs[best], runs["plain"])))
+                found[kind] = best, interval(np.asarray(gaps(runs[best], runs["plain"])))
             return found
 
         return protocol
@@ -172,7 +172,7 @@ def check_protocol(protocol: Callable) -> None:
     test = long_table("R@100", test).sample(frac=1, random_state=0)  # rows stand in no order
     given = tuning, test, {"A": ["a1", "a2", "a3"], "B": ["b1", "b2"]}
     chosen = {"A": "a1", "B": "b2"}
-    right = {kind: (arm, _interval(np.array(gains[arm]) / 100)) for kind, arm in chosen.items()}
+    right = {kind: (arm, interval(np.array(gains[arm]) / 100)) for kind, arm in chosen.items()}
     what = "The arms chosen, and what the test says of them (mean, low, high, pairs)"
     case(protocol, given, right, what, wrong)
 
@@ -215,7 +215,7 @@ def check_experiment(experiment: Callable) -> None:
     """`experiment(world, one, other, dial, seeds) -> {value: (Difference, word)}`.
 
     The word is "one", "other" or "can't tell". Source: the chapter's section "The first
-    dial"; expected values by hand, intervals by a printed table of Student's t.
+    dial"; expected values by hand, intervals by `examples.interval`.
     """
     gains = {1: [4, 5, 6, 5, 5], 2: [-3, -5, -4, -4, -4], 3: [3, -1, 2, 1, -2]}  # in hundredths
     made: list[tuple[int, int]] = []
@@ -231,19 +231,19 @@ def check_experiment(experiment: Callable) -> None:
         return other(task) + gains[task[0]][task[1]] / 100
 
     def of_pairs(one, other):
-        return _interval(one - other)
+        return interval(one - other)
 
     def of_samples(one, other):
         return (one - other).mean(), *stats.ttest_ind(one, other).confidence_interval(), len(one)
 
-    def of(interval=of_pairs, anew=False, by_mean=False):
+    def of(measure=of_pairs, anew=False, by_mean=False):
         def experiment(world, one, other, dial, seeds):
             found = {}
             for value in dial:
                 tasks = [world(value, seed) for seed in seeds]
                 again = [world(value, seed) for seed in seeds] if anew else tasks
                 results = np.array([one(t) for t in tasks]), np.array([other(t) for t in again])
-                gain = interval(*results)
+                gain = measure(*results)
                 low, high = (gain[0], gain[0]) if by_mean else gain[1:3]
                 found[value] = gain, "one" if low > 0 else "other" if high < 0 else "can't tell"
             return found
@@ -262,7 +262,7 @@ def check_experiment(experiment: Callable) -> None:
     )
     words = ("one", "other", "can't tell")
     right = {
-        value: (_interval(np.array(gain) / 100), word)
+        value: (interval(np.array(gain) / 100), word)
         for (value, gain), word in zip(gains.items(), words, strict=True)
     }
     what = "Three values of the dial, five seeds (mean, low, high, pairs; word)"
@@ -283,17 +283,5 @@ def by_t_test(
     return clear.sum(1)
 
 
-def long_table(column: str, arms: dict[str, Sequence[float]]) -> pd.DataFrame:
-    """A row per arm and seed, as the committed tables have."""
-    rows = [(arm, seed, value) for arm, values in arms.items() for seed, value in enumerate(values)]
-    return pd.DataFrame(rows, columns=["arm", "seed", column])
-
-
 def _gains(recall: float, auc: float, verdict: str) -> dict:
     return {"recall": recall, "auc": auc, "verdict": verdict}
-
-
-def _interval(differences: np.ndarray) -> tuple[float, float, float, int]:
-    """Mean, low, high, pairs of five; 2.776445 is Student's t of 97.5 % at 4 degrees of freedom."""
-    half = 2.776445 * differences.std(ddof=1) / 5**0.5
-    return differences.mean(), differences.mean() - half, differences.mean() + half, 5

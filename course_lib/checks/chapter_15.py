@@ -8,6 +8,7 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 
+from course_lib.checks.examples import interval
 from course_lib.checks.guard import case, exercise, mistakes
 
 PAIR = ["user", "item"]
@@ -119,7 +120,7 @@ def check_inner_separator(
 @exercise("two logs, days weighed by their events, and a word that both intervals carry")
 def check_carried(carried: Callable) -> None:
     """`carried(tables, one, other) -> (word, {log: Difference})`, of tables by day; intervals by
-    Cochran's formula and a printed table of Student's t.
+    `examples.interval`.
     """
 
     def of(weights=lambda events: events, sign=1, by_mean=False, by_place=False, easy=False):
@@ -131,7 +132,7 @@ def check_carried(carried: Callable) -> None:
                     ours, theirs = ours.sort_values("day"), theirs.sort_values("day")
                 rates = [(t["hits"] / t["events"]).to_numpy() for t in (ours, theirs)]
                 gap = sign * (rates[0] - rates[1])
-                found[log] = _interval(gap, weights(ours["events"].to_numpy()))
+                found[log] = interval(gap, weights(ours["events"].to_numpy()))
             signs = [
                 np.sign(mean) if by_mean else int(low > 0) - int(high < 0)
                 for mean, low, high, _ in found.values()
@@ -170,7 +171,7 @@ def check_carried(carried: Callable) -> None:
         ("unclear", "up", "can't tell"),
     ):
         given = {name: tables[name] for name in (one, two)}
-        right = word, {name: _interval(np.array(gains[name]) / events, events) for name in given}
+        right = word, {name: interval(np.array(gains[name]) / events, events) for name in given}
         what = f"Two logs, '{one}' and '{two}' (mean, low, high, pairs)"
         case(carried, (given, "towers", "rival"), right, what, wrong)
 
@@ -191,11 +192,3 @@ def by_day(events: np.ndarray, more: Sequence[int]) -> pd.DataFrame:
         for arm, hit in hits.items()
     ]
     return pd.concat(parts).sample(frac=1, random_state=3).reset_index(drop=True)
-
-
-def _interval(gap: np.ndarray, weights: np.ndarray) -> tuple[float, float, float, int]:
-    """Mean, low, high, pairs of five; 2.776445 is Student's t of 97.5 % at 4 degrees of freedom."""
-    mean = (weights * gap).sum() / weights.sum()
-    residuals = weights * (gap - mean)
-    half = 2.776445 * (5 / 4 * (residuals**2).sum()) ** 0.5 / weights.sum()
-    return mean, mean - half, mean + half, 5

@@ -224,6 +224,34 @@ def parts(found: object, *names: str) -> tuple:
     return tuple(found)
 
 
+def part(place: int, *names: str) -> Callable:
+    """What stands in that place of an answer of as many `parts`; for `case(…, of=…)`."""
+    return lambda found: parts(found, *names)[place]
+
+
+def fields(found: object, like: Mapping, whose: str = "the answer") -> dict:
+    """The learner's features, which must have the fields of `like`, in its order and shapes."""
+    if not isinstance(found, dict) or list(found) != list(like):
+        raise AssertionError(
+            f"{whose[0].upper()}{whose[1:]} should be a dict with the fields {', '.join(like)}, in "
+            "this order."
+        )
+    for name, values in like.items():
+        if not isinstance(found[name], torch.Tensor) or found[name].shape != values.shape:
+            shape = list(values.shape)
+            raise AssertionError(f"Field '{name}' of {whose} should be a tensor of shape {shape}.")
+    return found
+
+
+def repeats(one: object, again: object, drawn: str, by: str = "generator") -> None:
+    """Raise AssertionError unless what two equal generators have drawn is the same."""
+    if _difference(again, one, 0.0):
+        raise AssertionError(
+            f"Two equal generators gave different {drawn}; draw everything with `{by}`, and with "
+            "nothing else."
+        )
+
+
 def _near(expected: object) -> tuple[object, float]:
     return expected if isinstance(expected, Near) else (expected, 1e-5)
 

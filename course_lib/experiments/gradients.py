@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 
 import pandas as pd
@@ -23,7 +24,7 @@ from course_lib.results import stamp
 from course_lib.simulate import HeldOut, Simulated
 from course_lib.state import State
 
-Task = Callable[[EventLog, int], "HeldOut | Simulated"]
+Task = Callable[[EventLog, float, int], HeldOut | Simulated]  # of the log, by a number, by seed
 DRAWS = 20
 
 
@@ -31,11 +32,11 @@ DRAWS = 20
 class Gradients:
     """An experiment: train without a term, and ask after some epochs what the term would change.
 
-    `settings`: a small task, and the same with ten times the events, by name. `term`: that of all.
-    `after`: the epochs.
+    `settings`: by name a task and the number that says how many events it has; there is as well the
+    same with ten times as many. `term`: that of all. `after`: the epochs.
     """
 
-    settings: dict[str, tuple[Task, Task]]
+    settings: dict[str, tuple[Task, float]]
     term: Term
     seeds: Collection[int]
     load: Callable[[], EventLog] = load_online_retail
@@ -49,36 +50,35 @@ class Gradients:
         """
         chosen = [seed for seed in self.seeds if seeds is None or seed in seeds]
         jobs = [
-            _Measured(setting, *tasks, self.term, seed, self.after)
-            for (setting, tasks), seed in product(self.settings.items(), chosen)
+            partial(_measured, setting, *task, self.term, seed, self.after)
+            for (setting, task), seed in product(self.settings.items(), chosen)
         ]
         return {name: pd.concat(done(jobs, log, processes), ignore_index=True).assign(**stamp())}
 
 
-@dataclass(frozen=True)
-class _Measured:
-    setting: str
-    small: Task
-    large: Task
-    term: Term
-    seed: int
-    after: tuple[int, ...]
-
-    def __call__(self, log: EventLog) -> pd.DataFrame:
-        task = self.small(log, self.seed)
-        more = of_items(self.large(log, self.seed).log, task.log.events["item"])
-        term, rows = self.term.on(task.log), []
-        for state, measured in epochs(task, replace(PLAIN, seed=self.seed), number=max(self.after)):
-            if measured["pass"] in self.after:
-                gradients = {
-                    "main": main_gradient(state, task.log),
-                    "more": main_gradient(state, more),
-                    "term": term_gradient(state, task.log, term),
-                }
-                row = {"setting": self.setting, "seed": self.seed, "pass": measured["pass"]}
-                row |= {"events": len(task.log), "more events": len(more)}
-                rows.append(row | compared(gradients))
-        return pd.DataFrame(rows).round(5)
+def _measured(
+    setting: str,
+    task: Task,
+    events: float,
+    term: Term,
+    seed: int,
+    after: tuple[int, ...],
+    log: EventLog,
+) -> pd.DataFrame:
+    small = task(log, events, seed)
+    more = of_items(task(log, 10 * events, seed).log, small.log.events["item"])
+    term, rows = term.on(small.log), []
+    for state, measured in epochs(small, replace(PLAIN, seed=seed), number=max(after)):
+        if measured["pass"] in after:
+            gradients = {
+                "main": main_gradient(state, small.log),
+                "more": main_gradient(state, more),
+                "term": term_gradient(state, small.log, term),
+            }
+            row = {"setting": setting, "seed": seed, "pass": measured["pass"]}
+            row |= {"events": len(small.log), "more events": len(more)}
+            rows.append(row | compared(gradients))
+    return pd.DataFrame(rows).round(5)
 
 
 def of_items(log: EventLog, items: pd.Series) -> EventLog:

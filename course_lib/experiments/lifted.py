@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -42,29 +43,25 @@ class Lifted:
         check_days(name, log, self.start)
         arms = tuple(product(self.lifted, self.constants))
         chosen = [seed for seed in self.seeds if seeds is None or seed in seeds]
-        jobs = [_Replayed(arms, seed, self.start) for seed in chosen]
+        jobs = [partial(_replayed, arms, seed, self.start) for seed in chosen]
         rows = [row for found in done(jobs, log, processes) for row in found]
         return {name: pd.DataFrame(rows)}
 
 
-@dataclass(frozen=True)
-class _Replayed:
-    arms: tuple[tuple[str, float], ...]
-    seed: int
-    start: str
-
-    def __call__(self, log: EventLog) -> list[dict]:
-        nightly = Lifting(log, self.arms, self.seed)
-        result = replay(log, nightly, self.start, progress=False)
-        # an AUC within a slice cannot change by a constant that all of the slice have
-        return [
-            table_row(
-                f"plain + {constant:g} on {lifted}",
-                self.seed,
-                result.assign(rank=np.concatenate(nightly.ranks[lifted, constant])),
-            )
-            for lifted, constant in self.arms
-        ]
+def _replayed(
+    arms: tuple[tuple[str, float], ...], seed: int, start: str, log: EventLog
+) -> list[dict]:
+    nightly = Lifting(log, arms, seed)
+    result = replay(log, nightly, start, progress=False)
+    # an AUC within a slice cannot change by a constant that all of the slice have
+    return [
+        table_row(
+            f"plain + {constant:g} on {lifted}",
+            seed,
+            result.assign(rank=np.concatenate(nightly.ranks[lifted, constant])),
+        )
+        for lifted, constant in arms
+    ]
 
 
 class Lifting(TwoTowerNightly):

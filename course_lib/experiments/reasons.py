@@ -4,7 +4,6 @@ at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -15,7 +14,15 @@ import pandas as pd
 from course_lib import movie_tweetings
 from course_lib.experiments import architectures
 from course_lib.experiments.negatives import MASKED
-from course_lib.experiments.sweeps import SIMULATED, Learner
+from course_lib.experiments.sweeps import (
+    PLAIN_TRIES,
+    SIMULATED,
+    Learner,
+    real,
+    real_before_june,
+    simulated,
+    tries,
+)
 from course_lib.experiments.terms import NAMES, Term
 from course_lib.log import EventLog
 from course_lib.online_retail import TEST, TUNING
@@ -75,31 +82,18 @@ class Informed(NamedTuple):
 FILMS = Informed(movie_tweetings.TEST[0], "even", events=0.3)
 SHOP, SHOP_TUNING = Informed(TEST[0], "even"), Informed(TUNING[0], "even")
 
+SHARES = (0.1, 0.3, 0.5, 0.9), (0.05, 0.2, 0.3, 0.5)  # of new items, of fields
 # four tries for each kind of arm
-TRIES = {
-    "plain": Learner(),
-    "plain embedding_lr=0.03": Learner({"embedding_lr": 0.03}),
-    "plain embedding_lr=0.3": Learner({"embedding_lr": 0.3}),
-    "plain temperature=0.2": Learner({"temperature": 0.2}),
-    **{f"new items {p}": Learner({"cold_start_dropout": p}) for p in (0.1, 0.3, 0.5, 0.9)},
-    **{f"fields dropped {p}": Learner({"field_dropout": p}) for p in (0.05, 0.2, 0.3, 0.5)},
-    **{f"{n} alpha={a}": Learner(term=Term(n, a)) for n, a in product(NAMES[:4], (0.1, 0.3, 1, 3))},
-}
+TRIES = tries(PLAIN_TRIES, *SHARES, product(NAMES[:4], (0.1, 0.3, 1, 3)))
 
 # a tower that learns more slowly had the best validation; four tries more for each kind on top
 SLOW = {"temperature": 0.2, "embedding_lr": 0.03}
-SLOW_TRIES = {
-    "plain": Learner(SLOW),
-    "plain temperature=0.4": Learner(SLOW | {"temperature": 0.4}),
-    "plain embedding_lr=0.01": Learner(SLOW | {"embedding_lr": 0.01}),
-    "plain dense_lr=0.0003": Learner(SLOW | {"dense_lr": 3e-4}),
-    **{f"new items {p}": Learner(SLOW | {"cold_start_dropout": p}) for p in (0.1, 0.3, 0.5, 0.9)},
-    **{f"fields dropped {p}": Learner(SLOW | {"field_dropout": p}) for p in (0.05, 0.2, 0.3, 0.5)},
-    **{
-        f"{name} alpha={alpha}": Learner(SLOW, Term(name, alpha))
-        for name, alpha in product(("random mask", "complementary"), (0.1, 0.3, 1.0, 3.0))
-    },
-}
+SLOW_TRIES = tries(
+    (("temperature", 0.4), ("embedding_lr", 0.01), ("dense_lr", 3e-4)),
+    *SHARES,
+    product(("random mask", "complementary"), (0.1, 0.3, 1.0, 3.0)),
+    base=SLOW,
+)
 
 # on top of it, of every kind the try with the best mean validation of both questions
 INFORMED_TERM = Term("complementary", 1.0)
@@ -148,29 +142,13 @@ SPLIT = {
 SIMULATED_TERM = SIMULATED["complementary"].term
 
 
-def _simulated(events: float, log: EventLog, seed: int) -> Simulated:
-    return simulate(events_per_item=events, seed=seed)
-
-
-def _real(start: str, events: float, log: EventLog, seed: int) -> HeldOut:
-    return held_out(log, pd.Timestamp(start), events, seed=seed)
-
-
-def _informed(task: Informed, events: float, log: EventLog, seed: int) -> HeldOut:
-    return task._replace(by="events")(log, events, seed)
-
-
-def _day_and_more(task: Callable, events: float) -> tuple[Callable, Callable]:
-    """A day, and one with ten times the events."""
-    return partial(task, events), partial(task, 10 * events)
-
-
+# a task, and its share of the events, or events per item
 GRADIENTS = {
-    "simulated": _day_and_more(_simulated, 3.0),
-    "shop": _day_and_more(partial(_real, TEST[0]), 0.1),
-    "shop, informative fields": _day_and_more(partial(_informed, SHOP), 0.1),
+    "simulated": (simulated, 3.0),
+    "shop": (real_before_june, 0.1),
+    "shop, informative fields": (SHOP._replace(by="events"), 0.1),
 }
 FILMS_GRADIENTS = {
-    "films": _day_and_more(partial(_real, movie_tweetings.TEST[0]), 0.1),
-    "films, informative fields": _day_and_more(partial(_informed, FILMS), 0.1),
+    "films": (partial(real, movie_tweetings.TEST[0]), 0.1),
+    "films, informative fields": (FILMS._replace(by="events"), 0.1),
 }

@@ -28,16 +28,23 @@ from course_lib.movie_tweetings import load_movie_tweetings
 from course_lib.online_retail import TEST, TUNING
 from course_lib.results import SEEDS
 
-EVENTS, PARTS, QUESTION = "events per item", "values for each", "every item alike"
+EVENTS, SHARE = "events per item", "share of events"
+PARTS, QUESTION = "values for each", "every item alike"
 
 
-def _informed(parameter: str, values: tuple[float, ...], task: reasons.Informed) -> Sweep:
-    return Sweep(reasons.INFORMED, parameter, values, SEEDS, task, TEST[0], epochs=5)
+TRIED = {"seeds": (10, 11), "start": TUNING[0]}
 
 
-def _films(parameter: str, values: tuple[float, ...], task: reasons.Informed) -> Sweep:
-    sweep = _informed(parameter, values, task)
-    return replace(sweep, start=FILMS_TEST[0], load=load_movie_tweetings)
+def _informed(
+    parameter: str, values: tuple[float, ...], task: reasons.Informed, **changes
+) -> Sweep:
+    sweep = Sweep(reasons.INFORMED, parameter, values, SEEDS, task, TEST[0], epochs=5)
+    return replace(sweep, **changes)
+
+
+def _films(parameter: str, values: tuple[float, ...], task: reasons.Informed, **changes) -> Sweep:
+    films = {"start": FILMS_TEST[0], "load": load_movie_tweetings}
+    return _informed(parameter, values, task, **films | changes)
 
 
 def _on_both_logs(
@@ -49,7 +56,7 @@ def _on_both_logs(
 ) -> dict[str, Sweep]:
     logs = {"shop": (_informed, reasons.SHOP), "films": (_films, reasons.FILMS)}
     return {
-        f"reason_{log}{name}": replace(sweep(parameter, values, task._replace(by=by)), arms=arms)
+        f"reason_{log}{name}": sweep(parameter, values, task._replace(by=by), arms=arms)
         for log, (sweep, task) in logs.items()
     }
 
@@ -77,23 +84,15 @@ EXPERIMENTS = {
         sweeps.REAL_TRIES, "share", (0.1,), (10, 11), sweeps.real_before_april, TUNING[0]
     ),
     "sweep_real": Sweep(sweeps.REAL, "share", (0.03, 0.1), SEEDS, sweeps.real_before_june, TEST[0]),
-    "reason_tuning": Sweep(
-        reasons.TRIES,
-        "share of events",
+    "reason_tuning": _informed(
+        SHARE,
         (0.1, 1.0),
-        (10, 11),
         reasons.SHOP_TUNING._replace(by="events", even=0.0),
-        TUNING[0],
-        epochs=5,
+        arms=reasons.TRIES,
+        **TRIED,
     ),
-    "reason_tuning_slow": Sweep(
-        reasons.SLOW_TRIES,
-        "every item alike",
-        (0.0, 1.0),
-        (10, 11),
-        reasons.SHOP_TUNING,
-        TUNING[0],
-        epochs=5,
+    "reason_tuning_slow": _informed(
+        QUESTION, (0.0, 1.0), reasons.SHOP_TUNING, arms=reasons.SLOW_TRIES, **TRIED
     ),
     "reason_simulated": Sweep(
         reasons.SIMULATED_ARMS, "share shuffled", (0.0, 0.25, 0.5, 1.0), SEEDS, reasons.shuffled
@@ -109,13 +108,9 @@ EXPERIMENTS = {
         reasons.by_negatives(reasons.SIMULATED_TERM), EVENTS, (3.0,), SEEDS, sweeps.simulated
     ),
     **_on_both_logs("", QUESTION, (0.0, 1.0), "even"),
-    "reason_shop_again": replace(_informed(QUESTION, (1.0,), reasons.SHOP), seeds=range(5, 10)),
-    "reason_shop_events": _informed(
-        "share of events", (0.03, 0.3), reasons.SHOP._replace(by="events")
-    ),
-    "reason_films_events": _films(
-        "share of events", (0.1, 1.0), reasons.FILMS._replace(by="events")
-    ),
+    "reason_shop_again": _informed(QUESTION, (1.0,), reasons.SHOP, seeds=range(5, 10)),
+    "reason_shop_events": _informed(SHARE, (0.03, 0.3), reasons.SHOP._replace(by="events")),
+    "reason_films_events": _films(SHARE, (0.1, 1.0), reasons.FILMS._replace(by="events")),
     **_on_both_logs("_shuffled", "share shuffled", (0.5, 1.0), "shuffle"),
     **_on_both_logs("_values", PARTS, (4.0,), "parts"),
     **_on_both_logs("_models", QUESTION, (1.0,), "even", reasons.INFORMED_MODELS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -211,28 +211,49 @@ SIMULATED = {
     "correlated mask": Learner(term=Term("correlated mask", 0.3)),
     "correlated mask, corrected MI": Learner(term=Term("correlated mask, corrected MI", 3.0)),
 }
-# five tries for each kind of arm
-SIMULATED_TRIES = {
-    "plain": Learner(),
-    "plain embedding_lr=0.03": Learner({"embedding_lr": 0.03}),
-    "plain embedding_lr=0.3": Learner({"embedding_lr": 0.3}),
-    "plain temperature=0.2": Learner({"temperature": 0.2}),
-    "plain q_half_life=30.0": Learner({"q_half_life": 30.0}),
-    **{f"new items {p}": Learner({"cold_start_dropout": p}) for p in (0.1, 0.3, 0.5, 0.7, 0.9)},
-    **{f"fields dropped {p}": Learner({"field_dropout": p}) for p in (0.1, 0.2, 0.3, 0.5, 0.7)},
-    **{
-        f"{name} alpha={alpha} temperature={tau}": Learner(term=Term(name, alpha, tau))
-        for name in NAMES
-        for alpha, tau in ((0.1, 0.3), (0.3, 0.3), (1.0, 0.3), (3.0, 0.3), (1.0, 0.1))
-    },
-}
-# four tries for each kind of arm
-REAL_TRIES = {
-    "plain": Learner(),
-    **{f"new items {p}": Learner({"cold_start_dropout": p}) for p in (0.1, 0.3, 0.5, 0.9)},
-    **{f"fields dropped {p}": Learner({"field_dropout": p}) for p in (0.05, 0.1, 0.2, 0.3)},
-    **{f"{n} alpha={a}": Learner(term=Term(n, a)) for n, a in product(NAMES, ALPHAS)},
-}
+
+
+def tries(
+    plain: Iterable[tuple[str, float]],
+    new: Iterable[float],
+    dropped: Iterable[float],
+    terms: Iterable[tuple],
+    base: dict | None = None,
+) -> dict[str, Learner]:
+    """The arms of a tuning run by the names of its table, each a change to the settings `base`.
+
+    - `plain`: settings and their values. `new`: shares of `cold_start_dropout`. `dropped`: shares
+      of `field_dropout`. `terms`: name and α, and τ_s if it is not the usual one, of a `Term`.
+    """
+    base, rows = base or {}, {"plain": Learner(base or {})}
+    for setting, value in plain:
+        rows[f"plain {setting}={value}"] = Learner(base | {setting: value})
+    for share in new:
+        rows[f"new items {share}"] = Learner(base | {"cold_start_dropout": share})
+    for share in dropped:
+        rows[f"fields dropped {share}"] = Learner(base | {"field_dropout": share})
+    for name, *dials in terms:
+        told = [
+            f"{dial}={value}" for dial, value in zip(("alpha", "temperature"), dials, strict=False)
+        ]
+        rows[" ".join([name, *told])] = Learner(base, Term(name, *dials))
+    return rows
+
+
+PLAIN_TRIES = (("embedding_lr", 0.03), ("embedding_lr", 0.3), ("temperature", 0.2))
+SIMULATED_TRIES = tries(  # five for each kind of arm
+    (*PLAIN_TRIES, ("q_half_life", 30.0)),
+    (0.1, 0.3, 0.5, 0.7, 0.9),
+    (0.1, 0.2, 0.3, 0.5, 0.7),
+    (
+        (n, *dials)
+        for n in NAMES
+        for dials in ((0.1, 0.3), (0.3, 0.3), (1.0, 0.3), (3.0, 0.3), (1.0, 0.1))
+    ),
+)
+REAL_TRIES = tries(  # four for each kind of arm
+    (), (0.1, 0.3, 0.5, 0.9), (0.05, 0.1, 0.2, 0.3), product(NAMES, ALPHAS)
+)
 # of every kind the try with the best validation on a tenth of the real events
 REAL = {
     "plain": Learner(),

@@ -91,7 +91,8 @@ def differences_by(
         for row, difference in enumerate(found.values()):
             if levels:
                 part = round(100 * difference.mean / levels[panel])
-                number_beside(ax, row, difference, f"{part:+d} %".replace("-", "−"))
+                sign = "+" * (part > 0)
+                number_beside(ax, row, difference, f"{sign}{part} %".replace("-", "−"))
                 ax.set_title("change", loc="right", fontsize=9, x=1.12)
             elif digits is not None:
                 number_beside(ax, row, difference, f"{difference.mean:+.{digits}f}")

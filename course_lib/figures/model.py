@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.ticker import NullLocator
 
@@ -143,7 +142,7 @@ def towers(
             axes.text(24, top + place, f"{name} {value}".strip(), ha="right", **small)
             length = np.linalg.norm(row)
             _strip(axes, row, top + place, 25, 40)
-            bar = {"facecolor": colour, "lw": 0}
+            bar = {"facecolor": GREY, "lw": 0}
             axes.add_patch(Rectangle((41, top + place - 0.2), 6 * length / longest, 0.4, **bar))
             axes.text(41.8 + 6 * length / longest, top + place, f"{length:.1f}", **small)
         axes.plot([52, 52.8, 52.8, 52], [top - 0.3, top - 0.3, last + 0.3, last + 0.3], color=GREY)
@@ -182,40 +181,47 @@ def _strip(axes, values: np.ndarray, y: float, left: float, right: float) -> Non
     values = np.asarray(values)
     limit = np.abs(values).max() or 1
     look = {"cmap": "PuOr", "aspect": "auto", "vmin": -limit, "vmax": limit}
+    look |= {"zorder": 2}  # above a tower's tint, which would change the colours
     axes.imshow(values[None], extent=(left, right, y + 0.36, y - 0.36), **look)
 
 
 def estimates(values: dict[str, np.ndarray], truth: float, xlabel: str, title: str) -> Figure:
-    """Histograms of estimates, each with its mean above, and a line at what they estimate; the
-    largest in a thousand are left out.
+    """Histograms of estimates, one below the other on one scale, each with its mean, and a line
+    through all at what they estimate; the largest in a thousand are left out.
     """
-    figure, (axes,) = panels(height=3.4, of=values)
-    looked = list(styled(values.items()))
+    size = {"height": 1.5 * len(values) + 0.9, "rows": len(values) or 1}
+    figure, axes = panels(**size, of=values, sharex=True, sharey=True)
     every = np.concatenate(list(values.values()))
     edges = np.linspace(every.min(), np.quantile(every, 0.999), 31)
-    for name, found, look in looked:
-        drawn = {"color": look.colour, "alpha": 0.55, "label": name, "edgecolor": "white"}
-        axes.hist(found, edges, hatch=look.hatch, **drawn)
-        mean, at = np.mean(found), axes.get_xaxis_transform()
-        axes.plot(mean, 1.03, "v", color=look.colour, ms=9, transform=at, clip_on=False)
-        above = {"color": ink_of(look.colour), "ha": "center", "va": "bottom", "transform": at}
-        axes.text(mean, 1.06, f"mean {mean:.1f}", **above)
-    axes.axvline(truth, color="black", lw=2)
-    axes.text(truth, 0.94, f" {truth:.1f}, the true sum", transform=axes.get_xaxis_transform())
-    axes.set(xlabel=xlabel, ylabel="batches")
-    axes.set_title(title, pad=30)
-    legend_below(figure, axes)
+    for ax, (name, found, look) in zip(axes, styled(values.items()), strict=True):
+        ax.hist(found, edges, color=look.colour, hatch=look.hatch, edgecolor="white")
+        ax.axvline(truth, color="black", lw=2)
+        at = {"transform": ax.transAxes, "ha": "right", "va": "top", "parse_math": False}
+        ax.text(0.99, 0.95, name, color=ink_of(look.colour), fontsize=11, weight="bold", **at)
+        ax.text(0.99, 0.75, f"mean {np.mean(found):.1f}", color=ink_of(look.colour), **at)
+        ax.set_ylabel("batches")
+    above = {"transform": axes[0].get_xaxis_transform(), "ha": "center", "va": "bottom"}
+    axes[0].text(truth, 1.02, f"the true sum, {truth:.1f}", **above)
+    axes[0].set_title(title, pad=24)
+    axes[-1].set_xlabel(xlabel)
     return figure
 
 
-def curves(lines: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str) -> Figure:
-    """A few labelled lines over their own positions, each with its own dash pattern."""
+def curves(
+    lines: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str, start: int = 1
+) -> Figure:
+    """A few lines from the position `start` on, each with its own dash pattern and its name at its
+    end.
+    """
     figure, (axes,) = panels(height=3.2, of=lines)
+    ends = {}
     for name, values, look in styled(lines.items()):
-        drawn = {"color": look.colour, "ls": look.dashes, "lw": 2, "label": name}
-        axes.plot(np.arange(1, len(values) + 1), values, **drawn)
+        where = np.arange(start, start + len(values))
+        axes.plot(where, values, color=look.colour, ls=look.dashes, lw=2)
+        ends[name] = values[-1], ink_of(look.colour)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    legend_below(figure, axes)
+    axes.margins(x=0.01)
+    name_ends(axes, ends)
     return figure
 
 
@@ -233,6 +239,10 @@ def turning(steps: dict[str, tuple[np.ndarray, np.ndarray]], names: tuple[list, 
             start, end = (np.arctan2(*vector[::-1]) for vector in (user, item))
             arc = start + np.linspace(0, 1, 30) * ((end - start + np.pi) % (2 * np.pi) - np.pi)
             ax.plot(np.cos(arc), np.sin(arc), color=GREEN, lw=5, alpha=0.6)
+            if abs(arc[-1] - arc[0]) > 0.1:  # else there is nothing to be seen
+                x, y = 1.1 * np.cos(arc.mean()), 1.1 * np.sin(arc.mean())
+                look = {"color": ink_of(GREEN), "va": "center", "fontsize": 10}
+                ax.text(x, y, "angle left\nto close", **look)
         for place, (name, (x, y)) in enumerate(zip(names[1], items, strict=True)):
             bought = place < len(users)
             colour, far = (ORANGE, 0.7) if bought else (GREY, 1.18)
@@ -253,7 +263,6 @@ def turning(steps: dict[str, tuple[np.ndarray, np.ndarray]], names: tuple[list, 
     ]
     if len(names[1]) > len(names[0]):
         keys.append(legend_key("an item in no batch", "s", GREY, "white"))
-    keys.append(Line2D([], [], color=GREEN, lw=5, alpha=0.6, label="between the two"))
     keys_outside(figure, keys, 4, fontsize=9.5)
     return figure
 

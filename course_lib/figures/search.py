@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Wedge
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
@@ -40,26 +41,33 @@ def circles(
     - `groups`: [m] 0, 1 or 2: each has a colour and a marker, and if there are several, says
       whether it was opened.
     - `steps`: each a `title`; `seen`, the items that were compared, the others being pale; and
-      `found`, those with a ring. A step in a graph has `links` too, a list of items for each item
-      in it, and the items along its `walk`; and it may have such a graph `above` it, whose walk
-      came first.
-    - `centres`: [c, 2] the groups', marked by crosses, if any.
+      `found`, those with a ring. Without these the search has not begun. A step in a graph has
+      `links` too, a list of items for each item in it, and the items along its `walk`; it may have
+      such a graph `above` it, whose walk came first; and `notes`, texts with their places.
+    - `centres`: [c, 2] the groups', marked by crosses with their degrees, if any; then each group's
+      sector is tinted, up to the borders halfway between two centres.
     """
     columns = 2 if len(steps) == 4 else min(len(steps), 3)
     rows = -(-len(steps) // max(columns, 1))
-    side = 3.0 if columns == 3 else 3.9
+    side = 3.2 if columns == 3 else 3.9
     figure, axes = panels(columns, rows * (side + 0.2) + 0.6, columns * side, rows, of=steps)
     turns, around = np.radians(degrees), np.linspace(0, 2 * np.pi, 200)
     outer = np.stack([np.cos(turns), np.sin(turns)], axis=1)  # [m, 2]
     tip = np.cos(np.radians(query)), np.sin(np.radians(query))
-    keys = [
-        legend_key("compared", "o", BLUE),
-        legend_key("not compared", "o", "#BFDBEC"),
-        Line2D([], [], ls="", marker="o", mfc="none", mec=RED, color=RED, ms=11, label="found"),
-        Line2D([], [], color=RED, lw=1.5, label="query"),
-    ]
+    several = len(np.unique(groups)) > 1
+    keys = [Line2D([], [], color=RED, lw=1.5, label="query")]
+    if any("seen" in step for step in steps):
+        bright, pale = "compared", "not compared"
+        if several:  # whose colours are the groups'
+            bright, pale = f"bright: {bright}", f"pale: {pale}"
+        ring = {"marker": "o", "mfc": "none", "mec": RED, "color": RED, "ms": 11}
+        keys += [
+            legend_key(bright, "o", "#555555" if several else BLUE),
+            legend_key(pale, "o", "#D0D0D0" if several else "#BFDBEC"),
+            Line2D([], [], ls="", **ring, label="found"),
+        ]
     if centres is not None:
-        keys.append(legend_key("centre of a list", "x", "black"))
+        keys.append(legend_key("centre of a list (shape and colour: the list)", "x", "black"))
     if any("walk" in step for step in steps):
         keys.append(Line2D([], [], color="black", lw=2, label="walk"))
     if any("above" in step for step in steps):
@@ -69,21 +77,28 @@ def circles(
         layers = [(outer, step)]
         if "above" in step:
             layers.append((0.6 * outer, step["above"]))
+        if centres is not None:
+            _sectors(ax, centres)
         walked = []
         for places, layer in layers:
             graph = layer.get("links", {})
             links = {(item, near) for item in graph for near in graph[item]}
             if not graph:
                 ax.plot(np.cos(around), np.sin(around), color=GREY, lw=0.5, zorder=0)
-                _name_groups(ax, outer, groups, layer["seen"])
+                _name_groups(ax, outer, groups, layer.get("seen"), centres)
             for start, end in sorted(links):
                 if (end, start) in links:
                     ax.plot(*places[[start, end]].T, color=GREY, lw=0.8, zorder=0)
                 else:
-                    arrow(ax, places[start], places[end], "#555555", 1, head="-|>")
+                    ax.plot(*places[[start, end]].T, color="#555555", lw=0.8, zorder=0)
+                    middle = 0.4 * places[start] + 0.6 * places[end]
+                    head = "-|>,head_width=0.35,head_length=0.6"
+                    arrow(ax, places[start], middle, "#555555", 1, head, gap=0)
             for item in graph or range(len(degrees)):
                 look = {"color": FIVE[groups[item]], "marker": "os^"[groups[item]], "ms": 9}
-                ax.plot(*places[item], alpha=1 if item in layer["seen"] else 0.25, **look)
+                ax.plot(
+                    *places[item], alpha=1 if item in layer.get("seen", [item]) else 0.25, **look
+                )
                 if places is not outer:  # beside it, off the links
                     spot = 0.72 * np.array([np.cos(turns[item] + 0.22), np.sin(turns[item] + 0.22)])
                     name = ax.text(*spot, item, ha="center", va="center", fontsize=9)
@@ -95,8 +110,10 @@ def circles(
             x, y = walked[0][1] + (0.07, 0.07) if "above" in step else 1.2 * walked[0][1] + (0.1, 0)
             ax.text(x, y, "start", va="center", fontsize=9, style="italic")
         for group, place in enumerate(() if centres is None else centres):
-            ax.plot(*place, "x", color=FIVE[group], ms=11, mew=2.5)
-        ax.plot(*outer[step["found"]].T, "o", mfc="none", mec=RED, ms=17, mew=1.8)
+            ax.plot(*(0.8 * place), "x", color=ink_of(FIVE[group]), ms=10, mew=2.5)
+        for text, spot in step.get("notes", {}).items():
+            ax.text(*spot, text, ha="center", va="center", fontsize=9, color=ink_of(RED))
+        ax.plot(*outer[step.get("found", [])].T, "o", mfc="none", mec=RED, ms=17, mew=1.8)
         arrow(ax, (0, 0), tip, RED, 1.5, head="-|>", gap=0)
         for number, place in enumerate(1.2 * outer):
             ax.text(*place, number, ha="center", va="center", fontsize=10)
@@ -108,14 +125,43 @@ def circles(
     return figure
 
 
-def _name_groups(axes, places: np.ndarray, groups: np.ndarray, seen: Collection[int]) -> None:
-    """Write beside each of several groups whether its items were compared."""
+def _sectors(axes, centres: np.ndarray) -> None:
+    """Tint what is nearest to each centre on the circle, and draw the borders between."""
+    turns = np.degrees(np.arctan2(*centres.T[::-1])) % 360
+    order = np.argsort(turns)
+    for group, after in zip(order, np.roll(order, -1), strict=True):
+        border = turns[group] + (turns[after] - turns[group]) % 360 / 2
+        before = turns[order[list(order).index(group) - 1]]
+        start = turns[group] - (turns[group] - before) % 360 / 2
+        look = {"color": FIVE[group], "alpha": 0.17, "lw": 0, "zorder": -2}
+        axes.add_patch(Wedge((0, 0), 1, start, border, **look))
+        end = np.cos(np.radians(border)), np.sin(np.radians(border))
+        axes.plot(*zip((0, 0), end, strict=True), color="#888888", lw=1, ls="--", zorder=-1)
+        rim = 1.14 * np.array(end)
+        axes.text(*rim, "border", ha="center", va="center", fontsize=9, color="#555555")
+
+
+def _name_groups(
+    axes,
+    places: np.ndarray,
+    groups: np.ndarray,
+    seen: Collection[int] | None,
+    centres: np.ndarray | None,
+) -> None:
+    """Write into each of several groups whether its items were compared, and where its centre
+    points.
+    """
     for group in np.unique(groups) if len(set(np.asarray(groups).tolist())) > 1 else ():
         items = np.flatnonzero(groups == group)
-        middle = places[items].mean(0)
-        spot, opened = 0.6 * middle / np.linalg.norm(middle), np.isin(items, list(seen)).all()
-        look = {"ha": "center", "va": "center", "fontsize": 9, "color": FIVE[group]}
-        axes.text(*spot, "list opened" if opened else "not opened", **look)
+        middle = places[items].mean(0) if centres is None else centres[group]
+        words = (
+            [] if centres is None else [f"{round(np.degrees(np.arctan2(*middle[::-1])) % 360)}°"]
+        )
+        if seen is not None:
+            words.append("list opened" if np.isin(items, list(seen)).all() else "not opened")
+        spot = 0.6 * middle / np.linalg.norm(middle) * (1 if centres is None else 0.75)
+        look = {"ha": "center", "va": "center", "fontsize": 9, "color": ink_of(FIVE[group])}
+        axes.text(*spot, "\n".join(words), **look)
 
 
 def dials(table: pd.DataFrame, chosen: int | None = None, title: str = "") -> Figure:

@@ -86,8 +86,13 @@ def contrast(
     for right, y, values, name in rows:
         left, middle = right - len(values), right - len(values) / 2
         for place, value in enumerate(values):
-            state = "hidden" if value == "·" else "shown"
-            _tile(axes, left + place, y, 1, 0.8, state, value, copied=False, size=9)
+            if value == "·":
+                look = {"fc": "white", "ec": GREY, "ls": "--", "lw": 1.2}
+                axes.add_patch(Rectangle((left + place + 0.05, y), 0.9, 0.8, **look))
+                look = {"ha": "center", "va": "center", "fontsize": 9, "color": "#555555"}
+                axes.text(left + place + 0.5, y + 0.4, value, **look)
+            else:
+                _tile(axes, left + place, y, 1, 0.8, "shown", value, copied=False, size=9)
         axes.text(middle, y + 0.95, name, ha="center", va="bottom")
     for y, colour in ((3.7, BLUE), (1.2, RED)):
         for start, end in (((3.3, 2.45), (4.4, y)), ((7.5, y), (8.3, y)), ((10.8, y), (11.6, y))):
@@ -103,6 +108,9 @@ def contrast(
         face = *to_rgb(BLUE), 0.75 * max(float(value), 0)
         look = {"ec": "black", "lw": 2.5, "zorder": 3} if own else {"ec": "#BBBBBB", "lw": 0.8}
         axes.add_patch(Rectangle(place, 1, 1, fc=face, **look))
+        middle, text = (place[0] + 0.5, place[1] + 0.5), f"{value:.2f}".replace("-", "−")
+        text = text.replace("−0.00", "0.00")
+        axes.text(*middle, text, ha="center", va="center", fontsize=9, zorder=4)
     for place, name in enumerate(names):
         axes.text(14.4, 3.8 - place, name, ha="right", va="center", color=ink_of(BLUE))
         axes.text(15.1 + place, 4.45, name, ha="center", va="bottom", color=ink_of(RED))
