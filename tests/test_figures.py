@@ -226,7 +226,21 @@ def test_the_days_of_a_log(tiny: EventLog):
     for ax, events in zip(axes, (tiny.events, tiny.events.drop_duplicates("item")), strict=True):
         (bars,) = ax.containers
         assert sum(bar.get_height() for bar in bars) == len(events)
-    assert [text.get_text() for text in axes[0].texts] == ["test"]
+    assert axes[0].texts[0].get_text() == "test"
+    of_day = tiny.events[tiny.events["time"] < first + pd.Timedelta("1D")]
+    assert axes[1].texts[0].get_text() == f"{100 * of_day['item'].nunique() / len(of_day):.0f} %"
+
+
+def test_an_empty_day_is_pointed_at():
+    times = [f"2020-01-0{day} 12:00" for day in (1, 2, 2, 2, 2, 2, 2, 4, 4, 4, 4, 4, 4, 5)]
+    events = {"user": range(14), "item": [0] * 14, "time": pd.to_datetime(times)}
+    items, users = pd.DataFrame({"item": [0]}), pd.DataFrame({"user": range(14)})
+    log = EventLog.from_frame(pd.DataFrame(events), items, users)
+    first, middle, last = pd.to_datetime(["2020-01-01", "2020-01-03", "2020-01-05"])
+    figure = figures.log_days(log, {"tuning": (first, middle), "test": (middle, last)})
+    assert figure.axes[0].texts[-1].get_text() == "3 January: 0 events"
+    assert [text.get_text() for text in figure.axes[1].texts] == ["14 %", "0 %"]
+    assert figure.get_suptitle().startswith("The log is still filling up")
 
 
 def test_a_week_without_newcomers_is_marked():

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from course_lib import looks
 from course_lib.figures.style import keys_outside, legend_key, panels
-from course_lib.log import EventLog
+from course_lib.log import DAY, EventLog
 from course_lib.looks import BLACK, BLUE, GREY, ORANGE, RED, SKY
 
 MANY = 100  # a set of more items than these is shown on a map by brightness, not by markers
@@ -126,23 +126,49 @@ def newcomers(weekly: pd.DataFrame) -> Figure:
 
 
 def log_days(log: EventLog, spans: dict[str, tuple]) -> Figure:
-    """Events and new items of each day, with named spans (first day, day after the last)."""
+    """Events and new items of each day, with up to three named spans (first day, day after the
+    last), and what share of each span's events are their items' first; the title says if that is
+    clearly more in the last but one. An arrow points to a day with hardly any events.
+    """
     new = log.events.drop_duplicates("item")
-    counts = {"Events on each day": log.events, "Items chosen for the first time": new}
-    figure, axes = panels(1, height=4.2, rows=2, of=log.events, sharex=True)
+    new_items = "Items chosen for the first time, and their share of the events in each span"
+    counts = {"Events on each day": log.events, new_items: new}
+    figure, axes = panels(1, height=4.8, rows=2, of=log.events, sharex=True)
+    colours, shares = (GREY, ORANGE, BLUE)[-len(spans) :], []
+    for first, last in spans.values():
+        inside = [rows["time"].between(first, last, "left").sum() for rows in (new, log.events)]
+        shares.append(inside[0] / max(inside[1], 1))
     for ax, (title, events) in zip(axes, counts.items(), strict=True):
         daily = events.resample("D", on="time").size()
         ax.bar(daily.index, daily, width=1.0, align="edge", color="#8a8a8a")
         ax.set(title=title, ylabel="items" if events is new else "events")
-        for (name, (first, last)), colour in zip(spans.items(), (ORANGE, BLUE), strict=False):
-            ax.axvspan(first, last, color=colour, alpha=0.4, lw=0, zorder=0)
-            if ax is axes[0]:
-                look = {"ha": "center", "va": "top", "fontsize": 9, "parse_math": False}
-                at = first + (last - first) / 2, 0.97
-                ax.text(*at, name, transform=ax.get_xaxis_transform(), **look)
-    axes[0].margins(y=0.18)
+        ax.margins(y=0.2)
+        for name, colour, share in zip(spans, colours, shares, strict=True):
+            first, last = spans[name]
+            alpha = 0.2 if colour == GREY else 0.4
+            ax.axvspan(first, last, color=colour, alpha=alpha, lw=0, zorder=0)
+            look = {"ha": "center", "va": "top", "fontsize": 9, "parse_math": False}
+            text, at = f"{100 * share:.0f} %" if events is new else name, first + (last - first) / 2
+            ax.text(at, 0.97, text, transform=ax.get_xaxis_transform(), **look)
+    if len(shares) > 1 and shares[-2] > 1.2 * shares[-1]:
+        figure.suptitle("The log is still filling up when the settings are chosen", fontsize=12)
+    _mark_gap(axes[0], log.events.resample("D", on="time").size())
     axes[1].xaxis.set_major_formatter(DateFormatter("%d %b\n%Y"))
     return figure
+
+
+def _mark_gap(axes, daily: pd.Series) -> None:
+    """An arrow to the emptiest day between the first and the last, if it has less than a fifth of
+    the median.
+    """
+    whole = daily.iloc[1:-1]
+    if len(whole) and whole.min() < whole.median() / 5:
+        day, top = whole.idxmin(), 0.86 * axes.get_ylim()[1]
+        text = f"{day.day} {day:%B}: {whole[day]:,} events"
+        arrow = {"arrowstyle": "->", "color": BLACK}
+        box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none"}
+        look = {"ha": "center", "fontsize": 9, "arrowprops": arrow, "bbox": box, "zorder": 5}
+        axes.annotate(text, (day + DAY / 2, whole[day]), (day + DAY / 2, top), **look)
 
 
 def item_map(
