@@ -113,7 +113,8 @@ def circles(
             ax.plot(*(0.8 * place), "x", color=ink_of(FIVE[group]), ms=10, mew=2.5)
         for text, spot in step.get("notes", {}).items():
             ax.text(*spot, text, ha="center", va="center", fontsize=9, color=ink_of(RED))
-        ax.plot(*outer[step.get("found", [])].T, "o", mfc="none", mec=RED, ms=17, mew=1.8)
+        if len(found := step.get("found", [])):
+            ax.plot(*outer[found].T, "o", mfc="none", mec=RED, ms=17, mew=1.8)
         arrow(ax, (0, 0), tip, RED, 1.5, head="-|>", gap=0)
         for number, place in enumerate(1.2 * outer):
             ax.text(*place, number, ha="center", va="center", fontsize=10)
