@@ -12,6 +12,7 @@ from course_lib.figures.comparisons import (
     share_bars,
     trade_off,
     with_and_without,
+    dumbbells,
 )
 from course_lib.figures.log import (
     bright,
@@ -136,4 +137,5 @@ __all__ = [
     "views_map",
     "views_maps",
     "with_and_without",
+    "dumbbells",
 ]
