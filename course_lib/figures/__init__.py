@@ -6,13 +6,13 @@ from course_lib.figures.comparisons import (
     differences,
     differences_by,
     differences_grouped,
+    dumbbells,
     exchanges,
     gains,
     parts_of,
     share_bars,
     trade_off,
     with_and_without,
-    dumbbells,
 )
 from course_lib.figures.log import (
     bright,

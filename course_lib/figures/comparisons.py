@@ -270,8 +270,9 @@ def dumbbells(
     sheet, a row per model. `sheets`: by panel and model the level without it, and the `Difference`
     that it makes, whose colour says whether it is clear of zero.
     """
-    count = len(next(iter(sheets.values()), ()))
-    figure, axes = panels(len(sheets) or 1, 0.36 * count + 1.7, of=sheets, sharey=True)
+    names = next(iter(sheets.values()), {})
+    height = 0.36 * len(names) + 1.7
+    figure, axes = panels(len(sheets) or 1, height, of=names, sharey=True)
     figure.suptitle(title, fontsize=12)
     for ax, (panel, found) in zip(axes, sheets.items(), strict=True):
         for row, (level, difference) in enumerate(found.values()):
@@ -284,8 +285,8 @@ def dumbbells(
         ax.set_title(panel, fontsize=10.5)
         ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.margins(x=0.12)
-    axes[0].set_yticks(range(count), next(iter(sheets.values())))
-    axes[0].set_ylim(count - 0.5, -0.5)
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].set_ylim(len(names) - 0.5, -0.5)
     keys = [
         legend_key("without the term", "o", "#444444", "white"),
         legend_key("with it: clearly more", "o", BLUE),
