@@ -678,7 +678,7 @@ def test_a_dumbbell_reaches_from_without_to_with_and_says_by_colour_whether_that
     gain, null = Difference(0.5, 0.25, 0.75, 5), Difference(0.5, -0.25, 1.25, 5)
     (axes,) = figures.dumbbells({"log": {"a": (1.0, gain), "b": (2.0, null)}}, "x").axes
     bars = [line for line in axes.lines if line.get_linestyle() == "-" and line.get_lw() == 2.5]
-    assert [line.get_xdata() for line in bars] == [[1.0, 1.5], [2.0, 2.5]]
+    assert [list(line.get_xdata()) for line in bars] == [[1.0, 1.5], [2.0, 2.5]]
     assert [line.get_color() for line in bars] == [looks.BLUE, looks.GREY]
 
 

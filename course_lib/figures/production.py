@@ -181,13 +181,13 @@ def forecasts(
             ax.plot(curve, color=colour, lw=1.8)
             ax.plot(measured.iloc[:-1], "o", color=colour, ms=7)
             ax.plot([last, last], [curve[last], value], ":", color=colour, lw=1.5)
-            ax.plot(last, value, "o", color=colour, mfc="white", mew=2, ms=8)
+            ax.plot(last, value, "D", color=colour, mfc="white", mew=2, ms=7)
             ends[f"{kind}: ×{value / curve[last]:.1f}"] = value, ink_of(colour)
         ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=name)
         name_ends(ax, ends)
     keys = [
         legend_key("measured, and the curve goes through it", "o", BLACK),
-        legend_key("measured; how many times what the curve says", "o", BLACK, "white"),
+        legend_key("measured; how many times what the curve says", "D", BLACK, "white"),
     ]
     figure.legend(handles=keys, loc="outside lower center", frameon=False, fontsize=9, ncols=2)
     return figure
