@@ -128,6 +128,7 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     "bars": (lambda n, t: figures.bars(pd.Series(1.5, index=n), t, t, t), None),
     "parts_of": (lambda n, t: figures.parts_of(dict.fromkeys(n, (1, 2)), t, t), None),
     "gains": (lambda n, t: figures.gains({t: {m: [GAIN] for m in n}}, [t], t, t), 9),
+    "dumbbells": (lambda n, t: figures.dumbbells({t: dict.fromkeys(n, (1.0, GAIN))}, t), None),
     "trade_off": (
         lambda n, t: figures.trade_off({m: {"": (GAIN, GAIN)} for m in n}, PLANE[:3], t, t, n[:1]),
         9,
@@ -698,21 +699,27 @@ def test_panels_of_differences_say_their_means():
     assert figure.get_suptitle() == "both"
 
 
-def test_a_part_of_a_rows_runs_stands_thin_below_it_and_the_legend_has_only_what_is_drawn():
-    clear, null = Difference(0.5, 0.25, 0.75, 5), Difference(0.5, -0.25, 1.25, 5)
-    sheets = {"one": {"a": null, "b": clear}, "two": {"a": null, "b": null}}
-    below = {"one": {"b": (null, "second five")}}
-    figure = figures.differences_by(sheets, "x", below=below, words=("gain", "loss"))
-    assert [[text.get_text() for text in ax.texts] for ax in figure.axes] == [["second five"], []]
-    one, two = (sum(line.get_linewidth() == 1 for line in ax.lines) for ax in figure.axes)
-    assert one == two + 2  # beside the line at zero, an interval and its mean
-    assert list(figures.arms(figure)) == ["gain", "the 95 % interval holds 0"]
+def test_a_dumbbell_reaches_from_without_to_with_and_says_by_colour_whether_that_is_clear():
+    gain, null = Difference(0.5, 0.25, 0.75, 5), Difference(0.5, -0.25, 1.25, 5)
+    (axes,) = figures.dumbbells({"log": {"a": (1.0, gain), "b": (2.0, null)}}, "x").axes
+    bars = [line for line in axes.lines if line.get_linestyle() == "-" and line.get_lw() == 2.5]
+    assert [list(line.get_xdata()) for line in bars] == [[1.0, 1.5], [2.0, 2.5]]
+    assert [line.get_color() for line in bars] == [looks.BLUE, looks.GREY]
 
 
 def test_what_was_not_run_has_no_point_among_gains():
     gain = Difference(0.5, 0.25, 0.75, 5)
     (axes,) = figures.gains({"": {"a": [gain, None, gain]}}, list("pqr"), "x", "y").axes
     assert axes.lines[0].get_xdata().tolist() == [0, 2]
+
+
+def test_gains_in_two_units_have_a_scale_each_and_their_names_at_the_right():
+    small, large = Difference(0.5, 0.25, 0.75, 5), Difference(50, 25, 75, 5)
+    sheets = {"%": {"a": [large, large]}, "points": {"a": [small, small]}}
+    one, two = figures.gains(sheets, ["p", "q"], "x", ["%", "points"], ends=True).axes
+    assert (one.get_ylabel(), two.get_ylabel()) == ("%", "points")
+    assert one.get_ylim()[1] > 25 * two.get_ylim()[1]
+    assert [[text.get_text() for text in ax.texts] for ax in (one, two)] == [[], ["a"]]
 
 
 def test_contrast_frames_an_items_own_views():

@@ -6,6 +6,7 @@ from course_lib.figures.comparisons import (
     differences,
     differences_by,
     differences_grouped,
+    dumbbells,
     exchanges,
     gains,
     parts_of,

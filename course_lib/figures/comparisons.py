@@ -16,6 +16,8 @@ from course_lib.figures.style import (
     interval_rows,
     key_below,
     legend_below,
+    legend_key,
+    name_ends,
     name_lines,
     number_beside,
     panels,
@@ -62,20 +64,18 @@ def differences_by(
     digits: int | None = None,
     levels: dict[str, float] | None = None,
     notes: list[list[str]] = (),
-    below: dict[str, dict[str, tuple[object, str]]] | None = None,
     words: tuple[str, str] | None = None,
 ) -> Figure:
     """`differences` of the same names, several times: a panel for each sheet, so many in a row;
     three, or four in two rows, if not said. With `digits`, each mean stands right of its row; with
     `levels`, the base's in each sheet, in per cent, and each panel has a scale of its own; or
     `notes`, such as the level that a row started from, stand above the rows, a list for each sheet.
-    `below` has a part of a row's runs with its name, drawn thin below it: below[panel][row]. With
-    `words`, such as ("gain", "loss"), the legend has only what is drawn, and calls it so.
+    With `words`, such as ("gain", "loss"), the legend has only what is drawn, and calls it so.
     """
     count = len(next(iter(sheets.values()), ()))
     columns = columns or (2 if len(sheets) == 4 else 3)
     rows = -(-len(sheets) // columns)
-    tall = 0.42 if notes else 0.36 if below else 0.26
+    tall = 0.42 if notes else 0.26
     height = rows * (tall * count + 0.75) + 0.6 + 0.3 * bool(title)
     options = {"rows": rows, "of": sheets and range(count), "sharex": not levels, "sharey": True}
     figure, axes = panels(min(len(sheets), columns) or 1, height, **options)
@@ -96,19 +96,12 @@ def differences_by(
                 ax.set_title("change", loc="right", fontsize=9, x=1.12)
             elif digits is not None:
                 number_beside(ax, row, difference, f"{difference.mean:+.{digits}f}")
-        names = list(found)
-        for name, (part, text) in (below or {}).get(panel, {}).items():
-            y, thin = names.index(name) + 0.38, {"color": GREY, "lw": 1}
-            ax.plot([part.low, part.high], [y, y], **thin)
-            ax.plot(part.mean, y, "s", mfc="white", ms=4, **thin)
-            at, look = (part.low, y), {"ha": "right", "va": "center", "fontsize": 9}
-            ax.annotate(text, at, (-5, 0), textcoords="offset points", color="#666666", **look)
     for ax, rows in zip(axes, notes, strict=False):
         for row, note in enumerate(rows):
             at = ax.get_yaxis_transform()
             note = note.replace("-", "−")
             ax.text(0.98, row - 0.3, note, transform=at, ha="right", va="center", fontsize=9)
-    axes[0].set_ylim(count - (0.4 if below else 0.5), -0.5)
+    axes[0].set_ylim(count - 0.5, -0.5)
     found = [difference for rows in sheets.values() for difference in rows.values()]
     key_below(figure, [], xlabel, words, found)
     return figure
@@ -226,16 +219,20 @@ def gains(
     sheets: dict[str, dict[str, list]],
     x: list,
     xlabel: str,
-    ylabel: str,
+    ylabel: str | list[str],
     at: Collection[float] | None = None,
     title: str = "",
+    ends: bool = False,
 ) -> Figure:
     """Paired differences over a parameter: a panel per sheet, a line per name, which stands beside
     it, each `Difference` with its 95 % interval, or None where nothing was run. `x` are the ticks'
-    names, and `at` their places, about one apart, if they are not to stand in equal steps.
+    names, and `at` their places, about one apart, if they are not to stand in equal steps. With a
+    list of y labels each panel has its own, and a scale of its own. With `ends`, all names stand at
+    the right of the last panel.
     """
     places = np.arange(len(x)) if at is None else np.asarray(at)
-    figure, axes = panels(len(sheets), height=4.1, of=sheets, sharey=True)
+    own = not isinstance(ylabel, str)
+    figure, axes = panels(len(sheets), height=4.1, of=sheets, sharey=not own)
     for ax, (sheet, named) in zip(axes, sheets.items(), strict=True):
         lines = {}
         for number, (name, found, look) in enumerate(styled(named.items())):
@@ -249,9 +246,48 @@ def gains(
         ax.set_xticks(places, x)
         ax.set(title=sheet, xlabel=xlabel)
         ax.margins(x=0.1)
-        name_lines(ax, lines)
-    axes[0].set_ylabel(ylabel)
+        if not ends:
+            name_lines(ax, lines)
+    if ends:
+        name_ends(axes[-1], {n: (way[-1, 1], ink_of(colour)) for n, (way, colour) in lines.items()})
+    for ax, label in zip(axes, ylabel if own else [ylabel], strict=False):
+        ax.set_ylabel(label)
     figure.suptitle(title, fontsize=12)
+    return figure
+
+
+def dumbbells(
+    sheets: dict[str, dict[str, tuple[float, object]]], xlabel: str, title: str = ""
+) -> Figure:
+    """What each model reaches without a term, a hollow dot, and with it, a filled one: a panel per
+    sheet, a row per model. `sheets`: by panel and model the level without it, and the `Difference`
+    that it makes, whose colour says whether it is clear of zero.
+    """
+    names = next(iter(sheets.values()), {})
+    height = 0.36 * len(names) + 1.7
+    figure, axes = panels(len(sheets) or 1, height, of=names, sharey=True)
+    figure.suptitle(title, fontsize=12)
+    for ax, (panel, found) in zip(axes, sheets.items(), strict=True):
+        for row, (level, difference) in enumerate(found.values()):
+            clear = difference.low > 0 or difference.high < 0
+            colour = GREY if not clear else BLUE if difference.mean > 0 else RED
+            ax.plot([level, level + difference.mean], [row, row], color=colour, lw=2.5)
+            ax.plot(level, row, "o", color=colour, mfc="white", ms=8)
+            ax.plot(level + difference.mean, row, "o", color=colour, ms=8)
+        ax.axvline(next(iter(found.values()))[0], color=GREY, lw=1, ls="--", zorder=0)
+        ax.set_title(panel, fontsize=10.5)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.margins(x=0.12)
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].set_ylim(len(names) - 0.5, -0.5)
+    keys = [
+        legend_key("without the term", "o", "#444444", "white"),
+        legend_key("with it: clearly more", "o", BLUE),
+        legend_key("clearly less", "o", RED),
+        legend_key("cannot tell", "o", GREY),
+    ]
+    look = {"frameon": False, "fontsize": 9, "ncols": 4}
+    figure.legend(handles=keys, loc="outside lower center", **look).set_title(xlabel, {"size": 10})
     return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from course_lib.figures.style import ink_of, name_ends, panels, styled
+from course_lib.figures.style import ink_of, legend_key, name_ends, panels, styled
 from course_lib.looks import BLACK, BLUE, GREY, ORANGE, RED
 
 
@@ -181,13 +181,15 @@ def forecasts(
             ax.plot(curve, color=colour, lw=1.8)
             ax.plot(measured.iloc[:-1], "o", color=colour, ms=7)
             ax.plot([last, last], [curve[last], value], ":", color=colour, lw=1.5)
-            ax.plot(last, value, "o", color=colour, mfc="white", mew=2, ms=8)
+            ax.plot(last, value, "D", color=colour, mfc="white", mew=2, ms=7)
             ends[f"{kind}: ×{value / curve[last]:.1f}"] = value, ink_of(colour)
         ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=name)
-        low, high = ax.get_ylim()
-        height = (high - low) / np.log10(high / low)  # `name_ends` takes the axes as linear
-        places = {n: (low + height * np.log10(y / low), ink) for n, (y, ink) in ends.items()}
-        name_ends(ax, places)
+        name_ends(ax, ends)
+    keys = [
+        legend_key("measured, and the curve goes through it", "o", BLACK),
+        legend_key("measured; how many times what the curve says", "D", BLACK, "white"),
+    ]
+    figure.legend(handles=keys, loc="outside lower center", frameon=False, fontsize=9, ncols=2)
     return figure
 
 
