@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from course_lib.evaluation import Difference
 from course_lib.figures.style import (
     draw_interval,
+    ink_of,
     interval_lengths,
     interval_rows,
     key_below,
