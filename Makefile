@@ -83,6 +83,8 @@ $(TEACHER): $(READY)
 	$(PIP) --no-build-isolation -e ".[test,classroom,hub,book]"
 	@touch $@
 
+# Three tests at a time on two cores: threads of their own would only wait for each other.
+test: export OMP_NUM_THREADS := 1
 test: lint
 	$(BIN)/python -m pytest --nbval -n 3 --dist loadscope --no-loadscope-reorder tests notebooks
 

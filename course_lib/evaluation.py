@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
+from scipy.special import stdtrit
 from tqdm.auto import tqdm
 
 from course_lib.full_update import full_update
@@ -419,7 +419,7 @@ def paired_difference(
     if n < 2:
         raise ValueError("an interval needs at least two pairs; run more seeds.")
     if weights is None:
-        mean, error = difference.mean(), stats.sem(difference)
+        mean, error = difference.mean(), difference.std(ddof=1) / np.sqrt(n)
     else:
         weights = np.asarray(list(weights), dtype=float)
         if weights.shape != (n,) or not (np.isfinite(weights) & (weights > 0)).all():
@@ -429,7 +429,7 @@ def paired_difference(
         mean = np.average(difference, weights=weights)
         residuals = weights * (difference - mean)  # they sum to 0
         error = np.sqrt(n / (n - 1) * (residuals**2).sum()) / weights.sum()
-    half = error * stats.t.ppf(0.5 + confidence / 2, n - 1)
+    half = error * stdtrit(n - 1, 0.5 + confidence / 2)
     return Difference(float(mean), float(mean - half), float(mean + half), n)
 
 

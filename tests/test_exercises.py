@@ -400,29 +400,28 @@ def test_the_students_version_holds_no_solution(chapter: str, released: Path):
 
 @each_chapter
 def test_marks(chapter: str, released: Path, tmp_path: Path):
-    """Three students in one run of `nbgrader autograde`: who solved everything, and saw what the
-    source shows, though the cells were copied, split, emptied and deleted on the way; who touched
-    nothing; who got three wrong, and has no answer to a fourth.
+    """Two students in one run of `nbgrader autograde`: who solved everything, and saw what the
+    source shows, though the cells were copied, split, emptied and deleted on the way; who got three
+    wrong, and did not touch the others. (That the others' marks stay when some are wrong is tested
+    in test_grading.py.)
     """
     source, wrong_ones, solved = read(chapter), wrong_answers(chapter), solutions(chapter)
     course = copy_of_course(tmp_path / "course", chapter)
     shutil.copytree(released / "release" / chapter, course / "release" / chapter)
     shutil.copy(released / "gradebook.db", course)
     submit(course, "solved", chapter, solved)
-    submit(course, "untouched", chapter, {})
     wrongly = {name: f"{solved[name]}\n\n\n{code}" for name, (code, _) in wrong_ones.items()}
-    submit(course, "wrong", chapter, solved | wrongly)
+    submit(course, "wrong", chapter, wrongly)
     # in the next chapter, another way comes first
     handle(course, "solved", chapter, solved, COSTLESS)
-    missing = [name for name in solved if name not in wrong_ones][:1]
-    handle(course, "wrong", chapter, missing, COSTLY)
+    untouched = [name for name in solved if name not in wrong_ones]
+    gone, untouched = untouched[:1], untouched[1:]
+    handle(course, "wrong", chapter, gone, COSTLY)
     log = nbgrader(course, "autograde", chapter)
 
     points = graded(source)
     try:
-        found = {
-            student: marks(course, chapter, student) for student in ("solved", "untouched", "wrong")
-        }
+        found = {student: marks(course, chapter, student) for student in ("solved", "wrong")}
     except MissingEntry:
         pytest.fail(log[-3000:])
     failed = {student: errors(course, chapter, student) for student in found}
@@ -431,20 +430,9 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
     ]
     assert seen(read(chapter, course, "autograded/solved"), source) == seen(source, source)
 
-    assert found["untouched"] == {name: (0, most) for name, most in points.items()}
-    for name in points:
-        error, message = failed["untouched"][name]
-        # the stub's own error has no message, and needs none
-        assert error in ("NotImplementedError", "AssertionError") and is_sentence(message), (
-            name,
-            message,
-        )
-
-    shown = [cell.get("outputs") for cell in read(chapter, course, "autograded/untouched").cells]
-    assert "guard.py" not in str(shown)
-
     wrong_tests = {name for _, names in wrong_ones.values() for name in names}
-    lost = wrong_tests | {name for name in points if name.rpartition("-")[0] in missing}
+    empty_tests = {name for name in points if name.rpartition("-")[0] in untouched}
+    lost = {name for name in points if name.rpartition("-")[0] in gone} | wrong_tests | empty_tests
     assert {name for name, (given, most) in found["wrong"].items() if given < most} == lost, failed[
         "wrong"
     ]
@@ -452,6 +440,15 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
     for name in wrong_tests:
         error, message = failed["wrong"][name]
         assert error == "AssertionError" and is_sentence(message), (name, error, message)
+    for name in empty_tests:
+        error, message = failed["wrong"][name]
+        # the stub's own error has no message, and needs none
+        assert error in ("NotImplementedError", "AssertionError") and is_sentence(message), (
+            name,
+            message,
+        )
+    shown = [cell.get("outputs") for cell in read(chapter, course, "autograded/wrong").cells]
+    assert "guard.py" not in str(shown)
 
 
 def seen(notebook, source) -> dict[str, str]:

@@ -30,8 +30,9 @@ CHECK, HIDDEN = TESTS[:2]
 DEADLY = {  # answers that end the kernel, or nearly so, when the hidden test asks for double(3)
     "ends it": "import os\n\ndef double(x):\n    return os._exit(1) if x == 3 else 2 * x",
     "calls exit": "def double(x):\n    return exit() if x == 3 else 2 * x",
-    "is endless": "def double(x):\n    while x == 3:\n        try:\n            while True:\n"
-    "                pass\n        except:\n            pass\n    return 2 * x",
+    "is endless": "import time\n\ndef double(x):\n    while x == 3:\n        try:\n"
+    "            while True:\n                time.sleep(1)\n        except:\n            pass\n"
+    "    return 2 * x",
     "is killed": "import os, signal\n\ndef double(x):\n"  # as the system does where memory is gone
     "    return os.kill(os.getpid(), signal.SIGKILL) if x == 3 else 2 * x",
     "wants memory": "def double(x):\n    return bytearray(10**15) if x == 3 else 2 * x",
@@ -39,7 +40,7 @@ DEADLY = {  # answers that end the kernel, or nearly so, when the hidden test as
 AT_ONCE = {  # cells that end it, or themselves, before any test
     "ends it": "import os\nos._exit(1)",
     "leaves": "exit()\ndef double(x):\n    return 2 * x",
-    "is endless": "while True:\n    try:\n        pass\n    except:\n        pass",
+    "is endless": "import time\nwhile True:\n    try:\n        time.sleep(1)\n    except:\n        pass",
     "is empty": "",
 }
 CHEATS = {

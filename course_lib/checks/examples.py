@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from course_lib.full_update import full_update
 from course_lib.log import EventLog
@@ -56,5 +56,5 @@ def interval(
     weights = np.broadcast_to(weights, n)
     mean = np.average(differences, weights=weights)
     error = np.sqrt(n / (n - 1) * np.square(weights * (differences - mean)).sum()) / weights.sum()
-    half = stats.t.ppf(0.975, n - 1) * error
+    half = stdtrit(n - 1, 0.975) * error
     return mean, mean - half, mean + half, n
