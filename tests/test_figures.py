@@ -111,6 +111,7 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
         lambda n, t: figures.differences_grouped({t: {"row": dict.fromkeys(n, GAIN)}}, t),
         None,
     ),
+    "verdicts": (lambda n, t: figures.verdicts(pd.DataFrame({t: "yes", "b": "no"}, n), t), None),
     "stages": (
         lambda n, t: figures.stages(
             {t: {m: [1, 2] for m in n}}, ["a", "b"], t, {t: {m: 1 for m in n}}
@@ -268,7 +269,7 @@ def test_what_was_bought_later_stands_on_both_sides_of_the_last_place():
     (axes,) = figures.nominated_scores(np.array([0.6, 0.5, 0.2, 0.1]), later, 2).axes
     assert "1 found, 2 missed" in axes.get_title()
     assert [text.get_text() for text in axes.texts][-2:] == ["Mug", "bought later:"]
-    last, missed, found, *_ = axes.lines
+    last, missed, _, found, *_ = axes.lines
     assert last.get_xdata() == [0.5, 0.5]
     assert (list(missed.get_xdata()), list(found.get_xdata())) == ([0.1, 0.2], [0.5])
 

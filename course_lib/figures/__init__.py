@@ -23,7 +23,7 @@ from course_lib.figures.log import (
     newcomers,
     strips,
 )
-from course_lib.figures.matrices import heat, loss_matrix, mixed_columns
+from course_lib.figures.matrices import heat, loss_matrix, mixed_columns, verdicts
 from course_lib.figures.model import (
     curves,
     estimates,

@@ -1,4 +1,4 @@
-"""Figures of tables as heat maps, their numbers written in them (02, 07)."""
+"""Figures of tables as heat maps, their numbers written in them, or words (02, 07, two logs)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from course_lib.figures.style import panels
-from course_lib.looks import ORANGE
+from course_lib.looks import BLUE, ORANGE
 
 
 def heat(
@@ -35,6 +35,32 @@ def heat(
         look = {"fill": False, "edgecolor": "black", "lw": 2.5}
         axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, **look))
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    return figure
+
+
+def verdicts(table: pd.DataFrame, title: str) -> Figure:
+    """A row for each finding, a column for each test of it: "yes" on blue, "no" on orange, another
+    word on grey; and the last column, the reading of the others, in bold on no colour.
+    """
+    figure, (axes,) = panels(height=0.4 * len(table) + 1.1, of=table)
+    colours = {"yes": (BLUE, "white"), "no": (ORANGE, "black")}
+    last = table.shape[1] - 1
+    for (row, column), word in np.ndenumerate(table.to_numpy()):
+        fill, ink = colours.get(word, ("#E6E6E6", "black"))
+        if column == last:
+            fill, ink = "white", "black"
+        axes.add_patch(
+            Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=fill, edgecolor="white")
+        )
+        weight = "bold" if column == last else "normal"
+        axes.text(column, row, word, ha="center", va="center", color=ink, weight=weight)
+    axes.set(xlim=(-0.5, last + 0.5), ylim=(len(table) - 0.5, -0.5))
+    axes.set_xticks(range(last + 1), table.columns, weight="bold")
+    axes.set_yticks(range(len(table)), table.index)
+    axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    figure.suptitle(title, fontsize=12)
     return figure
 
 

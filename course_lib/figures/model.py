@@ -28,7 +28,7 @@ def pipeline() -> Figure:
     boxes = [
         (0, 12, "LOG", "who bought what,\nwhen, and what each\nitem and user is", GREY),
         (34, 24, "ITEM TOWER", "an item's features\n→ 64 numbers", BLUE),
-        (34, 0, "USER TOWER", "a user's purchases\n→ 64 numbers", ORANGE),
+        (34, 0, "USER TOWER", "a user's country\nand purchases\n→ 64 numbers", ORANGE),
         (61, 12, "VECTOR INDEX", "64 numbers\nfor every item", BLUE),
         (
             84,
@@ -46,7 +46,7 @@ def pipeline() -> Figure:
     night, now = BLUE, "#B35C00"
     arrows = [
         ((16, 22.6), (33.4, 29.5), "item features", (21, 28.5), night),
-        ((16, 11.4), (33.4, 4.5), "the user's history", (19.5, 4), now),
+        ((16, 11.4), (33.4, 4.5), "user features", (19.5, 4), now),
         ((52.6, 29.5), (68, 22.8), "stored", (64, 27.5), night),
         ((52.6, 4.5), (68, 11.2), "the query", (65, 5.2), now),
         ((79.6, 17), (83.4, 17), "", (0, 0), now),
@@ -88,18 +88,18 @@ def nominated_scores(
     axes.text(last - 0.008, 1.02 * top, "all other items", ha="right", va="center", color="#555555")
     rows = -top * (0.06 + 0.055 * (np.arange(len(missed)) % 3))  # so that none hides another
     axes.plot(sorted(missed), rows, "o", mfc="white", mec=RED, ms=7, mew=1.5)
-    axes.plot(list(found.values()), [-0.115 * top] * len(found), "o", color=GREEN, ms=9)
     left, look = min(scores[-1], 0), {"y": -0.115 * top, "va": "center", "weight": "bold"}
     if missed:
         text = f"missed ({len(missed)})"
         axes.text(left - 0.025, s=text, color=RED, **look | {"y": -0.165 * top})
     if found:
         text = f"found ({len(found)})"
-        axes.text(max(found.values()) + 0.015, s=text, color="#00664B", **look)
+        axes.text(max(found.values()) + 0.02, s=text, color="#00664B", **look)
     step = 0.8 / max(len(found), 5)
     for row, (name, score) in enumerate(sorted(found.items(), key=lambda each: -each[1])):
-        y = (0.14 + step * row) * top
-        axes.plot([score, score], [-0.08 * top, y], color=GREEN, lw=1)
+        y, at = (0.14 + step * row) * top, -top * (0.06 + 0.055 * (row % 3))
+        axes.plot([score, score], [at, y], color=GREY, lw=0.7, zorder=1.5)
+        axes.plot(score, at, "o", color=GREEN, mec="white", ms=9)
         axes.text(score + 0.008, y, name.capitalize(), color="#00664B", fontsize=9.5, va="center")
     axes.axhline(0, color=BLACK, lw=0.8)
     axes.text(left - 0.025, -0.07 * top, "bought later:", va="center", fontsize=9.5)
