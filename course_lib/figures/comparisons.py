@@ -96,7 +96,8 @@ def differences_by(
                 number_beside(ax, row, difference, f"{sign}{part} %".replace("-", "−"))
                 ax.set_title("change", loc="right", fontsize=9, x=1.12)
             elif digits is not None:
-                number_beside(ax, row, difference, f"{difference.mean:+.{digits}f}")
+                rounded = round(difference.mean, digits) + 0.0  # no -0.0
+                number_beside(ax, row, difference, f"{rounded:+.{digits}f}")
     for ax, rows in zip(axes, notes, strict=False):
         for row, note in enumerate(rows):
             at = ax.get_yaxis_transform()
@@ -220,26 +221,22 @@ def gains(
     sheets: dict[str, dict[str, list]],
     x: list,
     xlabel: str,
-    ylabel: str | list[str],
+    ylabel: str,
     at: Collection[float] | None = None,
-    title: str = "",
     ends: bool = False,
 ) -> Figure:
     """Paired differences over a parameter: a panel per sheet, a line per name, which stands beside
-    it, each `Difference` with its 95 % interval, or None where nothing was run. `x` are the ticks'
-    names, and `at` their places, about one apart, if they are not to stand in equal steps. With a
-    list of y labels each panel has its own, and a scale of its own. With `ends`, all names stand at
-    the right of the last panel.
+    it, each `Difference` with its 95 % interval. `x` are the ticks' names, and `at` their places,
+    about one apart, if they are not to stand in equal steps. With `ends`, all names stand at the
+    right of the last panel.
     """
     places = np.arange(len(x)) if at is None else np.asarray(at)
-    own = not isinstance(ylabel, str)
-    figure, axes = panels(len(sheets), height=4.1, of=sheets, sharey=not own)
+    figure, axes = panels(len(sheets), height=4.1, of=sheets, sharey=True)
     for ax, (sheet, named) in zip(axes, sheets.items(), strict=True):
         lines = {}
         for number, (name, found, look) in enumerate(styled(named.items())):
-            run = [difference is not None for difference in found]
-            where = places[run] + (number - (len(named) - 1) / 2) * 0.045
-            means, errors = interval_lengths([difference for difference in found if difference])
+            where = places + (number - (len(named) - 1) / 2) * 0.045
+            means, errors = interval_lengths(found)
             drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
             ax.errorbar(where, means, errors, ms=5, lw=1.3, label=name, **drawn)
             lines[name] = np.column_stack([where, means]), look.colour
@@ -251,9 +248,7 @@ def gains(
             name_lines(ax, lines)
     if ends:
         name_ends(axes[-1], {n: (way[-1, 1], ink_of(colour)) for n, (way, colour) in lines.items()})
-    for ax, label in zip(axes, ylabel if own else [ylabel], strict=False):
-        ax.set_ylabel(label)
-    figure.suptitle(title, fontsize=12)
+    axes[0].set_ylabel(ylabel)
     return figure
 
 
