@@ -18,7 +18,6 @@ from matplotlib.text import Annotation, Text
 
 from course_lib import figures, item_map, looks
 from course_lib.evaluation import Difference
-from course_lib.figures import style
 from course_lib.log import EventLog
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
@@ -359,31 +358,36 @@ def test_a_fingerprint_changes_with_what_is_drawn_and_not_with_how_sharp(change:
     assert figures.fingerprint(figure) != before
 
 
-def test_a_trade_off_starts_its_dashes_at_nothing_and_cuts_to_what_is_near():
+def test_a_trade_off_gives_what_is_near_a_panel_each_on_one_scale():
     far = Difference(5.0, 4.0, 6.0, 5)
-    named = {"near": {"1": (GAIN, GAIN)}, "far": {"2": (far, far)}}
-    figure = figures.trade_off(named, np.ones((1, 2)), "x", "y", ["near"], "abcd")
-    large, small = figure.axes
-    constant = next(line for line in large.lines if line.get_label() == "plain + a constant")
-    assert constant.get_xydata().tolist() == [[0, 0], [1, 1]]
-    assert large.get_xlim() == pytest.approx((-0.13, 0.23)) == large.get_ylim()
-    assert small.get_xlim()[1] > 6
-    assert [text.get_text() for text in large.texts] == [*"abcd", "near", "plain + a constant"]
-    assert [text.get_text() for text in small.texts] == ["far, 2"]
-    (frame,) = small.patches
-    assert frame.get_bbox().extents == pytest.approx([-0.13, -0.13, 0.23, 0.23])
+    named = {"one": {"α = 1": (GAIN, GAIN)}, "two": {"α = 1": (GAIN, GAIN)}}
+    named["far"] = {"α = 2": (far, far)}
+    figure = figures.trade_off(named, np.ones((1, 2)), "x", "y", ["one", "two"], "corner")
+    one, two, rest = figure.axes
+    for ax in figure.axes:
+        assert ax.lines[0].get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert [ax.get_title() for ax in (one, two)] == ["one", "two"]
+    assert one.get_xlim() == one.get_ylim() == two.get_xlim()
+    assert one.get_xlim()[0] < -0.1 and one.get_xlim()[1] < 1 and rest.get_xlim()[1] > 6
+    assert [text.get_text() for text in one.texts] == ["1", "plain + a constant"]
+    assert [[text.get_text() for text in ax.texts] for ax in (two, rest)] == [["1"], ["far, α = 2"]]
+    keys = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert keys[2:] == ["corner", "frame: the other panels"]
 
 
 def test_a_trade_off_has_colours_for_what_is_clear_and_arrows_to_larger_weights():
     clear = Difference(0.5, 0.25, 0.75, 5)
     named = {"complementary": {"small": (clear, clear), "large": (clear, GAIN)}}
     (axes,) = figures.trade_off(named, np.ones((1, 2)), "x", "y").axes
-    points = [line for line in axes.lines if line.get_marker() == "v"]
-    assert [line.get_color() for line in points] == ["#D55E00", style.tint_of("#D55E00")]
-    assert [line.get_markerfacecolor() for line in points] == ["white", style.tint_of("#D55E00")]
+    points = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "v"]
+    assert points == [[[0.5, 0.5]], [[0.5, GAIN.mean]]]
+    ends = [
+        (line.get_ydata()[0], line.get_color()) for line in axes.lines[1:] if line.get_lw() == 1.6
+    ]
+    assert {colour for _, colour in ends} == {"#D55E00"} and len(ends) == 3
     (arrow,) = (text for text in axes.texts if text.arrow_patch)
     assert [tuple(arrow.xyann), tuple(arrow.xy)] == [(0.5, 0.5), (0.5, GAIN.mean)]
-    assert {"complementary, small", "complementary"} <= {text.get_text() for text in axes.texts}
+    assert {"complementary, α = large"} <= {text.get_text() for text in axes.texts}
 
 
 def test_towers_add_up_what_they_look_up_and_meet_in_the_cosine():
