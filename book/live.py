@@ -20,7 +20,6 @@ from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 LIVE = {  # the chapter, and which of its widgets
-    "06_full_versus_incremental": 0,
     "08_random_mask": 0,
     "engines": 0,
 }

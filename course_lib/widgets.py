@@ -20,9 +20,8 @@ from matplotlib.figure import Figure
 
 from course_lib import figures, item_map, looks
 from course_lib.augment import Augmentation
-from course_lib.evaluation import TwoTowerServed, replay
 from course_lib.item_map import Plane
-from course_lib.log import DAY, EventLog
+from course_lib.log import EventLog
 from course_lib.nomination import Nominator
 from course_lib.production import FAULTS, Day
 from course_lib.state import State
@@ -291,50 +290,6 @@ def _html(table: pd.DataFrame, **options) -> str:
 def _table(title: str, table: pd.DataFrame) -> str:
     body = _html(table, index=False, float_format="{:.3f}".format) if len(table) else "nothing"
     return f"<b>{html.escape(title)}</b><br>{body}"
-
-
-def update_dials(
-    log: EventLog, states: dict[int, State], day: pd.Timestamp, rates: Sequence[float]
-) -> Panel:
-    """Choose how many days ago the last full update was, and the hourly learning rate; see the
-    day's recall by hour.
-
-    `states`: full states by the days that lie between them and `day`. Parts: `age`, `rate`;
-    `message`, `picture`; and as a value `recall`, by hour.
-    """
-    panel = Panel()
-    ages = sorted(_some("states", states))
-
-    def show() -> None:
-        rate = None if panel.rate.value == "none" else panel.rate.value
-        panel.recall = recall_by_hour(log, states[panel.age.value], day, rate)
-        plain = recall_by_hour(log, states[min(states)], day, None)
-        panel.message.value = (
-            f"R@100 of the day: <b>{panel.recall['all day']:.4f}</b>, fresh and without: "
-            f"{plain['all day']:.4f}"
-        )
-        named = {
-            "last night's, no hourly update": plain.iloc[:-1],
-            "as chosen": panel.recall.iloc[:-1],
-        }
-        labels = "hour of the day", "R@100", f"{day:%Y-%m-%d}"
-        figure = figures.over(plain.index[:-1], named, *labels)
-        alt = "R@100 by the hour, as chosen and without an hourly update."
-        panel.show_figure(figure, 800, alt)
-
-    age, rate = _dial("days old", ages), _dial("hourly rate", ["none", *rates])
-    return panel.turn(show, age=age, rate=rate)
-
-
-def recall_by_hour(log: EventLog, state: State, day: pd.Timestamp, rate: float | None) -> pd.Series:
-    """R@100 of each hour of a day, and of all of it, served from `state`; `rate` of the hourly ID
-    update, None for none.
-    """
-    hourly = None if rate is None else "ids"
-    served = TwoTowerServed(state, full_every=None, hourly=hourly, rate=rate)
-    result = replay(log, served, day, day + DAY, progress=False, hourly=True, learn_before=False)
-    hit = result["rank"] <= 100
-    return pd.concat([hit.groupby(result["hour"]).mean(), pd.Series({"all day": hit.mean()})])
 
 
 def production_dashboard(begin: Callable[[], Day]) -> Panel:

@@ -90,17 +90,6 @@ CAPACITY_DIALS = Widget(
         Move("GiB each", "Home", "", r"fewest machines: "),
     ],
 )
-NOT_FRESH = r"day: (0\.\d{4}), fresh and without: (?!\1)0\.\d{4}"
-UPDATE_DIALS = Widget(
-    "update_dials",
-    "message picture",
-    [
-        Move("days old", "End", "message picture", NOT_FRESH),
-        Move("hourly rate", "End", "message picture", NOT_FRESH),
-    ],
-)
-
-
 DASHBOARD = Widget(
     "production_dashboard",
     "message picture",
@@ -130,7 +119,6 @@ VIEW_EXPLORER = Widget(
 
 WIDGETS = {
     "03_online_nomination": [CIRCLE_SEARCH, EXPLORER],
-    "06_full_versus_incremental": [UPDATE_DIALS],
     "08_random_mask": [VIEW_EXPLORER],
     "13_a_day_in_production": [DASHBOARD],
     "capacity": [CAPACITY_DIALS],

@@ -547,6 +547,16 @@ def test_names_stand_beside_their_dots_and_cover_none():
         assert gap < 20  # pixels, at 100 to the inch
 
 
+def test_dots_beside_the_diagonal_have_one_scale():
+    """All dots and the whole line are within the axes, and an angle of 45° is drawn as one."""
+    x, y = np.array([1.0, 4.0, 12.0]), np.array([0.5, 3.0, 0.1])
+    (axes,) = figures.beside_diagonal(x, y, "x", "y", "title").axes
+    dots, line = axes.lines
+    assert (dots.get_xdata() == x).all() and (dots.get_ydata() == y).all()
+    assert (line.get_xdata() == line.get_ydata()).all() and axes.get_aspect() == 1
+    assert axes.get_xlim()[1] >= 12 and axes.get_ylim()[1] >= 3
+
+
 def test_shares_are_of_each_set_and_none_is_left_out():
     """Two of 4 values in the first bin, and 300 of 300; what is far away is in the last bin."""
     (axes,) = figures.shares(

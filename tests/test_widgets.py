@@ -16,8 +16,6 @@ from outputs import Images
 
 from course_lib import figures, item_map, widgets
 from course_lib.augment import Complementary
-from course_lib.evaluation import TwoTowerServed, recall, replay
-from course_lib.full_update import full_update
 from course_lib.log import DAY, EventLog
 from course_lib.nomination import Nominator
 from course_lib.production import FAULTS, Day, sold_before
@@ -192,7 +190,6 @@ def test_nothing_to_choose_from_and_unknown_items_are_said(
     assert "no item 'none'" in refusal(widgets.view_explorer, *options, ["none"], day)
     early = [retail.items.index[0]], pd.Timestamp("2000-01-01")
     assert "there is no item" in refusal(widgets.view_explorer, *options, *early)
-    assert "states is empty" in refusal(widgets.update_dials, retail, {}, day, [0.1])
     assert "hnsw is empty" in refusal(widgets.index_dials, table[table["index"] == "ivf"])
 
 
@@ -283,33 +280,6 @@ def test_the_rings_are_where_the_values_are(table: pd.DataFrame):
         assert [(ring.get_xdata()[0], ring.get_ydata()[0]) for ring in rings] == [
             (table["recall"][row], 100 * table["compared"][row])
         ]
-
-
-def test_update_dials_replay_the_day_as_chosen(retail, retail_state):
-    """Recall by hour against an hourly replay of the same day; the dials change it."""
-    day, older = retail.days[4], full_update(retail_state, retail, retail.days[3])
-    panel = widgets.update_dials(retail, {0: older, 1: retail_state}, day, [0.1])
-    result = replay(
-        retail,
-        TwoTowerServed(older),
-        day,
-        day + DAY,
-        progress=False,
-        hourly=True,
-        learn_before=False,
-    )
-    assert panel.recall["all day"] == pytest.approx(recall(result, 100))
-    first = result[result["hour"] == result["hour"].min()]
-    assert panel.recall.iloc[0] == pytest.approx(recall(first, 100))
-    fresh, picture = panel.recall, panel.picture.value
-    panel.age.value = 1
-    assert not panel.recall.equals(fresh) and panel.picture.value != picture
-    old = panel.recall
-    panel.rate.value = 0.1
-    assert not panel.recall.equals(old)
-    assert (
-        panel.recall.iloc[0] == old.iloc[0]
-    )  # before the first hour there is nothing to have learned from
 
 
 # -- views of an item

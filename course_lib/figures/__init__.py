@@ -47,6 +47,7 @@ from course_lib.figures.style import arms, fingerprint, panels, show, tag
 from course_lib.figures.trades import trade_off
 from course_lib.figures.updates import (
     bars,
+    beside_diagonal,
     copied_and_split,
     delta_rows,
     embedding_rows,

@@ -301,6 +301,21 @@ def over(
     return figure
 
 
+def beside_diagonal(x: np.ndarray, y: np.ndarray, xlabel: str, ylabel: str, title: str) -> Figure:
+    """What the same things have by two measures: a dot each [n], on one scale in both directions,
+    and the dashed line on which both would be equal.
+    """
+    figure, (axes,) = panels(height=3.8, of=x)
+    axes.plot(x, y, "o", color=BLUE, ms=5, alpha=0.5, mec="none")
+    wide, high = 1.04 * np.max(x), max(1.25 * np.max(y), 0.42 * np.max(x))
+    axes.plot([0, high], [0, high], color="#555555", ls="--", lw=1.2)
+    axes.set(xlim=(0, wide), ylim=(0, high), xlabel=xlabel, ylabel=ylabel, title=title)
+    axes.set_aspect("equal")
+    words = {"color": "#555555", "fontsize": 9.5, "va": "center"}
+    axes.text(0.9 * high, 0.86 * high, " on this line, both would be equal", **words)
+    return figure
+
+
 def bars(values: pd.Series, xlabel: str, ylabel: str, title: str) -> Figure:
     """A bar for each entry, with its number on top."""
     figure, (axes,) = panels(height=3, of=values)
