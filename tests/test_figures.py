@@ -700,6 +700,14 @@ def test_what_happens_is_marked_at_the_bottom_under_its_name():
     assert "updates" in {text.get_text() for text in axes.texts}
 
 
+def test_a_band_is_shaded_from_its_start_to_its_end_under_its_name():
+    bands = {"tail": (0.5, 1.5)}
+    (axes,) = figures.over(np.arange(3), numbers(["a"]), "x", "y", "t", bands=bands).axes
+    (band,) = axes.patches
+    assert (band.get_x(), band.get_width()) == (0.5, 1)
+    assert "tail" in {text.get_text() for text in axes.texts}
+
+
 def test_shares_end_where_asked_and_say_their_unit():
     values = {"a": np.array([1.0, 2.0, 90.0])}
     (axes,) = figures.shares(values, "x", "items", "t", top=10, unit="°").axes

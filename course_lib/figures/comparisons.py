@@ -184,7 +184,7 @@ def with_and_without(live: pd.DataFrame, title: str) -> Figure:
         rows, found = live.loc[log], {}
         for (measure, term), row in rows[["difference", "low", "high", "users"]].iterrows():
             name = measure.replace("AUC among tail items", "AUC of the tail")
-            found[name if single else f"{term}: {measure.split()[0]}"] = Difference(*row)
+            found[name if single else f"{term}: {name}"] = Difference(*row)
         shown += found.values()
         interval_rows(ax, found)
         for row, difference in enumerate(found.values()):

@@ -260,6 +260,7 @@ def over(
     ylim: tuple[float | None, float | None] = (None, None),
     levels: dict[str, float] | None = None,
     marks: dict[str, np.ndarray] | None = None,
+    bands: dict[str, tuple[float, float]] | None = None,
 ) -> Figure:
     """A few lines over the same positions, each with its name beside it, and with markers if there
     are at most 50 positions; dates are shown as months. Of several runs, [runs, positions], the
@@ -267,8 +268,13 @@ def over(
 
     - `levels`: level lines by name, of what has no position; the ticks are then the positions.
     - `marks`: positions of what happens, by what it is called, as triangles at the bottom.
+    - `bands`: parts of the positions, from and to, that are shaded and named at the top.
     """
     figure, (axes,) = panels(height=3.3, of=values)
+    for name, (start, end) in (bands or {}).items():
+        axes.axvspan(start, end, color=GREY, alpha=0.15, lw=0)
+        top = axes.get_xaxis_transform()
+        axes.text((start + end) / 2, 0.93, name, transform=top, ha="center", va="top")
     named = {}
     for name, level in (levels or {}).items():
         axes.axhline(level, color=GREY, lw=1.5, ls=":")

@@ -80,7 +80,7 @@ def contrast(
     """
     figure, (axes,) = panels(height=3.1, of=names)
     axes.axis("off")
-    axes.set(xlim=(0, 18.9), ylim=(-0.6, 5.8))
+    axes.set(xlim=(0, 18.9), ylim=(-1, 5.8))
     rows = [(3.25, 2.05, item, "one item"), (7.4, 3.3, views[0], "first view")]
     rows += [(7.4, 0.8, views[1], "second view")]
     for right, y, values, name in rows:
@@ -118,7 +118,8 @@ def contrast(
     axes.text(centre, 5.1, "second views", ha="center", va="bottom", color=ink_of(RED))
     look = {"ha": "right", "va": "center", "rotation": 90, "color": ink_of(BLUE)}
     axes.text(14.0, 4.3 - len(names) / 2, "first views", **look)
-    axes.text(centre, 4.1 - len(names), "framed: an item's own two", ha="center", va="top")
+    goals = "framed, one item: cos → 1\nall other pairs: cos → 0"
+    axes.text(centre, 4.1 - len(names), goals, ha="center", va="top")
     axes.set_title("Of all pairs, the two views of one item should be the most alike")
     return figure
 
@@ -138,6 +139,7 @@ def matches(sheets: dict[str, np.ndarray]) -> Figure:
             weights = np.full(len(part), 100 / len(part))
             ax.hist(part, edges, color=colour, label=name, weights=weights, **look)
         ax.set(title=title, xlabel="cosine of a first view and a second view")
+        ax.set_xticks([-1, -0.5, 0, 0.5, 1])
     axes[0].set_ylabel("share of the pairs (%)")
     legend_below(figure, axes[0])
     return figure
@@ -270,7 +272,7 @@ def map_and_match(table: pd.DataFrame, title: str) -> Figure:
     """How even each model's map is and how many views it matches, columns `uniformity` and
     `matched`: a named dot for each row, and an arrow to it from the first.
     """
-    figure, (axes,) = panels(height=3.6, of=table)
+    figure, (axes,) = panels(height=3.2, of=table)
     places = table[["uniformity", "matched"]].to_numpy()
     arrow = {"arrowstyle": "->", "color": GREY, "lw": 1.3, "shrinkA": 7, "shrinkB": 7}
     names = {}
@@ -278,11 +280,9 @@ def map_and_match(table: pd.DataFrame, title: str) -> Figure:
     for place, name, colour in zip(places, table.index, colours, strict=False):
         if name != table.index[0]:
             axes.annotate("", place, places[0], arrowprops=arrow)
-        axes.plot(*place, "o", color=colour, ms=9)
+        axes.plot(*place, "o", color=colour, ms=8)
         names[name] = place[None], colour
-    axes.set(xlim=(0, -4.3), ylim=(0, 0.7), title=title)
-    axes.set(
-        xlabel="uniformity: 0 all alike, −4 spread evenly", ylabel="random mask's views matched"
-    )
+    axes.set(xlim=(0, -4.5), ylim=(0, 0.65), title=title)
+    axes.set(xlabel="uniformity: 0 all alike, −4 spread evenly", ylabel="share of views matched")
     name_lines(axes, names, 10)
     return figure
