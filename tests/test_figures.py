@@ -795,6 +795,7 @@ def pictures() -> dict[str, list]:
         "offset_in_time": look_of(figures.offset_in_time()),
         "parts_and_copies": look_of(figures.parts_and_copies()),
         "forecasts": look_of(forecasts()),
+        "wedge": look_of(wedge()),
         "head_effect": look_of(figures.head_effect(np.arange(1, 250))),
         "loss_matrix": look_of(figures.loss_matrix(pd.DataFrame(np.eye(3)), 0.5)),
         "mixed_columns": look_of(
@@ -831,10 +832,20 @@ def test_a_forecast_has_its_last_size_hollow_and_says_how_far_off_it_is():
 def test_capacity_says_what_it_is_told_and_how_far_off_it_may_be():
     table = pd.DataFrame({"machines": [4.0, 6.0]}, index=["IVF", "PQ"])
     told = {"machines": ["2 × 2", "1 × 6"]}
-    (axes,) = figures.capacity(table, "", told, {"machines": 10}).axes
+    (axes,) = figures.capacity(table, "", told, {"machines": [(2, 40), (4, 60)]}).axes
     assert [text.get_text() for text in axes.texts] == ["2 × 2", "1 × 6"]
     ends = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches]
-    assert np.allclose(ends, [(0.4, 40), (0.6, 60)])
+    assert np.allclose(ends, [(2, 40), (4, 60)])
+
+
+def test_a_wedge_says_where_its_bounds_cross_the_level():
+    (axes,) = wedge().axes
+    assert {"24", "50", "here: 30"} <= {text.get_text().strip() for text in axes.texts}
+
+
+def wedge() -> Figure:
+    x = np.arange(1, 81)
+    return figures.wedge(x, 1000, (20 * x, 1000 / 24 * x), (30, "here"), ("a", "b"), "x", "y", "t")
 
 
 def day_rows() -> pd.DataFrame:

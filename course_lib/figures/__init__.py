@@ -41,6 +41,7 @@ from course_lib.figures.production import (
     forecasts,
     offset_in_time,
     parts_and_copies,
+    wedge,
 )
 from course_lib.figures.search import circles, codes, cost, dials, frontier, memory, read_off
 from course_lib.figures.style import arms, fingerprint, panels, show, tag
