@@ -1,4 +1,4 @@
-"""A figure of what is gained in one respect for what is lost in another (12)."""
+"""Figures of what is gained in one respect for what is lost in another (12, 15)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from course_lib.figures.style import (
     styled,
     tint_of,
 )
-from course_lib.looks import GREY
+from course_lib.looks import BLUE, GREY
 
 
 def trade_off(
@@ -86,6 +86,28 @@ def trade_off(
     keys = [legend_key("largest weight α; smaller ones are hollow", "o", "#444444")]
     keys.append(legend_key("pale: not clear of zero on both axes", "o", tint_of("#444444")))
     keys_outside(figure, keys, 2)
+    return figure
+
+
+def trade_path(
+    path: dict[str, tuple[float, float]],
+    beside: dict[str, tuple[float, float]],
+    xlabel: str,
+    ylabel: str,
+    title: str,
+) -> Figure:
+    """Where a model lies in two respects (x, y) at each value of a setting, joined in this order,
+    and other methods `beside` it; each point has its name.
+    """
+    figure, (axes,) = panels(height=3.6, width=7.5, of=path)
+    axes.plot(*np.array([*path.values()], float).T, "o-", color=BLUE, lw=1.5, ms=8)
+    axes.margins(0.3, 0.2)
+    names = {name: (np.array([place], float), ink_of(BLUE)) for name, place in path.items()}
+    for name, place in beside.items():
+        axes.plot(*place, "s", color="#444444", mfc="white", mew=2, ms=7)
+        names[name] = np.array([place], float), "#444444"
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    name_lines(axes, names, 10)
     return figure
 
 
