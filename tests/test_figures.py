@@ -183,7 +183,7 @@ def test_text_of_a_log_is_drawn_as_it_stands(name: str):
 
 
 def test_powers_on_logarithmic_axes_stay_formulas():
-    found = drawn(figures.capacity(pd.DataFrame({"a": 2.0, "b": 3.0}, index=["c"])))
+    found = drawn(forecasts())
     powers = [text for text in found if "mathdefault" in text.get_text() and text.get_visible()]
     assert len(powers) > 4 and all(text.get_parse_math() for text in powers)
 
@@ -810,6 +810,11 @@ def pictures() -> dict[str, list]:
         "offset_in_time": look_of(figures.offset_in_time()),
         "parts_and_copies": look_of(figures.parts_and_copies()),
         "forecasts": look_of(forecasts()),
+        "wedge": look_of(wedge()),
+        "trade_path": look_of(trade_path()),
+        "differences_by, marked": look_of(
+            figures.differences_by({"a": {"b": GAIN}}, "x", marks={"a": (0.1, "here")})
+        ),
         "head_effect": look_of(figures.head_effect(np.arange(1, 250))),
         "loss_matrix": look_of(figures.loss_matrix(pd.DataFrame(np.eye(3)), 0.5)),
         "mixed_columns": look_of(
@@ -843,13 +848,34 @@ def test_a_forecast_has_its_last_size_hollow_and_says_how_far_off_it_is():
     assert [line.get_xydata().tolist() for line in hollow] == [[[1000, 8]]] * 2
 
 
+def test_a_trade_path_joins_its_points_in_order_and_names_all():
+    (axes,) = trade_path().axes
+    assert axes.lines[0].get_xydata().tolist() == [[1, 4], [3, 3], [2, 1]]
+    assert {text.get_text() for text in axes.texts} == {"3", "7", "20", "CF"}
+
+
+def trade_path() -> Figure:
+    path = {"3": (1, 4), "7": (3, 3), "20": (2, 1)}
+    return figures.trade_path(path, {"CF": (2, 0)}, "x", "y", "title")
+
+
 def test_capacity_says_what_it_is_told_and_how_far_off_it_may_be():
     table = pd.DataFrame({"machines": [4.0, 6.0]}, index=["IVF", "PQ"])
     told = {"machines": ["2 × 2", "1 × 6"]}
-    (axes,) = figures.capacity(table, "", told, {"machines": 10}).axes
+    (axes,) = figures.capacity(table, "", told, {"machines": [(2, 40), (4, 60)]}).axes
     assert [text.get_text() for text in axes.texts] == ["2 × 2", "1 × 6"]
     ends = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches]
-    assert np.allclose(ends, [(0.4, 40), (0.6, 60)])
+    assert np.allclose(ends, [(2, 40), (4, 60)])
+
+
+def test_a_wedge_says_where_its_bounds_cross_the_level():
+    (axes,) = wedge().axes
+    assert {"24", "50", "here: 30"} <= {text.get_text().strip() for text in axes.texts}
+
+
+def wedge() -> Figure:
+    x = np.arange(1, 81)
+    return figures.wedge(x, 1000, (20 * x, 1000 / 24 * x), (30, "here"), ("a", "b"), "x", "y", "t")
 
 
 def day_rows() -> pd.DataFrame:

@@ -41,10 +41,11 @@ from course_lib.figures.production import (
     forecasts,
     offset_in_time,
     parts_and_copies,
+    wedge,
 )
 from course_lib.figures.search import circles, codes, cost, dials, frontier, memory, read_off
 from course_lib.figures.style import arms, fingerprint, panels, show, tag
-from course_lib.figures.trades import trade_off
+from course_lib.figures.trades import trade_off, trade_path
 from course_lib.figures.updates import (
     bars,
     beside_diagonal,

@@ -66,12 +66,14 @@ def differences_by(
     levels: dict[str, float] | None = None,
     notes: list[list[str]] = (),
     words: tuple[str, str] | None = None,
+    marks: dict[str, tuple[float, str]] | None = None,
 ) -> Figure:
     """`differences` of the same names, several times: a panel for each sheet, so many in a row;
     three, or four in two rows, if not said. With `digits`, each mean stands right of its row; with
     `levels`, the base's in each sheet, in per cent, and each panel has a scale of its own; or
     `notes`, such as the level that a row started from, stand above the rows, a list for each sheet.
     With `words`, such as ("gain", "loss"), the legend has only what is drawn, and calls it so.
+    `marks`: by panel, a value that a dashed line marks, with its name.
     """
     count = len(next(iter(sheets.values()), ()))
     columns = columns or (2 if len(sheets) == 4 else 3)
@@ -89,6 +91,17 @@ def differences_by(
         ax.set_title(panel, fontsize=10)
         ax.xaxis.set_major_locator(MaxNLocator(3))
         ax.xaxis.set_tick_params(labelbottom=True)
+        for value, name in [(marks or {})[panel]] if panel in (marks or {}) else ():
+            ax.axvline(value, color="#666666", lw=1, ls="--", zorder=0)
+            ax.text(
+                value,
+                0.98,
+                f" {name}",
+                va="top",
+                fontsize=9,
+                color="#555555",
+                transform=ax.get_xaxis_transform(),
+            )
         for row, difference in enumerate(found.values()):
             if levels:
                 part = round(100 * difference.mean / levels[panel])

@@ -124,40 +124,75 @@ def capacity(
     table: pd.DataFrame,
     title: str = "",
     labels: dict[str, list[str]] | None = None,
-    within: dict[str, float] | None = None,
+    within: dict[str, list[tuple[float, float]]] | None = None,
 ) -> Figure:
     """A panel for each column of the table, a dot for each index kind, on logarithmic axes, with
-    the number beside each dot, to two digits: estimates have no more.
+    the numbers in a column at its right, to two digits: estimates have no more.
 
-    `labels`: by column, what stands beside the dots instead. `within`: by column, the factor by
-    which its values may be off, up or down: a pale bar.
+    `labels`: by column, what stands there instead. `within`: by column, the least and most that
+    each value may be: a pale bar.
     """
     figure, axes = panels(len(table.columns), height=0.42 * len(table) + 1.5, of=table, sharey=True)
+    figure.get_layout_engine().set(wspace=0.06)
     if title:
         figure.suptitle(title, fontsize=12)
     for ax, (name, values) in zip(axes, table.items(), strict=True):
-        start = min(1.0, 10.0 ** np.floor(np.log10(values.min())))
-        span = max(values.max() / start, 10)
-        factor = within.get(name, 1) if within else 1
-        for row, value in enumerate(values):
-            ax.barh(row, value * (factor - 1 / factor), 0.42, value / factor, color=BLUE, alpha=0.2)
+        bars = (within or {}).get(name, [(value, value) for value in values])
+        texts = (labels or {}).get(name) or [
+            f"{float(f'{value:.2g}'):,.{0 if value >= 1 else 2}f}" for value in values
+        ]
+        for row, (value, (low, high), text) in enumerate(zip(values, bars, texts, strict=True)):
+            ax.barh(row, high - low, 0.42, low, color=BLUE, alpha=0.2)
             ax.plot(value, row, "o", color=BLUE, ms=9)
-            text = f"{float(f'{value:.2g}'):,.{0 if value >= 1 else 2}f}"
-            text = labels[name][row] if labels and name in labels else text
-            left = len(text) > 7 and value > start * span**0.6
-            drawn = {
-                "textcoords": "offset points",
-                "va": "center",
-                "ha": "right" if left else "left",
-            }
-            ax.annotate(text, (value, row), (-9 if left else 9, 0), **drawn)
-        ends = start, max(start * span**1.45, 1.3 * factor * values.max())
-        ax.set(xscale="log", xlim=(min(ends[0], values.min() / factor / 1.3), ends[1]))
+            look = {"transform": ax.get_yaxis_transform(), "va": "center"}
+            ax.text(1.02, row, text, **look)
+        low, high = np.min(bars), np.max(bars)
+        start = min(1.0, 10.0 ** np.floor(np.log10(low)))
+        ax.set(xscale="log", xlim=(start, 2 * max(high, 10 * start)))
         ax.set_title(name, fontsize=10.5)
         ax.xaxis.set_major_locator(LogLocator(numticks=5))
+        ax.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}")
         ax.xaxis.set_minor_formatter(NullFormatter())
     axes[0].set_yticks(range(len(table)), table.index)
     axes[0].set_ylim(len(table) - 0.5, -0.5)
+    return figure
+
+
+def wedge(
+    x: np.ndarray,
+    level: float,
+    bounds: tuple[np.ndarray, np.ndarray],
+    here: tuple[float, str],
+    names: tuple[str, str],
+    xlabel: str,
+    ylabel: str,
+    title: str,
+) -> Figure:
+    """What two ways cost over `x` [n]: the first the same everywhere, the second between two
+    rising `bounds`, [n] each. Dots mark where they cross, and a line the x of `here`, with its
+    name.
+    """
+    figure, (axes,) = panels(height=3.6, width=8, of=x)
+    axes.fill_between(x, *bounds, color=BLUE, alpha=0.2, lw=0)
+    for way, side in zip(bounds, ("at least", "at most"), strict=True):
+        axes.plot(x, way, color=BLUE, lw=1.5)
+        cross = np.interp(level, way, x)
+        axes.plot(cross, level, "o", color=RED, ms=7, zorder=4)
+        look = {"textcoords": "offset points", "color": ink_of(RED), "fontsize": 10}
+        shift, ha = ((-8, 7), "right") if side == "at most" else ((6, -15), "left")
+        axes.annotate(f"{cross:.0f}", (cross, level), shift, ha=ha, **look)
+    axes.axhline(level, color=RED, lw=2)
+    top = 2.2 * level
+    start, end = x[0] + 0.02 * np.ptp(x), np.interp(0.75 * top, bounds[1], x)
+    axes.text(start, level - 0.02 * top, names[0], color=ink_of(RED), va="top")
+    look = {"color": ink_of(BLUE), "va": "center"}
+    axes.text(end + 0.05 * np.ptp(x), 0.7 * top, names[1], **look)
+    axes.text(end, 0.75 * top, "at most  ", ha="right", **look)
+    axes.text(x[-1], 0.88 * bounds[0][-1], "at least  ", ha="right", **look)
+    axes.axvline(here[0], color=GREY, ls="--", lw=1)
+    axes.text(here[0] + 0.6, 0.02 * top, f"{here[1]}: {here[0]:.0f}", color="#666666", va="bottom")
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title, xlim=(x[0], x[-1]), ylim=(0, top))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     return figure
 
 

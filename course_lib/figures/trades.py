@@ -1,4 +1,4 @@
-"""A figure of what is gained in one respect for what is lost in another (12)."""
+"""Figures of what is gained in one respect for what is lost in another (12, 15)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from course_lib import looks
 from course_lib.figures.style import arrow, ink_of, keys_outside, name_lines, panels, styled
-from course_lib.looks import GREY
+from course_lib.looks import BLUE, GREY
 
 PALE = "#bbbbbb"
 SHADE = "#e2eddd"
@@ -80,6 +80,28 @@ def trade_off(
         keys.append(Line2D([], [], color=GREY, lw=1, label="frame: the other panels"))
     keys = keys if corner else keys[:2] + keys[3:]
     keys_outside(figure, keys, len(keys)).set_title(xlabel, {"size": 10})
+    return figure
+
+
+def trade_path(
+    path: dict[str, tuple[float, float]],
+    beside: dict[str, tuple[float, float]],
+    xlabel: str,
+    ylabel: str,
+    title: str,
+) -> Figure:
+    """Where a model lies in two respects (x, y) at each value of a setting, joined in this order,
+    and other methods `beside` it; each point has its name.
+    """
+    figure, (axes,) = panels(height=3.6, width=7.5, of=path)
+    axes.plot(*np.array([*path.values()], float).T, "o-", color=BLUE, lw=1.5, ms=8)
+    axes.margins(0.3, 0.2)
+    names = {name: (np.array([place], float), ink_of(BLUE)) for name, place in path.items()}
+    for name, place in beside.items():
+        axes.plot(*place, "s", color="#444444", mfc="white", mew=2, ms=7)
+        names[name] = np.array([place], float), "#444444"
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    name_lines(axes, names, 10)
     return figure
 
 
