@@ -670,13 +670,6 @@ def test_a_heat_map_is_blue_where_low_with_turned_limits_and_frames_cells():
     assert [frame.get_xy() for frame in axes.patches] == [(-0.47, -0.47), (0.53, 0.53)]
 
 
-def test_level_lines_are_named_and_the_positions_are_the_ticks():
-    figure = figures.over(np.array([1, 7]), {"a": np.ones(2)}, "x", "y", "t", levels={"b": 0.5})
-    (axes,) = figure.axes
-    assert {text.get_text() for text in axes.texts} == {"a", "b"}
-    assert axes.get_xticks().tolist() == [1, 7]
-
-
 def test_what_happens_is_marked_at_the_bottom_under_its_name():
     marks = {"updates": np.array([1, 2])}
     (axes,) = figures.over(np.arange(3), numbers(["a"]), "x", "y", "t", marks=marks).axes
@@ -784,7 +777,8 @@ def pictures() -> dict[str, list]:
         "towers": look_of(figures.towers(TOWERS, {"item": ONE, "user": OTHER})),
         "day_line": look_of(figures.day_line()),
         "night_line": look_of(figures.night_line()),
-        "memory": look_of(figures.memory(memory_rows(), "title")),
+        "memory": look_of(figures.memory(memory_rows(), "title", apart=24)),
+        "aged": look_of(figures.aged({0: np.array([0.8, 0.9]), 7: np.array([0.5, 0.7])}, "t")),
         "dashboard": look_of(figures.dashboard(day_rows())),
         "shard_notes": look_of(figures.shard_notes(day_rows())),
         "matched_and_mixed": look_of(figures.matched_and_mixed({"a": (0.3, 0.1)}, 0.03, "x", "t")),
@@ -810,7 +804,7 @@ def pictures() -> dict[str, list]:
 
 def memory_rows() -> pd.DataFrame:
     rows = {"flat": ("scan", 256, 1.0, 9.0), "ivfpq": ("codes", 24, 0.4, 0.7)}
-    rows["ivfpq re-ranked"] = ("re-ranked", 24, 0.9, 1.9)
+    rows["ivfpq re-ranked"] = ("re-ranked", 280, 0.9, 1.9)
     columns = ["called", "bytes", "recall", "ms"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 

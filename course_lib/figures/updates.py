@@ -258,21 +258,16 @@ def over(
     ylabel: str,
     title: str,
     ylim: tuple[float | None, float | None] = (None, None),
-    levels: dict[str, float] | None = None,
     marks: dict[str, np.ndarray] | None = None,
 ) -> Figure:
     """A few lines over the same positions, each with its name beside it, and with markers if there
     are at most 50 positions; dates are shown as months. Of several runs, [runs, positions], the
     line is the mean, and each run has a faint dot.
 
-    - `levels`: level lines by name, of what has no position; the ticks are then the positions.
-    - `marks`: positions of what happens, by what it is called, as triangles at the bottom.
+    `marks`: positions of what happens, by what it is called, as triangles at the bottom.
     """
     figure, (axes,) = panels(height=3.3, of=values)
     named = {}
-    for name, level in (levels or {}).items():
-        axes.axhline(level, color=GREY, lw=1.5, ls=":")
-        named[name] = np.array([level]), ink_of(GREY)
     for name, line, look in styled(values.items()):
         if np.ndim(line) == 2:
             faint = {"color": look.colour, "ms": 5, "alpha": 0.35, "mec": "none"}
@@ -292,8 +287,6 @@ def over(
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(y=0.12)
     axes.set_ylim(*ylim)
-    if levels:
-        axes.set_xticks(x)
     if np.issubdtype(np.asarray(x).dtype, np.datetime64):
         axes.xaxis.set_major_formatter(DateFormatter("%b"))
     axes.margins(x=0.02)
