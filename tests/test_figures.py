@@ -781,7 +781,9 @@ def pictures() -> dict[str, list]:
         "aged": look_of(figures.aged({0: np.array([0.8, 0.9]), 7: np.array([0.5, 0.7])}, "t")),
         "dashboard": look_of(figures.dashboard(day_rows())),
         "shard_notes": look_of(figures.shard_notes(day_rows())),
-        "matched_and_mixed": look_of(figures.matched_and_mixed({"a": (0.3, 0.1)}, 0.03, "x", "t")),
+        "matched_and_mixed": look_of(
+            figures.matched_and_mixed({"a": (0.3, 0.1, GAIN)}, 0.03, "x", "t")
+        ),
         "copied_and_split": look_of(figures.copied_and_split()),
         "copied_and_split, checked": look_of(figures.copied_and_split(checked=True)),
         "divided_tables": look_of(figures.divided_tables()),
@@ -847,23 +849,21 @@ def day_rows() -> pd.DataFrame:
 
 
 def test_a_mixed_pair_stands_beside_the_matched_one_with_their_difference():
-    found = {"one night": (0.25, 0.25), "another seed": (0.25, 0.01)}
+    loss = Difference(-0.24, -0.26, -0.22, 9)
+    found = {"one night": (0.25, 0.25, GAIN), "another seed": (0.25, 0.01, loss)}
     (axes,) = figures.matched_and_mixed(found, 0.03, "R@100", "title").axes
-    assert {"+0.000", "−0.240", "100 at random"} <= {text.get_text() for text in axes.texts}
+    words = {text.get_text() for text in axes.texts}
+    assert {"−0.240  [−0.260, −0.220]", "100 at random: 0.030"} <= words
 
 
-def test_parts_of_a_difference_stand_below_it_and_the_key_has_what_is_drawn():
+def test_the_key_of_differences_has_what_is_drawn():
     loss = Difference(-0.02, -0.03, -0.01, 9)
-    words = ("more", "less")
-    figure = figures.differences({"whole": loss}, "x", "title", words=words, parts={"a half": loss})
-    (axes,) = figure.axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["whole", "a half"]
-    assert axes.lines[2].get_linewidth() < axes.lines[0].get_linewidth()
+    figure = figures.differences({"whole": loss}, "x", "title", words=("more", "less"))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["less"]
 
 
 def test_a_dashboard_keeps_the_notes_for_later_if_asked():
-    assert len(figures.dashboard(day_rows(), notes=False).axes) == 3
+    assert len(figures.dashboard(day_rows(), notes=False).axes) == 2
     words = [text.get_text() for text in figures.shard_notes(day_rows()).axes[0].texts]
     assert words.count("A") == 1 and {"v1", "v2"} <= set(words)
 

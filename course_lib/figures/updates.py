@@ -38,7 +38,7 @@ def copied_and_split(checked: bool = False) -> Figure:
         ("item vectors", "some", "the others", "Milvus, an alias", "one version per answer",
          "~ in one file, undivided"),
         ("hours", "one stream, one trainer", None, "Redis, an offset", "each hour, once",
-         "✓ three hours, lost files"),
+         "✓ three hours, a lost file"),
     ]  # fmt: skip
     columns = {0: "what there is", 19: "process 1", 33: "process 2"}
     columns |= {49: "promised", 74: "checked here"} if checked else {49: "joined by", 74: "promise"}
@@ -184,29 +184,33 @@ def delta_rows(base: np.ndarray, ids: np.ndarray, own: np.ndarray) -> Figure:
 
 
 def matched_and_mixed(
-    found: dict[str, tuple[float, float]], chance: float, xlabel: str, title: str
+    found: dict[str, tuple[float, float, object]], chance: float, xlabel: str, title: str
 ) -> Figure:
-    """What a matched pair finds (a ring) and a mixed one (a dot), a row for each name, with the
-    difference at the right; a dashed line at what chance finds.
+    """What a matched pair finds (a ring) and a mixed one (a dot), a row for each name, with their
+    `Difference` at the right; a dashed line at what chance finds.
     """
-    figure, (axes,) = panels(height=0.5 * len(found) + 1.5, of=found)
-    for row, (matched, mixed) in enumerate(found.values()):
+    figure, (axes,) = panels(height=0.5 * len(found) + 1.6, of=found)
+    for row, (matched, mixed, difference) in enumerate(found.values()):
         axes.plot([mixed, matched], [row, row], color=GREY, lw=2, zorder=1)
         axes.plot(matched, row, "o", color=BLUE, mfc="none", mew=2, ms=13)
         axes.plot(mixed, row, "o", color=RED, ms=7)
-        text = f"{mixed - matched:+.3f}".replace("-", "−")
+        mean, low, high = difference.mean, difference.low, difference.high
+        text = f"{mean:+.3f}  [{low:+.3f}, {high:+.3f}]".replace("-", "−")
         axes.text(1.01, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=9.5)
+    head = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9.5}
+    axes.text(1.01, -0.62, "mixed less matched", weight="bold", **head)
+    most = max(max(pair[:2]) for pair in found.values())
     last = len(found) - 1
     for value, name, colour in zip(
-        [*found.values()][-1], ("matched pair", "mixed pair"), (BLUE, RED), strict=True
+        [*found.values()][-1], ("matched pair", "mixed pair"), (BLUE, RED), strict=False
     ):
         box = {"facecolor": "white", "lw": 0, "pad": 1}
         drawn = {"color": ink_of(colour), "ha": "center", "fontsize": 10, "bbox": box}
-        axes.text(max(value, 0.02), last + 0.52, name, **drawn)
+        axes.text(max(value, 0.11 * most), last + 0.52, name, **drawn)
     axes.axvline(chance, color="#555555", ls="--", lw=1.2)
-    axes.text(chance + 0.004, -0.62, "100 at random", fontsize=9.5, color="#555555", va="center")
+    text = f"100 at random: {chance:.3f}"
+    axes.text(chance + 0.004, -0.62, text, fontsize=9.5, color="#555555", va="center")
     axes.set_yticks(range(len(found)), found)
-    most = max(max(pair) for pair in found.values())
     axes.set(xlim=(0, 1.1 * most), ylim=(last + 0.9, -0.95), xlabel=xlabel, title=title)
     axes.grid(visible=False, axis="y")
     return figure
