@@ -685,13 +685,6 @@ def test_a_heat_map_is_blue_where_low_with_turned_limits_and_frames_cells():
     assert [frame.get_xy() for frame in axes.patches] == [(-0.47, -0.47), (0.53, 0.53)]
 
 
-def test_level_lines_are_named_and_the_positions_are_the_ticks():
-    figure = figures.over(np.array([1, 7]), {"a": np.ones(2)}, "x", "y", "t", levels={"b": 0.5})
-    (axes,) = figure.axes
-    assert {text.get_text() for text in axes.texts} == {"a", "b"}
-    assert axes.get_xticks().tolist() == [1, 7]
-
-
 def test_what_happens_is_marked_at_the_bottom_under_its_name():
     marks = {"updates": np.array([1, 2])}
     (axes,) = figures.over(np.arange(3), numbers(["a"]), "x", "y", "t", marks=marks).axes
@@ -799,10 +792,13 @@ def pictures() -> dict[str, list]:
         "towers": look_of(figures.towers(TOWERS, {"item": ONE, "user": OTHER})),
         "day_line": look_of(figures.day_line()),
         "night_line": look_of(figures.night_line()),
-        "memory": look_of(figures.memory(memory_rows(), "title")),
+        "memory": look_of(figures.memory(memory_rows(), "title", apart=24)),
+        "aged": look_of(figures.aged({0: np.array([0.8, 0.9]), 7: np.array([0.5, 0.7])}, "t")),
         "dashboard": look_of(figures.dashboard(day_rows())),
         "shard_notes": look_of(figures.shard_notes(day_rows())),
-        "matched_and_mixed": look_of(figures.matched_and_mixed({"a": (0.3, 0.1)}, 0.03, "x", "t")),
+        "matched_and_mixed": look_of(
+            figures.matched_and_mixed({"a": (0.3, 0.1, GAIN)}, 0.03, "x", "t")
+        ),
         "copied_and_split": look_of(figures.copied_and_split()),
         "copied_and_split, checked": look_of(figures.copied_and_split(checked=True)),
         "divided_tables": look_of(figures.divided_tables()),
@@ -830,7 +826,7 @@ def pictures() -> dict[str, list]:
 
 def memory_rows() -> pd.DataFrame:
     rows = {"flat": ("scan", 256, 1.0, 9.0), "ivfpq": ("codes", 24, 0.4, 0.7)}
-    rows["ivfpq re-ranked"] = ("re-ranked", 24, 0.9, 1.9)
+    rows["ivfpq re-ranked"] = ("re-ranked", 280, 0.9, 1.9)
     columns = ["called", "bytes", "recall", "ms"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
@@ -894,23 +890,21 @@ def day_rows() -> pd.DataFrame:
 
 
 def test_a_mixed_pair_stands_beside_the_matched_one_with_their_difference():
-    found = {"one night": (0.25, 0.25), "another seed": (0.25, 0.01)}
+    loss = Difference(-0.24, -0.26, -0.22, 9)
+    found = {"one night": (0.25, 0.25, GAIN), "another seed": (0.25, 0.01, loss)}
     (axes,) = figures.matched_and_mixed(found, 0.03, "R@100", "title").axes
-    assert {"+0.000", "−0.240", "100 at random"} <= {text.get_text() for text in axes.texts}
+    words = {text.get_text() for text in axes.texts}
+    assert {"−0.240  [−0.260, −0.220]", "100 at random: 0.030"} <= words
 
 
-def test_parts_of_a_difference_stand_below_it_and_the_key_has_what_is_drawn():
+def test_the_key_of_differences_has_what_is_drawn():
     loss = Difference(-0.02, -0.03, -0.01, 9)
-    words = ("more", "less")
-    figure = figures.differences({"whole": loss}, "x", "title", words=words, parts={"a half": loss})
-    (axes,) = figure.axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["whole", "a half"]
-    assert axes.lines[2].get_linewidth() < axes.lines[0].get_linewidth()
+    figure = figures.differences({"whole": loss}, "x", "title", words=("more", "less"))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["less"]
 
 
 def test_a_dashboard_keeps_the_notes_for_later_if_asked():
-    assert len(figures.dashboard(day_rows(), notes=False).axes) == 3
+    assert len(figures.dashboard(day_rows(), notes=False).axes) == 2
     words = [text.get_text() for text in figures.shard_notes(day_rows()).axes[0].texts]
     assert words.count("A") == 1 and {"v1", "v2"} <= set(words)
 

@@ -33,27 +33,19 @@ def differences(
     title: str,
     digits: int | None = None,
     words: tuple[str, str] | None = None,
-    parts: dict[str, object] | None = None,
 ) -> Figure:
     """Mean paired differences with their 95 % intervals, one row each; `found` has a `Difference`
     by name. With `digits`, each mean stands at the right of its row.
     With `words`, such as ("gain", "loss"), the legend has only what is drawn, and calls it so;
-    there is none if all are clearly more. `parts` of the last row stand below it, thinner and in
-    grey letters.
+    there is none if all are clearly more.
     """
-    parts = parts or {}
-    rows = {**found, **parts}
-    figure, (axes,) = panels(height=0.34 * len(rows) + 1.4, of=rows)
-    interval_rows(axes, rows)
-    for line in axes.lines[2 * len(found) : 2 * len(rows)]:
-        line.set(lw=1, ms=4)
-    for label in axes.get_yticklabels()[len(found) :]:
-        label.set(fontsize=9, color="#666666")
-    axes.set(xlabel=xlabel, title=title, ylim=(len(rows) - 0.4, -0.6))
-    for row, difference in enumerate(rows.values() if digits is not None else ()):
+    figure, (axes,) = panels(height=0.34 * len(found) + 1.4, of=found)
+    interval_rows(axes, found)
+    axes.set(xlabel=xlabel, title=title, ylim=(len(found) - 0.4, -0.6))
+    for row, difference in enumerate(found.values() if digits is not None else ()):
         number_beside(axes, row, difference, f"{difference.mean:+.{digits}f}")
-    if not (words and all(difference.low > 0 for difference in rows.values())):
-        key_below(figure, [], None, words, rows.values())
+    if not (words and all(difference.low > 0 for difference in found.values())):
+        key_below(figure, [], None, words, found.values())
     return figure
 
 

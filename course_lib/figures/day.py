@@ -76,10 +76,11 @@ def dashboard(
     usual: pd.DataFrame | None = None,
     named: bool = True,
     notes: bool = True,
+    title: str = "",
 ) -> Figure:
     """A day in production by the hour, as `production.Day.table` has it, one measure a panel:
-    recall, the served state's age, events learned, and with `notes` what became of the shards, and
-    the name of the version that serves. The next day's first hour stands apart.
+    recall and the served state's age; and with `notes` the events learned, what became of the
+    shards, and the name of the version that serves. The next day's first hour stands apart.
 
     Each kind of fault has a letter, in every panel at its hours; `named` says below what it is.
     `usual`: the same day without faults, in grey.
@@ -94,11 +95,14 @@ def dashboard(
     if usual is not None:
         look = {"color": "#bbbbbb", "lw": 6, "marker": "o", "ms": 6, "solid_capstyle": "round"}
         days = {"the same day without faults": (usual, look)} | days
-    columns, rows = (2, 2) if notes else (1, 3)
-    figure, axes = panels(columns, height=5.8, rows=rows, of=table)
+    if not notes:
+        del measures["events"]
+    columns = 2 if notes else 1
+    figure, axes = panels(columns, height=5.8 if notes else 4.4, rows=2, of=table)
+    figure.suptitle(title, fontsize=12)
     figure.get_layout_engine().set(hspace=0.08)
     hours, end = _day_hours(table), _NEXT_DAY
-    for ax, (column, title) in zip(axes, measures.items(), strict=False):
+    for ax, (column, measure) in zip(axes, measures.items(), strict=False):
         seen = pd.concat([rows[column].iloc[1:-1] for rows, _ in days.values()]).max()
         if column != "age" or not seen > 0:  # the first and the last are as old as a night
             seen = max(rows[column].max() for rows, _ in days.values())
@@ -107,7 +111,7 @@ def dashboard(
             x, y = np.array(_day_hours(rows)), rows[column].where(rows[column] <= top)
             ax.plot(x[x < end], y[x < end], label=name, **look)
             ax.plot(x[x == end], y[x == end], **look)
-        ax.set_title(title, fontsize=11)
+        ax.set_title(measure, fontsize=11)
         ax.set(ylim=(0, top))
         for x, value in zip(hours, table[column], strict=True):
             if value > top:

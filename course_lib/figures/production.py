@@ -13,16 +13,16 @@ from course_lib.figures.style import ink_of, legend_key, name_ends, panels, styl
 from course_lib.looks import BLACK, BLUE, GREY, ORANGE, RED
 
 
-def divided_tables() -> Figure:
+def divided_tables(share: float = 0.57) -> Figure:
     """A long embedding table and a short one, cut for two ranks table-wise, column-wise and
-    row-wise: a panel each.
+    row-wise: a panel each. The long one has this `share` of all rows, and is drawn as long.
     """
     figure, axes = panels(3, height=2.9)
     figure.suptitle("Three ways to divide two tables between two ranks", fontsize=12)
-    tables = ((1.0, 4.0), (6.0, 1.4))  # left edge, height: all are four wide
+    tables = ((1.0, 4.0), (6.0, 4.0 * (1 - share) / share))  # left edge, height: all are four wide
     first, second = (to_rgb(colour) + (0.35,) for colour in (BLUE, ORANGE))
     ways = {
-        "table-wise": "a long table unbalances the ranks",
+        "table-wise": f"{share:.0%} of the rows on rank 0",
         "column-wise": "exactly half for each rank",
         "row-wise": "even if new IDs are spread",
     }

@@ -19,7 +19,6 @@ from course_lib.figures.style import (
     ink_of,
     keys_outside,
     legend_key,
-    name_ends,
     name_lines,
     panels,
     styled,
@@ -242,7 +241,7 @@ def frontier(
     table: pd.DataFrame, names: dict[str, str], title: str, at: float, least: float = 0.6
 ) -> Figure:
     """The least CPU milliseconds per query at which each index reaches a recall, a line per index,
-    named at its end, from a recall of `least` on. A setting that another one of the same index
+    named at its lower end, from a recall of `least` on. A setting that another of the same index
     beats in both is left out. An arrow leads from the time of the exact scan ("flat"), if there is
     one, to a bar over the times `at` a recall.
 
@@ -257,7 +256,6 @@ def frontier(
         part = part[part["recall"] > part["recall"].cummax().shift(fill_value=-1)]
         drawn = {"marker": look.marker, "color": look.colour, "mfc": "white", "ms": 6}
         axes.plot(part["recall"], part["ms"], ls=look.dashes, **drawn)
-        last = part["ms"].iloc[-1]
         ms = read_off(part["recall"], part["ms"], at)
         if "value" in part and name != "flat":
             side = {"^": ((7, -4), "left"), "v": ((-3, -13), "right")}.get(look.marker)
@@ -270,7 +268,8 @@ def frontier(
         elif part["recall"].max() >= at:
             times.append(ms)
             axes.plot(at, ms, "o", color=look.colour, ms=5)
-        lines[called] = last, ink_of(look.colour)
+        first = part.loc[part["recall"] >= least, ["recall", "ms"]].to_numpy()[:1]
+        lines[called] = first, ink_of(look.colour)
     _stretch_to_one(axes, "x", least + 0.05)
     axes.set(yscale="log", title=title, ylabel="CPU ms per query, one thread")
     axes.set_xlabel("recall of the right hundred")
@@ -287,30 +286,38 @@ def frontier(
         faster = dict.fromkeys(f"{scan / ms:.0f}" for ms in (max(times), min(times)))
         text = f"at {at:g}: {' to '.join(ends)} ms,\n{' to '.join(faster)} times as fast"
         axes.annotate(text, (at, 3 * min(times)), (-8, 24), textcoords="offset points", **look)
-    name_ends(axes, lines)
+    name_lines(axes, lines, 10)
     return figure
 
 
-def memory(table: pd.DataFrame, title: str) -> Figure:
-    """Recall over the bytes that an item takes, a dot per index with its milliseconds beside it;
-    if codes are among them, an arrow leads from these to themselves re-ranked.
+def memory(table: pd.DataFrame, title: str, apart: int | None = None) -> Figure:
+    """Recall over the bytes that an item takes, a dot per index with its milliseconds beside it.
 
-    `table`: by name of the index, its `called`, `bytes`, `recall`, `ms`.
+    - `table`: by name of the index, its `called`, `bytes`, `recall`, `ms`.
+    - `apart`: the bytes in fast memory of re-ranked codes ("ivfpq re-ranked") whose whole vectors
+      lie elsewhere: a hollow mark at the same recall, of no measured time, to which an arrow leads
+      from the codes alone ("ivfpq").
     """
-    figure, (axes,) = panels(height=3.8, of=table)
+    figure, (axes,) = panels(height=4, of=table)
     lines = {}
     rows = (row for _, row in table.iterrows())
     for row, look in zip(rows, looks.of(table.index), strict=True):
-        axes.plot(row["bytes"], row["recall"], look.marker, color=look.colour, ms=8)
+        axes.plot(row["bytes"], row["recall"], look.marker, color=look.colour, ms=9)
         point = np.array([[row["bytes"], row["recall"]]], dtype=float)
         lines[f"{row['called']}: {row['ms']:.{1 if row['ms'] >= 1 else 2}f} ms"] = (
             point,
             ink_of(look.colour),
         )
-    pair = ["ivfpq", "ivfpq re-ranked"]
-    if set(pair) <= set(table.index):
-        ends = table.loc[pair, ["bytes", "recall"]].to_numpy(float)
-        arrow(axes, *ends, "#333333", 1.5, gap=8)
+        if row.name == "ivfpq re-ranked" and apart:
+            hollow = {"color": look.colour, "mfc": "white", "mew": 2, "ms": 9}
+            axes.plot([apart, row["bytes"]], [row["recall"]] * 2, color=look.colour, lw=1, ls=":")
+            axes.plot(apart, row["recall"], look.marker, **hollow)
+            text = "re-ranked, whole vectors on a disk:\ntime not measured"
+            ink = {"color": ink_of(look.colour), "fontsize": 10, "va": "top"}
+            axes.annotate(text, (apart, row["recall"]), (10, -8), textcoords="offset points", **ink)
+    if apart and "ivfpq" in table.index:
+        ends = table.loc[["ivfpq", "ivfpq re-ranked"], "recall"]
+        arrow(axes, *((apart, recall) for recall in ends), "#333333", 1.5, gap=9)
     ticks = [16, 32, 64, 128, 256, 512]
     axes.set(xscale="log", title=title, ylabel="recall of the right hundred")
     axes.set_xlabel("bytes an item in fast memory")
@@ -318,6 +325,32 @@ def memory(table: pd.DataFrame, title: str) -> Figure:
     axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
     axes.xaxis.set_minor_formatter(NullFormatter())
     name_lines(axes, lines, 10)
+    return figure
+
+
+def aged(recalls: dict[int, np.ndarray], title: str) -> Figure:
+    """Recall over the nights since an index was learned, which are stretched near 0: a faint dot
+    per run, a line through their means, and a band over what the runs of 0 nights found.
+
+    `recalls`: [runs] by age in nights, 0 among them.
+    """
+    figure, (axes,) = panels(height=3.6, of=recalls)
+    ages = sorted(recalls)
+    axes.axhspan(min(recalls[0]), max(recalls[0]), color=GREY, alpha=0.25, lw=0)
+    for age in ages:
+        faint = {"color": BLUE, "ms": 6, "alpha": 0.35, "mec": "none"}
+        axes.plot([age] * len(recalls[age]), recalls[age], "o", **faint)
+    axes.plot(ages, [np.mean(recalls[age]) for age in ages], "o-", color=BLUE, lw=2, ms=7)
+    roots = (lambda x: np.sign(x) * np.sqrt(np.abs(x)), lambda x: np.sign(x) * x**2)
+    axes.set_xscale("function", functions=roots)
+    axes.set_xticks(ages, ["today" if age == 0 else age for age in ages])
+    axes.set(xlabel="nights since the lists were learned", ylabel="recall of the right ten")
+    axes.set(title=title, ylim=(0.4, 1), xlim=(-0.1, 1.1 * max(ages)))
+    look = {"fontsize": 10, "va": "center", "ha": "right"}
+    text = "what lists learned today find, by order of the items"
+    axes.text(1.07 * max(ages), max(recalls[0]) + 0.03, text, color="#555555", **look)
+    end = max(ages), np.mean(recalls[max(ages)])
+    axes.annotate("mean", end, (-12, 14), textcoords="offset points", color=ink_of(BLUE), **look)
     return figure
 
 

@@ -38,7 +38,7 @@ def copied_and_split(checked: bool = False) -> Figure:
         ("item vectors", "some", "the others", "Milvus, an alias", "one version per answer",
          "~ in one file, undivided"),
         ("hours", "one stream, one trainer", None, "Redis, an offset", "each hour, once",
-         "✓ three hours, lost files"),
+         "✓ three hours, a lost file"),
     ]  # fmt: skip
     columns = {0: "what there is", 19: "process 1", 33: "process 2"}
     columns |= {49: "promised", 74: "checked here"} if checked else {49: "joined by", 74: "promise"}
@@ -184,29 +184,33 @@ def delta_rows(base: np.ndarray, ids: np.ndarray, own: np.ndarray) -> Figure:
 
 
 def matched_and_mixed(
-    found: dict[str, tuple[float, float]], chance: float, xlabel: str, title: str
+    found: dict[str, tuple[float, float, object]], chance: float, xlabel: str, title: str
 ) -> Figure:
-    """What a matched pair finds (a ring) and a mixed one (a dot), a row for each name, with the
-    difference at the right; a dashed line at what chance finds.
+    """What a matched pair finds (a ring) and a mixed one (a dot), a row for each name, with their
+    `Difference` at the right; a dashed line at what chance finds.
     """
-    figure, (axes,) = panels(height=0.5 * len(found) + 1.5, of=found)
-    for row, (matched, mixed) in enumerate(found.values()):
+    figure, (axes,) = panels(height=0.5 * len(found) + 1.6, of=found)
+    for row, (matched, mixed, difference) in enumerate(found.values()):
         axes.plot([mixed, matched], [row, row], color=GREY, lw=2, zorder=1)
         axes.plot(matched, row, "o", color=BLUE, mfc="none", mew=2, ms=13)
         axes.plot(mixed, row, "o", color=RED, ms=7)
-        text = f"{mixed - matched:+.3f}".replace("-", "−")
+        mean, low, high = difference.mean, difference.low, difference.high
+        text = f"{mean:+.3f}  [{low:+.3f}, {high:+.3f}]".replace("-", "−")
         axes.text(1.01, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=9.5)
+    head = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9.5}
+    axes.text(1.01, -0.62, "mixed less matched", weight="bold", **head)
+    most = max(max(pair[:2]) for pair in found.values())
     last = len(found) - 1
     for value, name, colour in zip(
-        [*found.values()][-1], ("matched pair", "mixed pair"), (BLUE, RED), strict=True
+        [*found.values()][-1], ("matched pair", "mixed pair"), (BLUE, RED), strict=False
     ):
         box = {"facecolor": "white", "lw": 0, "pad": 1}
         drawn = {"color": ink_of(colour), "ha": "center", "fontsize": 10, "bbox": box}
-        axes.text(max(value, 0.02), last + 0.52, name, **drawn)
+        axes.text(max(value, 0.11 * most), last + 0.52, name, **drawn)
     axes.axvline(chance, color="#555555", ls="--", lw=1.2)
-    axes.text(chance + 0.004, -0.62, "100 at random", fontsize=9.5, color="#555555", va="center")
+    text = f"100 at random: {chance:.3f}"
+    axes.text(chance + 0.004, -0.62, text, fontsize=9.5, color="#555555", va="center")
     axes.set_yticks(range(len(found)), found)
-    most = max(max(pair) for pair in found.values())
     axes.set(xlim=(0, 1.1 * most), ylim=(last + 0.9, -0.95), xlabel=xlabel, title=title)
     axes.grid(visible=False, axis="y")
     return figure
@@ -258,7 +262,6 @@ def over(
     ylabel: str,
     title: str,
     ylim: tuple[float | None, float | None] = (None, None),
-    levels: dict[str, float] | None = None,
     marks: dict[str, np.ndarray] | None = None,
     bands: dict[str, tuple[float, float]] | None = None,
 ) -> Figure:
@@ -266,7 +269,6 @@ def over(
     are at most 50 positions; dates are shown as months. Of several runs, [runs, positions], the
     line is the mean, and each run has a faint dot.
 
-    - `levels`: level lines by name, of what has no position; the ticks are then the positions.
     - `marks`: positions of what happens, by what it is called, as triangles at the bottom.
     - `bands`: parts of the positions, from and to, that are shaded and named at the top.
     """
@@ -276,9 +278,6 @@ def over(
         top = axes.get_xaxis_transform()
         axes.text((start + end) / 2, 0.93, name, transform=top, ha="center", va="top")
     named = {}
-    for name, level in (levels or {}).items():
-        axes.axhline(level, color=GREY, lw=1.5, ls=":")
-        named[name] = np.array([level]), ink_of(GREY)
     for name, line, look in styled(values.items()):
         if np.ndim(line) == 2:
             faint = {"color": look.colour, "ms": 5, "alpha": 0.35, "mec": "none"}
@@ -298,8 +297,6 @@ def over(
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(y=0.12)
     axes.set_ylim(*ylim)
-    if levels:
-        axes.set_xticks(x)
     if np.issubdtype(np.asarray(x).dtype, np.datetime64):
         axes.xaxis.set_major_formatter(DateFormatter("%b"))
     axes.margins(x=0.02)
