@@ -208,10 +208,15 @@ def estimates(values: dict[str, np.ndarray], truth: float, xlabel: str, title: s
 
 
 def curves(
-    lines: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str, start: int = 1
+    lines: dict[str, np.ndarray],
+    xlabel: str,
+    ylabel: str,
+    title: str,
+    start: int = 1,
+    bottom: float | None = None,
 ) -> Figure:
     """A few lines from the position `start` on, each with its own dash pattern and its name at its
-    end.
+    end; the axis begins at `bottom`, if that is given.
     """
     figure, (axes,) = panels(height=3.2, of=lines)
     ends = {}
@@ -221,6 +226,7 @@ def curves(
         ends[name] = values[-1], ink_of(look.colour)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.margins(x=0.01)
+    axes.set_ylim(bottom=bottom)
     name_ends(axes, ends)
     return figure
 
