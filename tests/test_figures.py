@@ -142,7 +142,7 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
         ),
         4,
     ),
-    "estimates": (lambda n, t: figures.estimates(numbers(n), 1.0, t, t), 9),
+    "estimates": (lambda n, t: figures.estimates({t: numbers(n)}, 1.0, t, t), 9),
     "turning": (
         lambda n, t: figures.turning({t: (PLANE[:1], PLANE[: len(n)])}, ([t], n)),
         None,
