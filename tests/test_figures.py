@@ -117,7 +117,6 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
         ),
         9,
     ),
-    "over_each": (lambda n, t: figures.over_each(np.arange(3), {t: numbers(n)}, t, t), 9),
     "over": (lambda n, t: figures.over(np.arange(3), numbers(n), t, t, t), 9),
     "tiles": (lambda n, t: figures.tiles(n, item_fields(n), {t: item_fields(n)}), None),
     "share_bars": (lambda n, t: figures.share_bars({m: {t: 0.5, "b": 1} for m in n}, t, t), 9),
@@ -143,7 +142,7 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
         ),
         4,
     ),
-    "estimates": (lambda n, t: figures.estimates(numbers(n), 1.0, t, t), 9),
+    "estimates": (lambda n, t: figures.estimates({t: numbers(n)}, 1.0, t, t), 9),
     "turning": (
         lambda n, t: figures.turning({t: (PLANE[:1], PLANE[: len(n)])}, ([t], n)),
         None,

@@ -55,7 +55,6 @@ from course_lib.figures.updates import (
     matched_and_mixed,
     night_line,
     over,
-    over_each,
     shares,
     stages,
 )

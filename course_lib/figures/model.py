@@ -185,33 +185,49 @@ def _strip(axes, values: np.ndarray, y: float, left: float, right: float) -> Non
     axes.imshow(values[None], extent=(left, right, y + 0.36, y - 0.36), **look)
 
 
-def estimates(values: dict[str, np.ndarray], truth: float, xlabel: str, title: str) -> Figure:
-    """Histograms of estimates, one below the other on one scale, each with its mean, and a line
-    through all at what they estimate; the largest in a thousand are left out.
+def estimates(
+    sheets: dict[str, dict[str, np.ndarray]], truth: float, xlabel: str, title: str
+) -> Figure:
+    """Histograms of a few estimators over one another, a row for each sheet, such as a sample size,
+    with a triangle at each mean and a line through all rows at what they estimate; the largest in
+    a thousand are left out.
     """
-    size = {"height": 1.5 * len(values) + 0.9, "rows": len(values) or 1}
-    figure, axes = panels(**size, of=values, sharex=True, sharey=True)
-    every = np.concatenate(list(values.values()))
-    edges = np.linspace(every.min(), np.quantile(every, 0.999), 31)
-    for ax, (name, found, look) in zip(axes, styled(values.items()), strict=True):
-        ax.hist(found, edges, color=look.colour, hatch=look.hatch, edgecolor="white")
+    of = min(sheets.values(), key=len, default=())
+    size = {"height": 1.1 * len(sheets) + 1.5, "rows": len(sheets) or 1}
+    figure, axes = panels(**size, of=of, sharex=True)
+    every = np.concatenate([found for values in sheets.values() for found in values.values()])
+    edges = np.linspace(every.min(), np.quantile(every, 0.999), 61)
+    keys = []
+    for ax, (sheet, values) in zip(axes, sheets.items(), strict=True):
+        keys = []
+        for name, found, look in styled(values.items()):
+            ax.hist(found, edges, color=look.colour, alpha=0.65)
+            at = {"transform": ax.get_xaxis_transform(), "clip_on": False, "zorder": 5}
+            ax.plot(np.mean(found), -0.09, "^", color=ink_of(look.colour), ms=10, **at)
+            keys.append(legend_key(name, "s", look.colour))
         ax.axvline(truth, color="black", lw=2)
-        at = {"transform": ax.transAxes, "ha": "right", "va": "top", "parse_math": False}
-        ax.text(0.99, 0.95, name, color=ink_of(look.colour), fontsize=11, weight="bold", **at)
-        ax.text(0.99, 0.75, f"mean {np.mean(found):.1f}", color=ink_of(look.colour), **at)
-        ax.set_ylabel("batches")
+        ax.set_ylabel(sheet, rotation=0, ha="right", va="center", fontsize=11)
+        ax.set(yticks=[])
     above = {"transform": axes[0].get_xaxis_transform(), "ha": "center", "va": "bottom"}
     axes[0].text(truth, 1.02, f"the true sum, {truth:.1f}", **above)
     axes[0].set_title(title, pad=24)
+    for ax in axes:
+        ax.tick_params(length=0, pad=10)
     axes[-1].set_xlabel(xlabel)
+    keys_outside(figure, [*keys, legend_key("mean", "^", "#555555")], len(keys) + 1)
     return figure
 
 
 def curves(
-    lines: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str, start: int = 1
+    lines: dict[str, np.ndarray],
+    xlabel: str,
+    ylabel: str,
+    title: str,
+    start: int = 1,
+    bottom: float | None = None,
 ) -> Figure:
     """A few lines from the position `start` on, each with its own dash pattern and its name at its
-    end.
+    end; the axis begins at `bottom`, if that is given.
     """
     figure, (axes,) = panels(height=3.2, of=lines)
     ends = {}
@@ -221,6 +237,7 @@ def curves(
         ends[name] = values[-1], ink_of(look.colour)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.margins(x=0.01)
+    axes.set_ylim(bottom=bottom)
     name_ends(axes, ends)
     return figure
 

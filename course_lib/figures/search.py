@@ -48,8 +48,8 @@ def circles(
     """
     columns = 2 if len(steps) == 4 else min(len(steps), 3)
     rows = -(-len(steps) // max(columns, 1))
-    side = 3.2 if columns == 3 else 3.9
-    figure, axes = panels(columns, rows * (side + 0.2) + 0.6, columns * side, rows, of=steps)
+    side = 3.9 if columns == 2 else 3.2
+    figure, axes = panels(columns, rows * (side + 0.2) + 0.4, columns * side, rows, of=steps)
     turns, around = np.radians(degrees), np.linspace(0, 2 * np.pi, 200)
     outer = np.stack([np.cos(turns), np.sin(turns)], axis=1)  # [m, 2]
     tip = np.cos(np.radians(query)), np.sin(np.radians(query))
@@ -86,13 +86,14 @@ def circles(
                 ax.plot(np.cos(around), np.sin(around), color=GREY, lw=0.5, zorder=0)
                 _name_groups(ax, outer, groups, layer.get("seen"), centres)
             for start, end in sorted(links):
-                if (end, start) in links:
-                    ax.plot(*places[[start, end]].T, color=GREY, lw=0.8, zorder=0)
-                else:
-                    ax.plot(*places[[start, end]].T, color="#555555", lw=0.8, zorder=0)
-                    middle = 0.4 * places[start] + 0.6 * places[end]
+                both = (end, start) in links
+                way = _way(places, start, end, graph)  # [n, 2]
+                ax.plot(*way.T, color=GREY if both else "#555555", lw=0.8, zorder=0)
+                if not both:
                     head = "-|>,head_width=0.35,head_length=0.6"
-                    arrow(ax, places[start], middle, "#555555", 1, head, gap=0)
+                    tail, point = way[[0, -1]] if len(way) == 2 else way[[11, 14]]
+                    point = 0.4 * tail + 0.6 * point
+                    arrow(ax, tail, point, "#555555", 1, head, gap=0)
             for item in graph or range(len(degrees)):
                 look = {"color": FIVE[groups[item]], "marker": "os^"[groups[item]], "ms": 9}
                 ax.plot(
@@ -104,7 +105,9 @@ def circles(
                     name.set_path_effects([withStroke(linewidth=3, foreground="white")])
             walked = [*((item, places[item]) for item in layer.get("walk", [])), *walked]
         for (item, start), (other, end) in pairwise(walked):
-            arrow(ax, start, end, "black", 2, style=":" if item == other else "-")
+            bend = _bend(outer, item, other, step["links"]) if len(layers) == 1 else 0
+            style = ":" if item == other else "-"
+            arrow(ax, start, end, "black", 2, style=style, bend=bend)
         if walked:
             x, y = walked[0][1] + (0.07, 0.07) if "above" in step else 1.2 * walked[0][1] + (0.1, 0)
             ax.text(x, y, "start", va="center", fontsize=9, style="italic")
@@ -123,6 +126,30 @@ def circles(
         ax.remove()
     keys_outside(figure, keys, min(len(keys), 3 * columns), columnspacing=1.2, handletextpad=0.4)
     return figure
+
+
+def _bend(places: np.ndarray, start: int, end: int, others: Collection[int]) -> float:
+    """How far a link swings out, as a share of its length, so that it misses what it would cross:
+    0 unless one of the others stands close to its middle.
+    """
+    middle = places[[start, end]].mean(0)
+    near = [i for i in others if i not in (start, end)]
+    if not any(np.linalg.norm(places[i] - middle) < 0.15 for i in near):
+        return 0
+    (dx, dy) = places[end] - places[start]
+    return 0.42 if (dy, -dx) @ middle > 0 else -0.42
+
+
+def _way(places: np.ndarray, start: int, end: int, others: Collection[int]) -> np.ndarray:
+    """Points [n, 2] of the link between two places, straight or bent."""
+    ends = places[[start, end]]
+    bend = _bend(places, start, end, others)
+    if not bend:
+        return ends
+    dx, dy = ends[1] - ends[0]
+    turn = ends.mean(0) + bend * np.array([dy, -dx])
+    t = np.linspace(0, 1, 21)[:, None]
+    return (1 - t) ** 2 * ends[0] + 2 * t * (1 - t) * turn + t**2 * ends[1]
 
 
 def _sectors(axes, centres: np.ndarray) -> None:

@@ -140,10 +140,19 @@ def styled(named: Iterable[tuple]) -> Iterator[tuple]:
 
 
 def arrow(
-    axes, start, end, colour: str, width: float, head: str = "->", gap: int = 5, style: str = "-"
+    axes,
+    start,
+    end,
+    colour: str,
+    width: float,
+    head: str = "->",
+    gap: int = 5,
+    style: str = "-",
+    bend: float = 0,
 ) -> None:
+    """An arrow; with a `bend`, it swings to its right by so much of its length, or to its left."""
     line = {"arrowstyle": head, "color": colour, "lw": width, "shrinkA": gap, "shrinkB": gap}
-    line["ls"] = style
+    line |= {"ls": style, "connectionstyle": f"arc3,rad={bend}"}
     axes.annotate("", end, start, arrowprops=line, zorder=0 if width == 1 else 3)
 
 

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from course_lib.figures.style import ink_of, name_ends, name_lines, panels, styled
+from course_lib.figures.style import ink_of, name_ends, panels, styled
 from course_lib.looks import BLUE, GREY, ORANGE, RED
 
 
@@ -360,28 +360,4 @@ def night_line() -> Figure:
         axes.plot(midnight + 2, 1, "o", color=BLUE, ms=13)
         axes.annotate("", (midnight + 2, 0.28), (midnight + 2, 0.8), arrowprops=arrow)
     axes.text(3, 1, "every item's vector, the user network", color=BLUE, **words)
-    return figure
-
-
-def over_each(
-    x: np.ndarray, sheets: dict[str, dict[str, np.ndarray]], xlabel: str, title: str
-) -> Figure:
-    """The same few lines over the same positions, measured in several ways: a panel for each, with
-    what it measures as its title; each line has its name beside it.
-    """
-    of = min(sheets.values(), key=len, default=())
-    figure, axes = panels(len(sheets), height=3.3, of=of)
-    figure.suptitle(title, fontsize=12)
-    for ax, (measure, values) in zip(axes, sheets.items(), strict=True):
-        named = {}
-        for name, line, look in styled(values.items()):
-            drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes, "lw": 2}
-            ax.plot(x, line, ms=6, label=name, **drawn)
-            named[name] = np.stack([x, line], axis=1)[len(line) // 2 :], ink_of(look.colour)
-        if all(np.issubdtype(np.asarray(line).dtype, np.integer) for line in values.values()):
-            ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.set(xlabel=xlabel)
-        ax.set_title(measure, fontsize=10)
-        ax.margins(y=0.15)
-        name_lines(ax, named, 10)
     return figure
