@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections import ChainMap
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, repeat
 
 import numpy as np
 import pandas as pd
@@ -99,8 +99,8 @@ class Encoder:
             if name in self.bags:
                 features[name] = _pad([[vocabulary.get(v, 0) for v in bag] for bag in values])
             else:
-                indices = np.array([vocabulary.get(value, 0) for value in values], dtype=np.int64)
-                features[name] = torch.from_numpy(indices)
+                indices = map(vocabulary.get, values, repeat(0))
+                features[name] = torch.from_numpy(np.fromiter(indices, np.int64, len(values)))
         return features
 
     def decode(self, features: Features) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.sparse import csr_matrix
-from scipy.sparse.linalg import svds
+from scipy.sparse.linalg import aslinearoperator, eigsh
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,8 +24,9 @@ def low_rank_ease(history: csr_matrix, rank: int, ridge: float) -> tuple[Tensor,
 
     - `history`: [users, m], 0 where a user does not own an item. `ridge`: λ.
     """
-    _, singular, vectors = svds(history, rank, v0=np.ones(min(history.shape)), solver="arpack")
-    v, g = torch.from_numpy(vectors.T.copy()), torch.from_numpy(singular**2)  # [m, r], [r]
+    gram = aslinearoperator(history.T.tocsr()) @ aslinearoperator(history)  # G @ x, without G
+    values, vectors = eigsh(gram, rank, v0=np.ones(history.shape[1]), tol=1e-7)
+    g, v = torch.from_numpy(values), torch.from_numpy(vectors)  # [r], [m, r]
     diagonal = torch.from_numpy(np.asarray(history.multiply(history).sum(0))[0])  # [m]
     rest = (diagonal - v.square() @ g).clamp(min=0) + ridge
     x = v / rest[:, None]  # [m, r]
