@@ -128,6 +128,12 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
     "parts_of": (lambda n, t: figures.parts_of(dict.fromkeys(n, (1, 2)), t, t), None),
     "gains": (lambda n, t: figures.gains({t: {m: [GAIN] for m in n}}, [t], t, t), 9),
     "dumbbells": (lambda n, t: figures.dumbbells({t: dict.fromkeys(n, (1.0, GAIN))}, t), None),
+    "shifts": (
+        lambda n, t: figures.shifts(
+            {t: dict.fromkeys(n, (GAIN, GAIN))}, {t: 1.0}, t, (t, t, t), {t: (0, 2)}
+        ),
+        None,
+    ),
     "trade_off": (
         lambda n, t: figures.trade_off({m: {"": (GAIN, GAIN)} for m in n}, PLANE[:3], t, t, n[:1]),
         9,
@@ -720,6 +726,18 @@ def test_a_dumbbell_reaches_from_without_to_with_and_says_by_colour_whether_that
     bars = [line for line in axes.lines if line.get_linestyle() == "-" and line.get_lw() == 2.5]
     assert [list(line.get_xdata()) for line in bars] == [[1.0, 1.5], [2.0, 2.5]]
     assert [line.get_color() for line in bars] == [looks.BLUE, looks.GREY]
+
+
+def test_a_shift_leads_from_before_to_after_beside_its_base():
+    before, after = Difference(0.5, 0.25, 0.75, 5), Difference(-0.5, -1, 0, 5)
+    keys = "before", "after", "base"
+    (axes,) = figures.shifts({"p": {"a": (before, after)}}, {"p": 2}, "t", keys, {"p": (0, 4)}).axes
+    intervals = [list(line.get_xdata()) for line in axes.lines if line.get_lw() == 1.5]
+    assert [each for each in intervals if len(each) == 2] == [[2.25, 2.75], [1, 2]]
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [list(line.get_xdata()) for line in dots] == [[2.5], [1.5]]
+    (head,) = (text for text in axes.texts if isinstance(text, Annotation))
+    assert head.xyann[0] == 2.5 and head.xy[0] == 1.5
 
 
 def test_names_of_gains_stand_at_the_right_of_the_last_panel():

@@ -11,6 +11,7 @@ from course_lib.figures.comparisons import (
     gains,
     parts_of,
     share_bars,
+    shifts,
     with_and_without,
 )
 from course_lib.figures.day import dashboard, day_line, shard_notes

@@ -7,15 +7,18 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from course_lib.evaluation import Difference
 from course_lib.figures.style import (
+    arrow,
     draw_interval,
     ink_of,
     interval_lengths,
     interval_rows,
     key_below,
+    keys_outside,
     legend_below,
     legend_key,
     name_ends,
@@ -289,6 +292,46 @@ def dumbbells(
     ]
     look = {"frameon": False, "fontsize": 9, "ncols": 4}
     figure.legend(handles=keys, loc="outside lower center", **look).set_title(xlabel, {"size": 10})
+    return figure
+
+
+def shifts(
+    sheets: dict[str, dict[str, tuple[Difference, Difference]]],
+    levels: dict[str, float],
+    title: str,
+    keys: tuple[str, str, str],
+    spans: dict[str, tuple[float, float]],
+) -> Figure:
+    """What a change does to each of several rows: an arrow from a hollow dot to a filled one, both
+    with their 95 % intervals; a panel per sheet, with a dashed line at its base.
+
+    - `sheets`: by panel and row, how much more than the base the row has before and after.
+    - `levels`: the base's, by panel; `spans`: where each panel's axis begins and ends.
+    - `keys`: what before, after and the base are called.
+    """
+    names = next(iter(sheets.values()), {})
+    figure, axes = panels(len(sheets) or 1, 0.6 * len(names) + 1.4, of=names, sharey=True)
+    figure.suptitle(title, fontsize=12)
+    for ax, (panel, found) in zip(axes, sheets.items(), strict=True):
+        base = levels[panel]
+        for row, pair in enumerate(found.values()):
+            places = (row - 0.17, "#444444", "white"), (row + 0.17, BLUE, BLUE)
+            for difference, (y, ink, face) in zip(pair, places, strict=True):
+                ends = base + difference.low, base + difference.high
+                ax.plot(ends, [y, y], color=ink, lw=1.5)
+                ax.plot(base + difference.mean, y, "o", color=ink, mfc=face, ms=8)
+            start, end = ((base + d.mean, y) for d, (y, *_) in zip(pair, places, strict=True))
+            arrow(ax, start, end, "#333333", 1.5, gap=5)
+        ax.axvline(base, color="#666666", lw=1.2, ls="--", zorder=0)
+        ax.set_title(panel, fontsize=10.5)
+        ax.set_xlim(*spans[panel])
+        ax.xaxis.set_major_locator(MaxNLocator(3))
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].set_ylim(len(names) - 0.5, -0.5)
+    before, after, base = keys
+    dashed = Line2D([], [], color="#666666", ls="--", label=base)
+    dots = legend_key(before, "o", "#444444", "white"), legend_key(after, "o", BLUE)
+    keys_outside(figure, [*dots, dashed], 3)
     return figure
 
 

@@ -290,9 +290,11 @@ def slice_bars(
     ylabel: str = "R@100",
     xlabel: str = "how often the item had been bought before that day",
     digits: int | None = None,
+    chance: float | None = None,
 ) -> Figure:
     """R@100, or something else, by slice: one group of bars per slice, one bar per arm; `table` is
-    arms × slices. With `digits` each bar has its value, to so many, on top.
+    arms × slices. With `digits` each bar has its value, to so many, on top; a dashed line marks
+    what a random hundred finds by `chance`, if given.
     """
     figure, (axes,) = panels(height=3.2, of=table)
     width = 0.8 / len(table)
@@ -306,6 +308,10 @@ def slice_bars(
             axes.margins(y=0.12)
     axes.set_xticks(range(table.shape[1]), table.columns)
     axes.set(ylabel=ylabel, xlabel=xlabel, title=title)
+    if chance is not None:
+        axes.axhline(chance, color="#333333", lw=1, ls="--", zorder=0)
+        look = {"transform": axes.get_yaxis_transform(), "fontsize": 9, "va": "center"}
+        axes.text(1.005, chance, "a random\nhundred", **look)
     legend_below(figure, axes)
     return figure
 

@@ -42,7 +42,9 @@ def circles(
     - `steps`: each a `title`; `seen`, the items that were compared, the others being pale; and
       `found`, those with a ring. Without these the search has not begun. A step in a graph has
       `links` too, a list of items for each item in it, and the items along its `walk`; it may have
-      such a graph `above` it, whose walk came first; and `notes`, texts with their places.
+      such a graph `above` it, whose walk came first; and `notes`, texts with their places. It may
+      have `groups` and `centres` of its own; without a `query` (False) borders and centres have no
+      names either.
     - `centres`: [c, 2] the groups', marked by crosses with their degrees, if any; then each group's
       sector is tinted, up to the borders halfway between two centres.
     """
@@ -54,6 +56,7 @@ def circles(
     outer = np.stack([np.cos(turns), np.sin(turns)], axis=1)  # [m, 2]
     tip = np.cos(np.radians(query)), np.sin(np.radians(query))
     several = len(np.unique(groups)) > 1
+    steps = [{"groups": groups, "centres": centres} | step for step in steps]
     keys = [Line2D([], [], color=RED, lw=1.5, label="query")]
     if any("seen" in step for step in steps):
         bright, pale = "compared", "not compared"
@@ -73,18 +76,19 @@ def circles(
         look = {"color": "black", "lw": 2, "ls": ":", "marker": ">"}
         keys.append(Line2D([], [], label="down, to the same item", **look))
     for ax, step in zip(axes, steps, strict=False):
-        layers = [(outer, step)]
+        layers, groups, centres = [(outer, step)], step["groups"], step["centres"]
         if "above" in step:
             layers.append((0.6 * outer, step["above"]))
         if centres is not None:
-            _sectors(ax, centres)
+            _sectors(ax, centres, step.get("query", True))
         walked = []
         for places, layer in layers:
             graph = layer.get("links", {})
             links = {(item, near) for item in graph for near in graph[item]}
             if not graph:
                 ax.plot(np.cos(around), np.sin(around), color=GREY, lw=0.5, zorder=0)
-                _name_groups(ax, outer, groups, layer.get("seen"), centres)
+                if step.get("query", True):
+                    _name_groups(ax, outer, groups, layer.get("seen"), centres)
             for start, end in sorted(links):
                 both = (end, start) in links
                 way = _way(places, start, end, graph)  # [n, 2]
@@ -117,7 +121,8 @@ def circles(
             ax.text(*spot, text, ha="center", va="center", fontsize=9, color=ink_of(RED))
         if len(found := step.get("found", [])):
             ax.plot(*outer[found].T, "o", mfc="none", mec=RED, ms=17, mew=1.8)
-        arrow(ax, (0, 0), tip, RED, 1.5, head="-|>", gap=0)
+        if step.get("query", True):
+            arrow(ax, (0, 0), tip, RED, 1.5, head="-|>", gap=0)
         for number, place in enumerate(1.2 * outer):
             ax.text(*place, number, ha="center", va="center", fontsize=10)
         ax.set(aspect="equal", title=step["title"], xlim=(-1.35, 1.35), ylim=(-1.35, 1.35))
@@ -152,7 +157,7 @@ def _way(places: np.ndarray, start: int, end: int, others: Collection[int]) -> n
     return (1 - t) ** 2 * ends[0] + 2 * t * (1 - t) * turn + t**2 * ends[1]
 
 
-def _sectors(axes, centres: np.ndarray) -> None:
+def _sectors(axes, centres: np.ndarray, named: bool) -> None:
     """Tint what is nearest to each centre on the circle, and draw the borders between."""
     turns = np.degrees(np.arctan2(*centres.T[::-1])) % 360
     order = np.argsort(turns)
@@ -165,7 +170,7 @@ def _sectors(axes, centres: np.ndarray) -> None:
         end = np.cos(np.radians(border)), np.sin(np.radians(border))
         axes.plot(*zip((0, 0), end, strict=True), color="#888888", lw=1, ls="--", zorder=-1)
         rim = 1.14 * np.array(end)
-        axes.text(*rim, "border", ha="center", va="center", fontsize=9, color="#555555")
+        axes.text(*rim, "border" * named, ha="center", va="center", fontsize=9, color="#555555")
 
 
 def _name_groups(
@@ -207,7 +212,8 @@ def dials(table: pd.DataFrame, chosen: int | None = None, title: str = "") -> Fi
     parts = sorted(parts, key=lambda part: part[0][0] == "hnsw")
     for number, (_, part, look) in enumerate(styled(parts)):
         kind, M = part["index"].iloc[0], part["M"].iloc[0]
-        name = "lists, by nprobe" if kind == "ivf" else f"graph with M = {M:.0f}, by efSearch"
+        size = f" with M = {M:.0f}" if table["M"].nunique() > 1 else ""
+        name = "lists, by nprobe" if kind == "ivf" else f"graph{size}, by efSearch"
         drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
         axes.plot(part["recall"], 100 * part["compared"], ms=5, label=name, **drawn)
         _number_dots(axes, part.assign(compared=100 * part["compared"]), look, sides[number % 3])
