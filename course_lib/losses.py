@@ -73,7 +73,7 @@ def mixed_logits(
     if own.min() < 0 or own.max() >= c:
         raise ValueError(f"own names columns {own.min()} … {own.max()}; they are 0 … {c - 1}.")
     # [n, d] @ [d, c] → [n, c], minus [c] from every row
-    logits = (users / temperature) @ items.T - log_q
+    logits = users @ items.T / temperature - log_q
     return logits.masked_fill_(masked.scatter(1, own[:, None], False), -torch.inf)
 
 
