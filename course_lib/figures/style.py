@@ -292,11 +292,6 @@ def name_ends(axes, ends: dict[str, tuple[float, str]]) -> None:
         text.set_in_layout(len(name) < 60)
 
 
-def tint_of(colour: str) -> str:
-    """The colour, half as strong on white."""
-    return to_hex(0.5 + 0.5 * np.array(to_rgb(colour)))
-
-
 def ink_of(colour: str) -> str:
     """The colour, dark enough for text on white."""
     return to_hex(0.75 * np.array(to_rgb(colour)))
