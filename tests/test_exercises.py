@@ -418,6 +418,10 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
     gone, untouched = untouched[:1], untouched[1:]
     handle(course, "wrong", chapter, gone, COSTLY)
     log = nbgrader(course, "autograde", chapter)
+    for student in ("solved", "wrong"):
+        # two kernels that start at once may choose the same port; who was not graded is, once more
+        if not (course / "autograded" / student / chapter / f"{chapter}.ipynb").exists():
+            log += nbgrader(course, "autograde", chapter, "--student", student)
 
     points = graded(source)
     try:
