@@ -419,7 +419,7 @@ def test_marks(chapter: str, released: Path, tmp_path: Path):
     handle(course, "wrong", chapter, gone, COSTLY)
     log = nbgrader(course, "autograde", chapter)
     for student in ("solved", "wrong"):
-        # two kernels that start at once may choose the same port; who was not graded is, once more
+        # two kernels that start at once may choose the same port; the student is then left out
         if not (course / "autograded" / student / chapter / f"{chapter}.ipynb").exists():
             log += nbgrader(course, "autograde", chapter, "--student", student)
 
