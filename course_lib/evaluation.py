@@ -60,7 +60,7 @@ class TwoTowerServed:
 
     - `state`: fresh, or trained: days that it has learned already are passed over.
     - `full_every`: days from one full update, shuffled or not, to the next; None: never again.
-    - `hourly`: None, "ids" (the incremental update, at `rate`) or "all" (nothing frozen).
+    - `hourly`: None, "ids" (the incremental update) or "all" (nothing frozen), at `rate`.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class TwoTowerServed:
             self.state, touched = incremental_update(self.state, log, hour, **options)
             self.publish(log, touched.items, hour)
         elif self.hourly == "all":
-            self.state = unfrozen_update(self.state, log, hour)
+            self.state = unfrozen_update(self.state, log, hour, rate=self.rate)
             self.publish(log, np.arange(len(self.vectors)), hour)
 
     def learn(self, log: EventLog, day: pd.Timestamp) -> None:

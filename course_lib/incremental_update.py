@@ -17,7 +17,7 @@ from torch.nn import functional
 from course_lib.full_update import Examples, make_examples, minibatches, one_thread, train_all
 from course_lib.log import HOUR, EventLog
 from course_lib.losses import in_batch_softmax
-from course_lib.state import State, Turn
+from course_lib.state import Settings, State, Turn
 from course_lib.towers import EmbeddingTable, RowwiseAdagrad, pool
 
 
@@ -147,10 +147,15 @@ def id_step(
 
 @one_thread()
 def unfrozen_update(
-    state: State, log: EventLog, hour: pd.Timestamp | str, end: pd.Timestamp | None = None
+    state: State,
+    log: EventLog,
+    hour: pd.Timestamp | str,
+    end: pd.Timestamp | None = None,
+    rate: float | None = None,
 ) -> State:
     """What `incremental_update`, to be compared with it, would be with nothing frozen: every item's
-    vector changes. Raises ValueError for a state with delta tables too.
+    vector changes. `rate`: the embeddings' learning rate, which `dense_lr` keeps its proportion to.
+    Raises ValueError for a state with delta tables too.
     """
     if isinstance(state.model.item_tables[0], DeltaTable):
         raise ValueError(
@@ -159,10 +164,21 @@ def unfrozen_update(
         )
     hour = pd.Timestamp(hour)
     rows = state.next_rows(log, hour, hour + HOUR if end is None else end)
-    start = replace(state, full=None, averaged=None)
-    if state.averaged is not None:
+    start, settings = replace(state, full=None, averaged=None), state.settings
+    if state.averaged is not None or rate is not None:
         start = copy.deepcopy(start)
+    if state.averaged is not None:
         start.model.load_state_dict(state.averaged.state_dict())
+    if rate is not None:
+        dense_lr = settings.dense_lr * rate / settings.embedding_lr
+        _set_rates(start, replace(settings, embedding_lr=rate, dense_lr=dense_lr))
     new = train_all(start, log, {hour: rows}, shuffle=False)
+    _set_rates(new, settings)
     new.full = state.full or state
     return new
+
+
+def _set_rates(state: State, settings: Settings) -> None:
+    state.settings = settings
+    for group in state.optimiser.param_groups:
+        group["lr"] = settings.dense_lr

@@ -709,7 +709,7 @@ def test_what_is_served_is_what_was_published(hourly: str | None):
     """
     log = EventLog.from_frame(**with_listing(tiny_frames()))
     start = trained(log, SMALL, log.days[:3])
-    served = TwoTowerServed(start, hourly=hourly)
+    served = TwoTowerServed(start, hourly=hourly, rate=0.03)
     morning, evening = pd.Timestamp("2020-01-05 08:00"), pd.Timestamp("2020-01-05 23:00")
     everyone, everything = np.arange(3), np.arange(4)
     vectors = start.item_vectors(log, everything, morning)
@@ -720,10 +720,10 @@ def test_what_is_served_is_what_was_published(hourly: str | None):
     served.learn_hour(log, morning)
     state = start
     if hourly == "ids":
-        state, touched = incremental_update(start, log, morning)
+        state, touched = incremental_update(start, log, morning, rate=0.03)
         vectors[touched.items] = state.item_vectors(log, touched.items, morning)
     if hourly == "all":
-        state = unfrozen_update(start, log, morning)
+        state = unfrozen_update(start, log, morning, rate=0.03)
         vectors = state.item_vectors(log, everything, morning)
     expected = state.user_vectors(log, everyone, log.rows(evening).start) @ vectors.T
     np.testing.assert_array_equal(served.scores(log, evening, everyone), expected)

@@ -42,7 +42,7 @@ from course_lib.state import State, new_state
 pytestmark = pytest.mark.filterwarnings("ignore:the log has")
 REPLAYS = {name: which for name, which in EXPERIMENTS.items() if isinstance(which, Replays)}
 SWEEPS = {name: which for name, which in EXPERIMENTS.items() if isinstance(which, Sweep)}
-HOURLY = [name for name, which in REPLAYS.items() if which.hourly]
+BY = [(name, by) for name, which in REPLAYS.items() for by in which.by]
 
 
 @pytest.mark.parametrize("name", REPLAYS)
@@ -92,18 +92,14 @@ def test_every_table_has_its_experiment():
         assert name.rsplit("_by_", 1)[0] in EXPERIMENTS
 
 
-@pytest.mark.parametrize("name", HOURLY)
-def test_months_days_and_hours_add_up_to_the_table(name: str):
-    table = results.load(name)
-    months = results.load(f"{name}_by_month").groupby(["arm", "seed"])[["events", "hits"]].sum()
-    found = (months["hits"] / months["events"]).loc[
-        list(zip(table["arm"], table["seed"], strict=True))
-    ]
-    np.testing.assert_allclose(found, table["R@100"], atol=1e-5)
-    mean = table.groupby("arm")["R@100"].mean()
-    for by in ("day", "hour"):
-        sums = results.load(f"{name}_by_{by}").groupby("arm")[["events", "hits"]].sum()
-        np.testing.assert_allclose(sums["hits"] / sums["events"], mean[sums.index], atol=5e-5)
+@pytest.mark.parametrize(("name", "by"), BY)
+def test_days_and_months_add_up_to_the_table(name: str, by: str):
+    table, parts = results.load(name), results.load(f"{name}_by_{by}")
+    runs = ["arm", "seed"] if by == "month" else ["arm"]
+    sums = parts.groupby(runs)[["events", "hits"]].sum()
+    expected = table.groupby(runs)["R@100"].mean()
+    np.testing.assert_allclose(sums["hits"] / sums["events"], expected[sums.index], atol=5e-5)
+    assert len(sums) == len(expected)
 
 
 # -- how they are made

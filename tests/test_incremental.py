@@ -197,6 +197,21 @@ def test_unfrozen_moves_everything(tiny: EventLog):
     assert contents(ordered)["model"] == contents(new)["model"]
 
 
+def test_unfrozen_moves_as_fast_as_asked_and_leaves_the_rates_as_they_were(tiny: EventLog):
+    """With a tenth of both rates: as a state with those settings; the settings are kept."""
+    slow = replace(SMALL, embedding_lr=SMALL.embedding_lr / 10, dense_lr=SMALL.dense_lr / 10)
+    state = trained(tiny, SMALL, tiny.days[:3])
+    alike = copy.deepcopy(state)
+    alike.settings = slow
+    alike.optimiser.param_groups[0]["lr"] = slow.dense_lr
+    expected = contents(full_update(alike, tiny, FIFTH, shuffle=False))["model"]
+    before = contents(state)
+    new = unfrozen_update(state, tiny, FIFTH, FIFTH + DAY, rate=slow.embedding_lr)
+    assert contents(new)["model"] == expected and contents(state) == before
+    assert new.settings == SMALL
+    assert [group["lr"] for group in new.optimiser.param_groups] == [SMALL.dense_lr]
+
+
 def test_it_costs_what_the_hour_names(tiny: EventLog):
     """No operation makes anything as long as the catalogue, and more items change no operation's
     size.

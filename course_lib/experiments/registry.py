@@ -66,11 +66,13 @@ EXPERIMENTS = {
     "baselines_tuning": Replays(baselines.tuning, TUNING),
     "ease_ranks": Replays(baselines.ranks, TEST),
     "ablation": Replays(baselines.ablation, TUNING),
-    "negatives_test": Replays(negatives.test, TEST, by_day=True),
-    "films_test": Replays(negatives.films, FILMS_TEST, by_day=True, load=load_movie_tweetings),
-    "updates_test": Replays(updates.test, TEST, hourly=True),
-    "updates_recipe": Replays(updates.recipe, TEST, hourly=True),
+    "negatives_test": Replays(negatives.test, TEST, by=("day",)),
+    "films_test": Replays(negatives.films, FILMS_TEST, by=("day",), load=load_movie_tweetings),
+    "updates_test": Replays(updates.test, TEST, hourly=True, by=("day", "month")),
+    "updates_recipe": Replays(updates.recipe, TEST, hourly=True, by=("day",)),
     "updates_tuning": Replays(updates.tuning, TUNING, hourly=True),
+    "hours_test": Replays(updates.hours_test, TEST, hourly=True, by=("day",)),
+    "hours_tuning": Replays(updates.hours_tuning, TUNING, hourly=True),
     "self_supervision_tuning": Replays(self_supervision.tuning, TUNING, shape=True),
     "self_supervision_test": Replays(self_supervision.test, TEST, shape=True),
     "lifted": lifted.Lifted(),
@@ -131,9 +133,8 @@ def run(
 ) -> dict[str, pd.DataFrame]:
     """Run an experiment and return its tables by name.
 
-    A table has a row per arm and seed. An hourly experiment has three more, of events and hits at
-    100: `name`_by_month for each arm and seed; `name`_by_day and `name`_by_hour, where they are the
-    mean of the seeds. A sweep has `name`_by_pass, the mean of the seeds.
+    A table has a row per arm and seed. Some replays have `name`_by_month and `name`_by_day, of
+    events and hits at 100 (see `Replays`); a sweep has `name`_by_pass, the mean of the seeds.
 
     - `log`: the experiment's own, if none. `seeds`: of those of the experiment; None: all.
     - `processes`: each has runs of its own, on one thread.

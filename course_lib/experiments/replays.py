@@ -124,16 +124,16 @@ def nightly(
 class Replays:
     """An experiment: its runs, and the days that each of them replays.
 
-    - `hourly`: tested hour by hour, with the further tables of `by_time`. `shape`: alignment and
-      uniformity stand in the table as well. `load`: gives the log, which has those days.
-    - `by_day`: with a table of events and hits by day, means of the seeds, for intervals over days.
+    - `hourly`: tested hour by hour. `shape`: alignment and uniformity stand in the table as well.
+    - `by`: with a table of events and hits at 100 by "month", for each seed, or by "day", means of
+      the seeds, for intervals over days. `load`: gives the log, which has those days.
     """
 
     runs: Callable[[], Iterable[Run]]
     days: tuple[str, str]
     hourly: bool = False
     shape: bool = False
-    by_day: bool = False
+    by: tuple[str, ...] = ()
     load: Callable[[], EventLog] = load_online_retail
 
     def tables(
@@ -147,11 +147,7 @@ class Replays:
             print(row, flush=True)
             rows.append(row)
             hits.append(found)
-        further = {}
-        if self.hourly:
-            further = by_time(name, pd.concat(hits))
-        elif self.by_day:
-            further = {f"{name}_by_day": _mean(pd.concat(hits), "day")}
+        further = {f"{name}_by_{by}": BY[by](pd.concat(hits)) for by in self.by}
         return {name: pd.DataFrame(rows)} | further
 
 
@@ -165,8 +161,8 @@ def _replayed(
     result = replay(log, recommender, *days, hourly=hourly, progress=False)
     more = shape_of(log, recommender.state, days[1]) if shape else {}
     row = table_row(run.name, run.seed, result, more)
-    by = ["day", "hour"] if hourly else ["day"]
-    return row, hits_of(run.name, run.seed, result, by)
+    hits = result.assign(hit=result["rank"] <= 100).groupby("day", as_index=False)["hit"]
+    return row, hits.agg(events="size", hits="sum").assign(arm=run.name, seed=run.seed)
 
 
 def shape_of(log: EventLog, state: State, end: str) -> dict[str, float]:
@@ -185,22 +181,18 @@ def shape_of(log: EventLog, state: State, end: str) -> dict[str, float]:
     }
 
 
-def hits_of(arm: str, seed: int, result: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Events and hits at 100 of one replay, by day, or by day and hour."""
-    hits = result.assign(hit=result["rank"] <= 100).groupby(by, as_index=False)["hit"]
-    hits = hits.agg(events="size", hits="sum")
-    return hits.assign(arm=arm, seed=seed, month=hits["day"].dt.strftime("%Y-%m"))
+def _months(hits: pd.DataFrame) -> pd.DataFrame:
+    """Events and hits by arm, seed and month."""
+    hits = hits.assign(month=hits["day"].dt.strftime("%Y-%m"))
+    return (
+        hits.groupby(["arm", "seed", "month"], sort=False)[["events", "hits"]].sum().reset_index()
+    )
 
 
-def by_time(name: str, hits: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The further tables of an hourly experiment."""
-    months = hits.groupby(["arm", "seed", "month"], sort=False)[["events", "hits"]].sum()
-    return {f"{name}_by_month": months.reset_index()} | {
-        f"{name}_by_{by}": _mean(hits, by) for by in ("day", "hour")
-    }
+def _days(hits: pd.DataFrame) -> pd.DataFrame:
+    """Events and hits by arm and day: the mean of the seeds."""
+    days = hits.groupby(["arm", "day"], sort=False)[["events", "hits"]].mean()
+    return days.round(1).reset_index()
 
 
-def _mean(hits: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Events and hits by arm and day, or hour: the mean of the seeds."""
-    sums = hits.groupby(["arm", "seed", by])[["events", "hits"]].sum()
-    return sums.groupby(level=["arm", by], sort=False).mean().round(1).reset_index()
+BY = {"month": _months, "day": _days}

@@ -18,6 +18,16 @@ from course_lib.tuning import RECIPE
 NO_COUNTS = Settings(popularity_half_lives=())
 
 
+# arms that let hours do more than the course does, and how each goes on between two nights
+HOURS = {
+    "nightly full + hourly all parameters": {"hourly": "all"},
+    "no full, hourly all parameters": {"full_every": None, "hourly": "all"},
+    "no full, hourly IDs": {"full_every": None, "hourly": "ids"},
+}
+# the learning rates that April and May chose (hours_tuning); for IDs it is the night's
+SLOW = {"nightly full + hourly all parameters": 0.003, "no full, hourly all parameters": 0.01}
+
+
 def served(
     name: str,
     base: Settings | None = None,
@@ -37,9 +47,7 @@ def test() -> Iterator[Run]:
     yield from served("nightly full")
     yield from served("nightly full + hourly IDs", hourly="ids")
     yield from served("nightly full + hourly counts", hourly="ids", rate=0.0)
-    yield from served("nightly full + hourly all parameters", hourly="all")
     yield from served("no full, hourly IDs", full_every=None, hourly="ids")
-    yield from served("no full, hourly all parameters", full_every=None, hourly="all")
     yield from served("nightly full in time order", shuffle=False)
     for days in (3, 7, 14, 30):
         yield from served(f"full every {days} days", full_every=days)
@@ -67,6 +75,24 @@ def tuning() -> Iterator[Run]:
     for rate in (0.0, 0.03, 0.1, 0.3):
         name = f"nightly full + hourly IDs rate={rate}"
         yield from served(name, until=TUNING[0], hourly="ids", rate=rate)
+
+
+def hours_test() -> Iterator[Run]:
+    """These arms at the night's learning rate and at their own, and what they are held against."""
+    yield from served("nightly full")
+    yield from served("nightly full + hourly counts", hourly="ids", rate=0.0)
+    for name, options in HOURS.items():
+        yield from served(name, **options)
+    for name, rate in SLOW.items():
+        yield from served(name.replace("hourly", "slow hourly"), **HOURS[name], rate=rate)
+
+
+def hours_tuning() -> Iterator[Run]:
+    """How fast the hours should learn, where they do more than they do in the course."""
+    for name, options in HOURS.items():
+        for rate in (0.003, 0.01, 0.03, 0.1, 0.3):
+            rated = options | {"rate": rate}
+            yield from served(f"{name} rate={rate}", until=TUNING[0], **rated)
 
 
 def hours_and_opponents(
