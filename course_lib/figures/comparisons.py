@@ -90,9 +90,9 @@ def differences_by(
             ax.axvline(value, color="#666666", lw=1, ls="--", zorder=0)
             ax.text(
                 value,
-                0.98,
+                0.0,
                 f" {name}",
-                va="top",
+                va="bottom",
                 fontsize=9,
                 color="#555555",
                 transform=ax.get_xaxis_transform(),
