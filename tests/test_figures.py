@@ -111,12 +111,6 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
         None,
     ),
     "verdicts": (lambda n, t: figures.verdicts(pd.DataFrame({t: "yes", "b": "no"}, n), t), None),
-    "stages": (
-        lambda n, t: figures.stages(
-            {t: {m: [1, 2] for m in n}}, ["a", "b"], t, {t: {m: 1 for m in n}}
-        ),
-        9,
-    ),
     "over": (lambda n, t: figures.over(np.arange(3), numbers(n), t, t, t), 9),
     "tiles": (lambda n, t: figures.tiles(n, item_fields(n), {t: item_fields(n)}), None),
     "share_bars": (lambda n, t: figures.share_bars({m: {t: 0.5, "b": 1} for m in n}, t, t), 9),

@@ -57,7 +57,6 @@ from course_lib.figures.updates import (
     night_line,
     over,
     shares,
-    stages,
 )
 from course_lib.figures.views import (
     contrast,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pandas as pd
 from matplotlib.dates import DateFormatter
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from course_lib.figures.style import ink_of, name_ends, panels, styled
@@ -213,45 +210,6 @@ def matched_and_mixed(
     axes.set_yticks(range(len(found)), found)
     axes.set(xlim=(0, 1.1 * most), ylim=(last + 0.9, -0.95), xlabel=xlabel, title=title)
     axes.grid(visible=False, axis="y")
-    return figure
-
-
-def stages(
-    sheets: dict[str, dict[str, list[float]]],
-    x: list[str],
-    ylabel: str,
-    levels: dict[str, dict[str, float]] | None = None,
-) -> Figure:
-    """What each name has at each of the stages `x`, with its numbers: a panel per sheet, its scale
-    from 0 on; `levels` are dotted lines, in a sheet, of what a name is to be compared with.
-    """
-    figure, axes = panels(len(sheets), height=3.6, of=next(iter(sheets.values()), ()))
-    for ax, (title, named) in zip(axes, sheets.items(), strict=True):
-        ends = {}
-        for name, values, look in styled(named.items()):
-            ink, places = ink_of(look.colour), np.arange(len(x))
-            drawn = {"color": look.colour, "marker": look.marker, "ls": look.dashes}
-            ax.plot(places, values, lw=2, ms=6, **drawn)
-            above = {"fontsize": 9, "color": ink, "textcoords": "offset points"}
-            above["path_effects"] = [withStroke(linewidth=2, foreground="white")]
-            turns = np.diff(values, prepend=values[0], append=values[-1]) / max(values)
-            for place, value, (before, after) in zip(places, values, pairwise(turns), strict=True):
-                at, ha = (0, 7), "center"
-                if before < -0.25 or after < -0.5:  # a steep line would cross the number
-                    flat = after < 0.25 and before < 0
-                    at, ha = ((-8, -2), "right") if flat else ((8, -7 if after > 0 else -3), "left")
-                ax.annotate(f"{value:.3f}", (place, value), at, ha=ha, **above)
-            ends[name] = values[-1], ink
-            level = (levels or {}).get(title, {}).get(name)
-            if level is not None:
-                ax.axhline(level, color=look.colour, lw=1.2, ls=":")
-                ends[f"a random draw,\n{name}: {level:.3f}"] = level, ink
-        ax.set_xticks(range(len(x)), x)
-        ax.margins(y=0.18)
-        ax.set(title=title, xlim=(-0.3, len(x) - 0.7))
-        ax.set_ylim(bottom=0)
-        name_ends(ax, ends)
-    axes[0].set_ylabel(ylabel)
     return figure
 
 
