@@ -38,7 +38,6 @@ ARMS = {
     # updates
     "nightly full": Look(BLUE, "o", "-", ""),
     "nightly full + hourly IDs": Look(ORANGE, "s", "--", "//"),
-    "nightly full + hourly all parameters": Look(RED, "^", "-.", "xx"),
     "full every 7 days": Look(SKY, "d", "-.", "||"),
     "full every 30 days": Look(PINK, "v", ":", "oo"),
     "never updated": Look(GREY, "x", "-", "\\\\"),

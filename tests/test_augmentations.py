@@ -106,13 +106,14 @@ def test_with_and_without_is_what_the_sweeps_measure(
     monkeypatch.setattr(augmentations, "held_out", lambda *options, **more: made["real"])
     names = ["complementary", "random mask"]
     found = experiments.with_and_without(names, tiny, passes=3, progress=False)
-    assert len(found) == 8
+    assert len(found) == 12
     assert [title.split(",")[0] for title in found.index.levels[0]] == ["real", "simulated"]
     for (title, measure, name), row in found.iterrows():
         arms = sweeps.REAL if title.startswith("real") else sweeps.SIMULATED
-        for column, arm in (("without", "plain"), ("with", name)):
+        pair = names if "−" in name else ["plain", name]
+        for column, arm in zip(("without", "with"), pair, strict=True):
             term = arms[arm].term
-            mask = Complementary() if name == "complementary" else RandomMask(0.5)
+            mask = Complementary() if arm == "complementary" else RandomMask(0.5)
             term = term and SelfSupervision(mask, term.alpha, term.temperature)
             rows = [r for _, r in experiments.epochs(SIMULATED, experiments.PLAIN, term, 3)]
             best = max(rows, key=lambda row: row["validation"])

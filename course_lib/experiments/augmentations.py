@@ -137,7 +137,7 @@ def with_and_without(
     that was best for half of the users; the others are asked. A row for each log, measure and term:
     `without`, `with`, and their `difference` with its 95 % interval, `low` … `high`, in which a
     pair is one of `users`. That is what other users would say of these two models, and not what
-    another seed would.
+    another seed would. With two terms there is a third row, of the second minus the first.
 
     - `names`: in `terms.NAMES`. `log`: the real log. Raises ValueError for another name.
     """
@@ -155,14 +155,17 @@ def with_and_without(
             REAL,
         ),
     }
-    rows = {}
+    rows, order = {}, ["plain", *names]
     with tqdm(total=2 * (1 + len(names)) * passes, desc="passes", disable=not progress) as bar:
         for title, (task, arms) in tasks.items():
-            first, without = _best(Asked(task), arms["plain"], passes, seed, bar)
-            for name in names:
-                last, added = _best(Asked(task), arms[name], passes, seed, bar)
+            best = {name: _best(Asked(task), arms[name], passes, seed, bar) for name in order}
+            pairs = {name: ("plain", name) for name in names}
+            if len(names) == 2:
+                pairs["{1} − {0}".format(*names)] = tuple(names)
+            for pair, of in pairs.items():
+                (first, without), (last, added) = (best[name] for name in of)
                 for measure, values in _measures(without, added).items():
-                    rows[title, measure, name] = {"best passes": f"{first}, {last}"} | values
+                    rows[title, measure, pair] = {"best passes": f"{first}, {last}"} | values
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

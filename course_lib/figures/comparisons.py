@@ -192,16 +192,17 @@ def with_and_without(live: pd.DataFrame, title: str) -> Figure:
         rows, found = live.loc[log], {}
         for (measure, term), row in rows[["difference", "low", "high", "users"]].iterrows():
             name = measure.replace("AUC among tail items", "AUC of the tail")
+            term = "second − first" if "−" in term else term
             found[name if single else f"{term}: {name}"] = Difference(*row)
         shown += found.values()
         interval_rows(ax, found)
         for row, difference in enumerate(found.values()):
             number_beside(ax, row, difference, f"{difference.mean:+.3f}".replace("-0.000", "0.000"))
-        base = rows["without"].droplevel(1).round(3).to_dict()
+        base = rows["without"].groupby(level=0, sort=False).first().round(3).to_dict()
         base = ", ".join(f"{name.split()[0]} {value}" for name, value in base.items())
         ax.set_title(f"{log.replace(',', ' log,', 1)}\nwithout a term: {base}", fontsize=10)
-        ax.set_xticks([0, 0.02, 0.04, 0.06])
-    axes[0].set_xlim(min(-0.018, live["low"].min()), max(0.063, live["high"].max()))
+        ax.set_xticks([-0.04, 0, 0.04])
+    axes[0].set_xlim(min(-0.045, live["low"].min()), max(0.063, live["high"].max()))
     axes[0].set_ylim(count - 0.5, -0.5)
     figure.get_layout_engine().set(wspace=0.06)
     figure.suptitle(title, fontsize=11.5)

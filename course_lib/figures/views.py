@@ -15,9 +15,11 @@ from course_lib.figures.style import arrow, ink_of, keys_outside, legend_below, 
 from course_lib.looks import BLACK, BLUE, GREY, RED
 
 
-def relations(tables: dict[str, pd.DataFrame], framed: Collection[tuple[str, str]] = ()) -> Figure:
+def relations(
+    tables: dict[str, pd.DataFrame], row: str, framed: Collection[Collection[str]]
+) -> Figure:
     """How related fields are, a heat map for each k×k table, 0 in white and the largest in dark
-    blue; `framed`: cells (row, column) of the last one that have a frame.
+    blue; `framed`: of each table, the columns that have a frame in this row.
     """
     most = max(map(len, tables.values()), default=0)
     of = max(tables.values(), key=len, default=())
@@ -34,9 +36,10 @@ def relations(tables: dict[str, pd.DataFrame], framed: Collection[tuple[str, str
         ax.set_yticks(range(len(table)), table.index)
         ax.set_title(title, fontsize=10.5)
         ax.grid(False)
-    for row, column in framed:
-        place = table.columns.get_loc(column) - 0.5, table.index.get_loc(row) - 0.5
-        axes[-1].add_patch(Rectangle(place, 1, 1, facecolor="none", edgecolor=RED, lw=2.5))
+    for ax, table, columns in zip(axes, tables.values(), framed, strict=True):
+        for column in columns:
+            place = table.columns.get_loc(column) - 0.5, table.index.get_loc(row) - 0.5
+            ax.add_patch(Rectangle(place, 1, 1, facecolor="none", edgecolor=RED, lw=2.5))
     return figure
 
 
