@@ -672,7 +672,7 @@ def test_what_is_named_beside_its_line_is_among_the_arms():
 def test_a_heat_map_leaves_blank_what_is_missing_and_is_white_around_0():
     table = pd.DataFrame([[3.0, np.nan], [0.0, -3.0]])
     (axes,) = figures.heat(table, "title", "x", "y", (-3, 3), digits=0).axes
-    assert [text.get_text() for text in axes.texts] == ["3", "", "0", "-3"]
+    assert [text.get_text() for text in axes.texts] == ["3", "", "0", "−3"]
     image = axes.images[0]
     assert min(image.cmap(image.norm(0.0))[:3]) > 0.95
 

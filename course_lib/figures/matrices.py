@@ -147,7 +147,7 @@ def _heat(axes, table: pd.DataFrame, low: float, high: float, digits: int = 2) -
     axes.imshow(shown, cmap=cmap, aspect="auto", vmin=low, vmax=high)
     for (i, j), value in np.ndenumerate(values):
         light = abs(value) > 0.6 * high if around_0 else value < middle
-        text = "" if np.isnan(value) else f"{value:.{digits}f}"
+        text = "" if np.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
         axes.text(j, i, text, ha="center", va="center", color="white" if light else "black")
     axes.set_xticks(range(table.shape[1]), table.columns)
     axes.set_yticks(range(len(table)), table.index)
