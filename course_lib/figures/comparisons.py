@@ -101,7 +101,7 @@ def differences_by(
             if levels:
                 part = round(100 * difference.mean / levels[panel])
                 sign = "+" * (part > 0)
-                number_beside(ax, row, difference, f"{sign}{part} %".replace("-", "−"))
+                number_beside(ax, row, difference, f"{sign}{part} %")
                 ax.set_title("change", loc="right", fontsize=9, x=1.12)
             elif digits is not None:
                 rounded = round(difference.mean, digits) + 0.0  # no -0.0
@@ -158,7 +158,7 @@ def differences_grouped(
             if name is not None:
                 difference = found[group][name]
                 draw_interval(ax, y, difference)
-                number_beside(ax, y, difference, f"{difference.mean:+.{digits}f}".replace("-", "−"))
+                number_beside(ax, y, difference, f"{difference.mean:+.{digits}f}")
         ax.axvline(0, color=GREY, lw=1)
         ax.axhline(len(rows) - len(names) - 1.5, color=GREY, lw=0.8)
         ax.set_title(title, fontsize=10)

@@ -258,7 +258,7 @@ def number_beside(axes, y: float, difference: object, text: str) -> None:
     clear = difference.low > 0 or difference.high < 0
     look = {"va": "center", "fontsize": 9, "color": "black" if clear else "#666666"}
     at = axes.get_yaxis_transform()
-    axes.text(1.01, y, text, transform=at, **look)
+    axes.text(1.01, y, text.replace("-", "−"), transform=at, **look)
 
 
 def draw_interval(axes, y: float, difference: object, mark: str = "o", hollow: str = "s") -> None:
