@@ -358,11 +358,11 @@ def slice_codes(times_bought: np.ndarray) -> np.ndarray:
     return np.searchsorted([high for _, high in SLICES.values()], times_bought)
 
 
-def summary(result: pd.DataFrame) -> pd.Series:
-    """R@50, R@100, R@100 by slice, and each slice's `within_slice_auc`; NaN for an empty one."""
+def summary(result: pd.DataFrame, k: int = 100) -> pd.Series:
+    """R@50, R@k, R@k by slice, and each slice's `within_slice_auc`; NaN for an empty one."""
     of = slices(result)
-    recalls = {"R@50": recall(result, 50), "R@100": recall(result, 100)}
-    recalls |= {name: recall(result[of == name], 100) for name in SLICES}
+    recalls = {"R@50": recall(result, 50), f"R@{k}": recall(result, k)}
+    recalls |= {name: recall(result[of == name], k) for name in SLICES}
     aucs = {f"in-{name}": float(result.loc[of == name, "within_auc"].mean()) for name in SLICES}
     return pd.Series(recalls | aucs)
 

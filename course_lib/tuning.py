@@ -88,8 +88,9 @@ def tune(
     days: tuple[str, str] | None = None,
     tries: int = TRIES,
     progress: bool = True,
+    k: int = 100,
 ) -> Tuned:
-    """Coordinate search: try an option's values one by one, keep what has the best R@100, go on
+    """Coordinate search: try an option's values one by one, keep what has the best R@k, go on
     with the next option, until `tries` replays are spent. If tries are left after the last value,
     options whose best value is the outermost one tried are followed outwards, by the same factor.
 
@@ -104,7 +105,8 @@ def tune(
     Raises ValueError, before anything is tried, for an option or a value that `make` does not take
     and for too few days; warns if there is less than a week to test.
     """
-    tries, period = checked("tries", tries, 1, whole=True), _period(log, days)
+    tries, k = checked("tries", tries, 1, whole=True), checked("k", k, 1, whole=True)
+    period = _period(log, days)
     best, top, rows = {} if make else dict(RECIPE), -1.0, []
     if dials is None:
         if make not in DIALS:
@@ -116,10 +118,10 @@ def tune(
 
         def attempt(**change: object) -> None:
             nonlocal best, top
-            rows.append(_try(log, make, best | change, period))
+            rows.append(_try(log, make, best | change, period, k))
             bar.update()
-            if rows[-1]["R@100"] > top:
-                best, top = best | change, rows[-1]["R@100"]
+            if rows[-1][f"R@{k}"] > top:
+                best, top = best | change, rows[-1][f"R@{k}"]
 
         attempt()
         for name, values in dials.items():
@@ -146,12 +148,14 @@ def _further(make: Callable[..., Recommender], best: dict, tried: Dials) -> list
     return further
 
 
-def _try(log: EventLog, make: Callable[..., Recommender], options: dict, period: tuple) -> dict:
+def _try(
+    log: EventLog, make: Callable[..., Recommender], options: dict, period: tuple, k: int
+) -> dict:
     started = time.process_time()
     result = replay(log, make(**options), *period, progress=False)
     spent = time.process_time() - started
     spelled = " ".join(f"{name}={value}" for name, value in options.items())
-    return {"options": spelled, **summary(result), "cpu_s": round(spent, 1)}
+    return {"options": spelled, **summary(result, k), "cpu_s": round(spent, 1)}
 
 
 def _towers(log: EventLog, **options) -> TwoTowerNightly:

@@ -110,7 +110,7 @@ def test_with_and_without_is_what_the_sweeps_measure(
     assert [title.split(",")[0] for title in found.index.levels[0]] == ["real", "simulated"]
     for (title, measure, name), row in found.iterrows():
         arms = sweeps.REAL if title.startswith("real") else sweeps.SIMULATED
-        pair = names if "−" in name else ["plain", name]
+        pair = names if name == "second − first" else ["plain", name]
         for column, arm in zip(("without", "with"), pair, strict=True):
             term = arms[arm].term
             mask = Complementary() if arm == "complementary" else RandomMask(0.5)

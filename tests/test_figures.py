@@ -655,6 +655,16 @@ def test_a_mask_is_drawn_as_the_draw_the_hidden_and_the_shown():
     assert colours == ["#d55e00", "#0072b2", "#fce5d4", "#d55e00"]
 
 
+def test_a_tick_marks_the_most_that_a_share_can_be():
+    found = {"drawn": {"a": 0.5, "b": 0.2}, "others": {"a": 0.1, "b": 0.1}}
+    figure = figures.share_bars(found, "x", "t", most={"drawn": {"b": 0.4, "a": 0.9}})
+    (ticks,) = figure.axes[0].collections
+    bars = figure.axes[0].patches[:2]
+    for (low, high), bar, most in zip(ticks.get_segments(), bars, (0.9, 0.4), strict=True):
+        assert low[0] == high[0] == most and bar.get_y() == pytest.approx(low[1])
+        assert high[1] == pytest.approx(bar.get_y() + bar.get_height())
+
+
 def test_relations_frame_the_cells_that_are_named():
     tables = {"one": related(["a", "b"]), "two": related(["a", "b"])}
     figure = figures.relations(tables, "a", [[], ["b"]])

@@ -97,6 +97,31 @@ def test_the_search_goes_from_option_to_option_by_hand(log: EventLog):
         assert fake.days == list(pd.date_range(*PERIOD, inclusive="left"))
 
 
+@dataclass
+class Second(Fake):
+    """As Fake, but an item that nobody buys stands first for everybody."""
+
+    def scores(self, log: EventLog, day: pd.Timestamp, users: np.ndarray) -> np.ndarray:
+        unsold = np.setdiff1d(np.arange(ITEMS), log.item_rows)[0]
+        scores = super().scores(log, day, users)
+        scores[:, unsold] = 2
+        return scores
+
+
+def test_the_best_is_the_best_at_the_k_that_is_asked_for(log: EventLog):
+    """Twenty users' items in the second place, against five users' in the first."""
+
+    def make(second: bool = True) -> Fake:
+        return Second(20) if second else Fake(5)
+
+    found = {k: tune(log, make, {"second": (False,)}, PERIOD, progress=False, k=k) for k in (1, 2)}
+    five, twenty = (recall(log, known, *PERIOD) for known in (5, 20))
+    assert found[1].tries["R@1"].tolist() == pytest.approx([0, five])
+    assert found[2].tries["R@2"].tolist() == pytest.approx([twenty, five])
+    assert found[1].options == {"second": False} and found[2].options == {}
+    assert "k is 0" in refusal(tune, log, make, {"second": (False,)}, PERIOD, k=0)
+
+
 @pytest.mark.parametrize(
     ("tries", "options"),
     [(1, {}), (2, {}), (3, {"a": 2}), (4, {"a": 2}), (5, {"a": 2}), (6, {"a": 2, "b": 9})],

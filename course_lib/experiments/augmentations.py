@@ -137,7 +137,7 @@ def with_and_without(
     that was best for half of the users; the others are asked. A row for each log, measure and term:
     `without`, `with`, and their `difference` with its 95 % interval, `low` … `high`, in which a
     pair is one of `users`. That is what other users would say of these two models, and not what
-    another seed would. With two terms there is a third row, of the second minus the first.
+    another seed would. With two terms, a third row, "second − first", compares them.
 
     - `names`: in `terms.NAMES`. `log`: the real log. Raises ValueError for another name.
     """
@@ -161,7 +161,7 @@ def with_and_without(
             best = {name: _best(Asked(task), arms[name], passes, seed, bar) for name in order}
             pairs = {name: ("plain", name) for name in names}
             if len(names) == 2:
-                pairs["{1} − {0}".format(*names)] = tuple(names)
+                pairs["second − first"] = tuple(names)
             for pair, of in pairs.items():
                 (first, without), (last, added) = (best[name] for name in of)
                 for measure, values in _measures(without, added).items():

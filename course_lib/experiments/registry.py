@@ -69,7 +69,7 @@ EXPERIMENTS = {
     "negatives_test": Replays(negatives.test, TEST, by=("day",)),
     "films_test": Replays(negatives.films, FILMS_TEST, by=("day",), load=load_movie_tweetings),
     "updates_test": Replays(updates.test, TEST, hourly=True, by=("day", "month")),
-    "updates_recipe": Replays(updates.recipe, TEST, hourly=True, by=("day",)),
+    "updates_recipe": Replays(updates.recipe, TEST, hourly=True),
     "updates_tuning": Replays(updates.tuning, TUNING, hourly=True),
     "hours_test": Replays(updates.hours_test, TEST, hourly=True, by=("day",)),
     "hours_tuning": Replays(updates.hours_tuning, TUNING, hourly=True),

@@ -16,8 +16,6 @@ from course_lib.state import Settings
 from course_lib.tuning import RECIPE
 
 NO_COUNTS = Settings(popularity_half_lives=())
-
-
 # arms that let hours do more than the course does, and how each goes on between two nights
 HOURS = {
     "nightly full + hourly all parameters": {"hourly": "all"},

@@ -192,7 +192,6 @@ def with_and_without(live: pd.DataFrame, title: str) -> Figure:
         rows, found = live.loc[log], {}
         for (measure, term), row in rows[["difference", "low", "high", "users"]].iterrows():
             name = measure.replace("AUC among tail items", "AUC of the tail")
-            term = "second − first" if "−" in term else term
             found[name if single else f"{term}: {name}"] = Difference(*row)
         shown += found.values()
         interval_rows(ax, found)
@@ -336,9 +335,14 @@ def shifts(
     return figure
 
 
-def share_bars(found: dict[str, dict[str, float]], xlabel: str, title: str) -> Figure:
+def share_bars(
+    found: dict[str, dict[str, float]],
+    xlabel: str,
+    title: str,
+    most: dict[str, dict[str, float]] | None = None,
+) -> Figure:
     """Shares, 0 to 1, as bars with their numbers: found[set][group]; the sets are told apart by
-    colour and hatch.
+    colour and hatch. A tick marks the `most` that a share could be, where it is given.
     """
     table = pd.DataFrame(found)
     figure, (axes,) = panels(height=max(0.55, 0.22 * table.shape[1]) * len(table) + 1.3, of=table)
@@ -348,6 +352,11 @@ def share_bars(found: dict[str, dict[str, float]], xlabel: str, title: str) -> F
         drawn = {"color": look.colour, "hatch": look.hatch, "edgecolor": "white", "label": name}
         bars = axes.barh(y, values, 0.92 * width, **drawn)
         axes.bar_label(bars, [f"{100 * value:.0f} %" for value in values], padding=3, fontsize=10)
+        if name in (most or {}):
+            ends = [most[name][group] for group in table.index]
+            axes.vlines(ends, y - 0.46 * width, y + 0.46 * width, color="black", lw=2.5)
+    if most:
+        axes.plot([], [], "|", color="black", ms=10, mew=2.5, label="the most there can be")
     axes.set_yticks(groups, table.index, fontsize=10)
     axes.set(ylim=(len(table) - 0.5, -0.5), xlim=(0, 1.06), xlabel=xlabel, title=title)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
