@@ -25,6 +25,7 @@ LOOKS = Path(__file__).parent / "fixtures" / "figures.json"
 RNG = np.random.default_rng(0)
 PLANE = RNG.normal(size=(40, 2))
 GAIN = Difference(0.1, -0.1, 0.2, 5)
+DAY = pd.Timestamp("2020-01-05")
 ONE, OTHER = np.array([0.6, 0.8]), np.array([1.0, 0.0])
 TOWERS = {
     "item": {"ID 7": np.array([3.0, 4.0]), "colour RED": np.array([-3.0, 1.0])},
@@ -121,7 +122,10 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
         None,
     ),
     "masks": (lambda n, t: figures.masks({t: {m: [m, n[0]] for m in n}}, n), None),
-    "bars": (lambda n, t: figures.bars(pd.Series(1.5, index=n), t, t, t), None),
+    "marked_days": (
+        lambda n, t: figures.marked_days({m: [DAY] for m in n}, DAY + pd.Timedelta(days=9), t),
+        None,
+    ),
     "parts_of": (lambda n, t: figures.parts_of(dict.fromkeys(n, (1, 2)), t, t), None),
     "gains": (lambda n, t: figures.gains({t: {m: [GAIN] for m in n}}, [t], t, t), 9),
     "dumbbells": (lambda n, t: figures.dumbbells({t: dict.fromkeys(n, (1.0, GAIN))}, t), None),

@@ -80,6 +80,8 @@ def test_further_reading_names_work_section_and_address(path: Path):
     for entry in entries:
         if entry.startswith("The notes, "):
             continue
-        assert re.match(r"\w.*, \[[\"*].+[\"*]\]\(https://\S+\), .*\d{4}, |TensorFlow|Faiss", entry)
+        assert re.match(
+            r"\w.*, \[[\"*].+[\"*]\]\(https://\S+\), .*\d{4}, |TensorFlow|Faiss|Redis", entry
+        )
         assert re.search(r"\b(sections? (\d|III|\")|chapter \d|the part on|introduction)", entry)
         assert re.search(r": \w", entry), "say what to look for"

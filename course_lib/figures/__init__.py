@@ -48,11 +48,11 @@ from course_lib.figures.search import aged, circles, codes, cost, dials, frontie
 from course_lib.figures.style import arms, fingerprint, panels, show, tag
 from course_lib.figures.trades import trade_off, trade_path
 from course_lib.figures.updates import (
-    bars,
     beside_diagonal,
     copied_and_split,
     delta_rows,
     embedding_rows,
+    marked_days,
     matched_and_mixed,
     night_line,
     over,

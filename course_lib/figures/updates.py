@@ -18,9 +18,9 @@ def copied_and_split(checked: bool = False) -> Figure:
     and what it promises to keep the same: a row for each part. `checked`: with how far chapter 14
     has checked that, in place of the tool.
     """
-    figure, (axes,) = panels(height=4.6)
+    figure, (axes,) = panels(height=3.3)
     axes.axis("off")
-    axes.set(xlim=(0, 100), ylim=(-0.9, 6.7))
+    axes.set(xlim=(0, 100), ylim=(-0.9, 4.7))
     title = "What is small is copied, and what is large is divided"
     if checked:
         title = "How far one machine could check the promises"
@@ -32,35 +32,28 @@ def copied_and_split(checked: bool = False) -> Figure:
         ("small tables", "a copy", "a copy", "GatheredAdagrad", "equal rows", "✓ after one day"),
         ("large tables", "one half", "other half", "TorchRec", "the same loss",
          "✓ table-wise: seven steps\n✗ column-wise: 0.006 apart"),
-        ("item vectors", "some", "the others", "Milvus, an alias", "one version per answer",
-         "~ in one file, undivided"),
-        ("hours", "one stream, one trainer", None, "Redis, an offset", "each hour, once",
-         "✓ three hours, a lost file"),
     ]  # fmt: skip
     columns = {0: "what there is", 19: "process 1", 33: "process 2"}
     columns |= {49: "promised", 74: "checked here"} if checked else {49: "joined by", 74: "promise"}
     for x, title in columns.items():
-        axes.text(x, 6.2, title, fontsize=10, weight="bold")
-    for place, (part, first, second, tool, promise, check) in enumerate(rows):
-        y = 5 - place
+        axes.text(x, 4.2, title, fontsize=10, weight="bold")
+    for y, (part, first, second, tool, promise, check) in enumerate(reversed(rows)):
         shown = (part, promise, check) if checked else (part, tool, promise)
         for x, text in zip((0, 49, 74), shown, strict=True):
             lines = text.split("\n")
-            for line, up in zip(lines, (0.56, 0.14) if len(lines) == 2 else (0.35,), strict=True):
-                ink = {"✓": "#00664b", "~": "#8a5a00", "✗": "#a34700"}.get(line[0], "black")
+            for line, up in zip(lines, (0.6, 0.1) if len(lines) == 2 else (0.35,), strict=True):
+                ink = {"✓": "#00664b", "✗": "#a34700"}.get(line[0], "black")
                 axes.text(x, y + up, line, fontsize=10, va="center", color=ink)
-        colour = BLUE if first == second else ORANGE if second else GREY
-        boxes = [(19, 12, first), (33, 12, second)] if second else [(19, 26, first)]
-        for x, width, text in boxes:
+        colour = BLUE if first == second else ORANGE
+        for x, text in ((19, first), (33, second)):
             look = {"facecolor": colour, "edgecolor": colour, "alpha": 0.25}
-            axes.add_patch(Rectangle((x, y), width, 0.7, **look))
-            axes.text(x + width / 2, y + 0.35, text, fontsize=10, ha="center", va="center")
-    keys = ((19, BLUE, "a copy each"), (36, ORANGE, "divided"), (49, GREY, "in one place"))
-    for x, colour, text in keys:
+            axes.add_patch(Rectangle((x, y), 12, 0.7, **look))
+            axes.text(x + 6, y + 0.35, text, fontsize=10, ha="center", va="center")
+    for x, colour, text in ((19, BLUE, "a copy each"), (33, ORANGE, "divided")):
         axes.add_patch(Rectangle((x, -0.75), 2, 0.4, facecolor=colour, alpha=0.4))
         axes.text(x + 3, -0.55, text, fontsize=9.5, va="center")
     if checked:
-        axes.text(70, -0.55, "✓ kept   ~ in part   ✗ not kept", fontsize=9.5, va="center")
+        axes.text(74, -0.55, "✓ kept   ✗ not kept", fontsize=9.5, va="center")
     return figure
 
 
@@ -277,13 +270,19 @@ def beside_diagonal(x: np.ndarray, y: np.ndarray, xlabel: str, ylabel: str, titl
     return figure
 
 
-def bars(values: pd.Series, xlabel: str, ylabel: str, title: str) -> Figure:
-    """A bar for each entry, with its number on top."""
-    figure, (axes,) = panels(height=3, of=values)
-    drawn = axes.bar(range(len(values)), values, color=BLUE)
-    axes.set_xticks(range(len(values)), values.index)
-    axes.bar_label(drawn, fmt="%.3g", fontsize=8)
-    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+def marked_days(days: dict[str, pd.DatetimeIndex], until: pd.Timestamp, title: str) -> Figure:
+    """A row of marks for each entry, one for each of its days, with their number at the end."""
+    figure, (axes,) = panels(height=2.6, of=days)
+    for row, marked in enumerate(days.values()):
+        axes.vlines(marked, row - 0.3, row + 0.3, color=BLUE, lw=1.5)
+        axes.text(
+            1.01, row, f"{len(marked)} times", va="center", transform=axes.get_yaxis_transform()
+        )
+    axes.set_yticks(range(len(days)), days)
+    axes.set(ylim=(len(days) - 0.4, -0.6), title=title)
+    axes.set_xlim(min(min(marked) for marked in days.values()), until)
+    axes.xaxis.set_major_formatter(DateFormatter("%-d %b"))
+    axes.grid(axis="y", visible=False)
     return figure
 
 

@@ -7,10 +7,11 @@ two, whose users meet the items of both ranks or of their own rank alone. Two ra
 process gives with the whole batch (tests/test_distributed.py), so each arm is run in one process.
 
 `speed`: one full update over 30 days, by one process and by two ranks with the same global batch, in
-turns, so that whatever else the machine does slows both. `one_…` and `two_…` are ms a step, `half_…`
-those of one process with half the batch, which is what two ranks would need if they had nothing to
-say to each other; `wall` is by the clock, `cpu` the CPU time of the slower rank. The medians of the
-rounds are kept. `speedup_…` is one / two; `bound_…` is one / half, the most that two ranks can reach.
+turns, so that whatever else the machine does slows both. `one_…` and `two_…` are ms a step,
+`threads_…` those of one process with two threads, which sends no messages, and `half_…` those of one
+process with half the batch, which is what two ranks would need if they had nothing to say to each
+other; `wall` is by the clock, `cpu` the CPU time of the slower rank. The medians of the rounds are
+kept. `speedup_…` is one / two; `bound_…` is one / half, the most that two ranks can reach.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from course_lib.online_retail import TUNING, load_online_retail
 from course_lib.results import RESULTS, against, against_by_day, stamp
 from course_lib.state import Settings, new_state
 
-BATCHES = (512, 2048, 8192)  # of all ranks together
+BATCHES = (512, 1024, 2048, 8192)  # of all ranks together
 LEARNED, DAYS = 60, 30  # days before, and days of the update that is timed
 
 
@@ -77,12 +78,11 @@ def timed(epoch, spent: list[tuple[float, float, int]]):
 
 
 def of_a_rank(rank: int, port: int, rounds: int, batches: tuple[int, ...], answers) -> None:
-    """Rank 0 alone with the whole batch and with half of it, then both ranks; in turns."""
+    """Rank 0 alone with the whole batch, with two threads, and with half of it, then both ranks."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     if sys.platform == "linux":
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    torch.set_num_threads(1)
     log, spent = load_online_retail(), []
     distributed.epoch, full_update.epoch = (timed(full_update.epoch, spent) for _ in range(2))
     state = new_state(log, Settings(device="cpu"))
@@ -93,10 +93,13 @@ def of_a_rank(rank: int, port: int, rounds: int, batches: tuple[int, ...], answe
     with distributed.ranks(1_800, "cpu"):
         for _ in range(rounds):
             for batch in batches:
-                sizes = {"one": batch, "half": batch // 2, "two": batch}
+                sizes = {"one": batch, "threads": batch, "half": batch // 2, "two": batch}
                 for who, size in sizes.items():
+                    torch.set_num_threads(2 if who == "threads" else 1)
                     state.settings = Settings(device="cpu", batch_size=size)
                     update = full_update.full_update
+                    if who == "threads":
+                        update = update.__wrapped__  # which does not hold torch to one thread
                     if who == "two":
                         update = distributed.full_update_on_ranks
                     spent.clear()
@@ -128,7 +131,7 @@ def speed(rounds: int, batches: tuple[int, ...] = BATCHES) -> None:
     for batch in batches:
         row = {"batch": batch, "steps": found[0][batch, "one"][0][2]}
         for place, what in enumerate(("wall", "cpu")):
-            for who in ("one", "half", "two"):
+            for who in ("one", "threads", "half", "two"):
                 both = [found[rank].get((batch, who), []) for rank in (0, 1)]
                 both = zip(*both, strict=True) if all(both) else [(one,) for one in both[0]]
                 slower = [max(one[place] / one[2] for one in pair) for pair in both]
