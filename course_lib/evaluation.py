@@ -396,6 +396,10 @@ class Difference(NamedTuple):
     high: float
     pairs: int
 
+    def times(self, factor: float) -> Difference:
+        """The difference in another unit, such as hits."""
+        return Difference(*(factor * value for value in self[:3]), self.pairs)
+
     def __str__(self) -> str:
         return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}] ({self.pairs} pairs)"
 

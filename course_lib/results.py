@@ -65,7 +65,7 @@ def relative(
 
 def in_percent(difference: Difference, level: float) -> Difference:
     """The same difference, in per cent of a level."""
-    return Difference(*(100 * part / level for part in difference[:3]), difference.pairs)
+    return difference.times(100 / level)
 
 
 def against_by_day(table: pd.DataFrame, arm: str, other: str) -> Difference:
@@ -80,22 +80,6 @@ def against_by_day(table: pd.DataFrame, arm: str, other: str) -> Difference:
     theirs = theirs.loc[ours.index]
     rates = (arm["hits"] / arm["events"] for arm in (ours, theirs))
     return paired_difference(*rates, weights=ours["events"])
-
-
-def moves(
-    table: pd.DataFrame, kinds: dict[str, list[str]], x: str, y: str
-) -> dict[str, dict[str, tuple[Difference, Difference]]]:
-    """How much more of two columns the arms of each kind have than plain, by their weight α. For
-    `figures.trade_off`.
-    """
-
-    def weight(arm: str) -> str:
-        return f"α = {float(arm.split('alpha=')[1]):g}" if "alpha=" in arm else ""
-
-    return {
-        kind: {weight(a): tuple(against(table, a, "plain", part) for part in (x, y)) for a in arms}
-        for kind, arms in kinds.items()
-    }
 
 
 def verdict(*found: Difference) -> str:

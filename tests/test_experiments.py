@@ -472,18 +472,6 @@ def test_relative_is_in_per_cent_of_what_plain_has_at_each_value():
     assert two.low == pytest.approx(100 * plain.low / 0.4) and two.pairs == 2
 
 
-def test_moves_have_a_pair_for_every_weight():
-    table = results.load("self_supervision_test")
-    kinds = {"dropout": ["dropout alpha=0.1", "dropout alpha=1.0"], "counts": ["counts"]}
-    found = results.moves(table, kinds, "head", "tail")
-    assert {kind: [*pairs] for kind, pairs in found.items()} == {
-        "dropout": ["α = 0.1", "α = 1"],
-        "counts": [""],
-    }
-    ours = [results.against(table, "counts", "plain", part) for part in ("head", "tail")]
-    assert [*found["counts"][""]] == ours
-
-
 def test_a_verdict_needs_all_intervals_on_one_side():
     up, down, null = (Difference(0.0, *ends, 5) for ends in ((1, 2), (-2, -1), (-1, 1)))
     assert [results.verdict(up), results.verdict(down, down)] == ["yes", "no"]

@@ -135,10 +135,6 @@ ARMS: dict[str, tuple[Callable[[list[str], str], Figure], int | None]] = {
         ),
         None,
     ),
-    "trade_off": (
-        lambda n, t: figures.trade_off({m: {"": (GAIN, GAIN)} for m in n}, PLANE[:3], t, t, n[:1]),
-        9,
-    ),
     "capacity": (lambda n, t: figures.capacity(pd.DataFrame({t: 2.0, "b": 3.0}, index=n)), None),
     "item_map": (
         lambda n, t: figures.item_map(
@@ -362,38 +358,6 @@ def test_a_fingerprint_changes_with_what_is_drawn_and_not_with_how_sharp(change:
     assert figures.fingerprint(figure) == before
     change(figure.axes[0])
     assert figures.fingerprint(figure) != before
-
-
-def test_a_trade_off_gives_what_is_near_a_panel_each_on_one_scale():
-    far = Difference(5.0, 4.0, 6.0, 5)
-    named = {"one": {"α = 1": (GAIN, GAIN)}, "two": {"α = 1": (GAIN, GAIN)}}
-    named["far"] = {"α = 2": (far, far)}
-    figure = figures.trade_off(named, np.ones((1, 2)), "x", "y", ["one", "two"], "corner")
-    one, two, rest = figure.axes
-    for ax in figure.axes:
-        assert ax.lines[0].get_xydata().tolist() == [[0, 0], [1, 1]]
-    assert [ax.get_title() for ax in (one, two)] == ["one", "two"]
-    assert one.get_xlim() == one.get_ylim() == two.get_xlim()
-    assert one.get_xlim()[0] < -0.1 and one.get_xlim()[1] < 1 and rest.get_xlim()[1] > 6
-    assert [text.get_text() for text in one.texts] == ["1", "plain + a constant"]
-    assert [[text.get_text() for text in ax.texts] for ax in (two, rest)] == [["1"], ["far, α = 2"]]
-    keys = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert keys[2:] == ["corner", "frame: the other panels"]
-
-
-def test_a_trade_off_has_colours_for_what_is_clear_and_arrows_to_larger_weights():
-    clear = Difference(0.5, 0.25, 0.75, 5)
-    named = {"complementary": {"small": (clear, clear), "large": (clear, GAIN)}}
-    (axes,) = figures.trade_off(named, np.ones((1, 2)), "x", "y").axes
-    points = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "v"]
-    assert points == [[[0.5, 0.5]], [[0.5, GAIN.mean]]]
-    ends = [
-        (line.get_ydata()[0], line.get_color()) for line in axes.lines[1:] if line.get_lw() == 1.6
-    ]
-    assert {colour for _, colour in ends} == {"#D55E00"} and len(ends) == 3
-    (arrow,) = (text for text in axes.texts if text.arrow_patch)
-    assert [tuple(arrow.xyann), tuple(arrow.xy)] == [(0.5, 0.5), (0.5, GAIN.mean)]
-    assert {"complementary, α = large"} <= {text.get_text() for text in axes.texts}
 
 
 def test_towers_add_up_what_they_look_up_and_meet_in_the_cosine():

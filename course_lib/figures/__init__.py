@@ -46,7 +46,7 @@ from course_lib.figures.production import (
 )
 from course_lib.figures.search import aged, circles, codes, cost, dials, frontier, memory, read_off
 from course_lib.figures.style import arms, fingerprint, panels, show, tag
-from course_lib.figures.trades import trade_off, trade_path
+from course_lib.figures.trades import trade_path
 from course_lib.figures.updates import (
     beside_diagonal,
     copied_and_split,
