@@ -303,11 +303,14 @@ def slice_bars(
         drawn = {"color": look.colour, "hatch": look.hatch, "edgecolor": "white", "label": name}
         bars = axes.bar(where, values, width * 0.92, **drawn)
         if digits is not None:
-            axes.bar_label(bars, fmt=f"%.{digits}f", fontsize=9, padding=2)
+            numbers = [f"{value:.{digits}f}".replace("-", "−") for value in values]
+            axes.bar_label(bars, numbers, fontsize=9, padding=2)
             axes.grid(axis="x", visible=False)
             axes.margins(y=0.12)
     axes.set_xticks(range(table.shape[1]), table.columns)
     axes.set(ylabel=ylabel, xlabel=xlabel, title=title)
+    if (table < 0).any(axis=None):
+        axes.axhline(0, color="#333333", lw=1)
     if chance is not None:
         axes.axhline(chance, color="#333333", lw=1, ls="--", zorder=0)
         look = {"transform": axes.get_yaxis_transform(), "fontsize": 9, "va": "center"}
