@@ -159,7 +159,7 @@ def delta_rows(base: np.ndarray, ids: np.ndarray, own: np.ndarray) -> Figure:
             if values is not None:
                 alpha = 0.8 if colour == ORANGE else 0.3
                 axes.add_patch(Rectangle((x, y), 22, 0.8, facecolor=colour, alpha=alpha))
-                text = "   ".join(f"{value:+.2f}" for value in values)
+                text = "   ".join(f"{value:+.2f}".replace("-", "−") for value in values)
                 axes.text(x + 11, y + 0.4, text, ha="center", va="center", fontsize=9)
         arrow = {"arrowstyle": "->", "color": "#333333", "lw": 1}
         if row in of:
