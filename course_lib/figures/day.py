@@ -40,7 +40,7 @@ def day_line(numbered: bool = False) -> Figure:
     hours = opened[: -1 if numbered else None] + 1  # a trainer leaves the last to the night
     axes.barh([4] * len(opened), 0.8, 0.4, opened + 0.1, color=GREY, alpha=0.6)
     if numbered:
-        axes.text(9.1, 3.52, "hour by hour; only the night learns the last", **words)
+        axes.text(9.1, 3.52, "hour by hour; the last waits for the night", **words)
     else:
         axes.text(20.2, 4, "hour by hour", **words)
     rows = np.linspace(0.08, 0.5, len(hours))  # what the hours have learned
@@ -49,7 +49,7 @@ def day_line(numbered: bool = False) -> Figure:
     axes.barh(1.75, end - hours[-1] - 1, rows[-1], hours[-1] + 1, color=ORANGE, align="edge")
     axes.text(7, 2.48, "ID rows of the users and items in those events", color="#8a5a00", **words)
     axes.plot(end, 2, "x", color="black", ms=11, mew=2.5)
-    axes.text(*((20.4, 2.48) if numbered else (26.2, 2)), "discarded", **words)
+    axes.text(26.2, 2, "discarded", **words)
     axes.plot(hours + 0.2, [1] * len(hours), "o", color=ORANGE, ms=7)
     text = "those items' vectors, and those ID rows"
     axes.text(10, 1.38, text, color="#8a5a00", **words)
@@ -143,6 +143,8 @@ def shard_notes(table: pd.DataFrame) -> Figure:
     for hour, old, new in zip(hours[1:], versions, versions[1:], strict=False):
         if new != old and hour != _NEXT_DAY:
             axes.text(hour - 0.15, 6.4, "▲ a new name", va="center", fontsize=9.5)
+    if len(hours):
+        axes.text(hours[0] + 0.3, 1, "nothing was sent", va="center", fontsize=9)
     axes.set_ylim(6.9, -1.9)
     title = "The notes name the late shards; the version's name shows the kill"
     axes.set_title(title, fontsize=12)
