@@ -437,12 +437,9 @@ def codes(vector: np.ndarray, codebooks: np.ndarray, sizes: tuple[int, int]) -> 
     return figure
 
 
-def cost(sheets: dict[str, pd.DataFrame], named: Collection[str] | None = None) -> Figure:
+def cost(sheets: dict[str, pd.DataFrame]) -> Figure:
     """R@100 over CPU seconds, a dot per arm, the course's own filled; a panel per sheet, whose rows
     are arms with `R@100` and `cpu_seconds`. Stairs lead over the best recall for a time.
-
-    - `named`: the arms that have their names beside their dots, as those on the stairs have; all
-      others are pale. None: all.
     """
     tables = [table.dropna().sort_values("cpu_seconds") for table in sheets.values()]
     figure, axes = panels(len(sheets), height=4.4, of=min(tables, key=len, default=[]))
@@ -451,19 +448,16 @@ def cost(sheets: dict[str, pd.DataFrame], named: Collection[str] | None = None) 
         best = table["R@100"].cummax()
         stairs = np.repeat(table["cpu_seconds"], 2)[1:], np.repeat(best, 2)[:-1]
         ax.plot(*stairs, color=GREY, lw=1, ls=":")
-        steps = table.index[best > best.shift(fill_value=0)]
-        shown = table.index if named is None else dict.fromkeys([*named, *steps])
         for name, row in table[["cpu_seconds", "R@100"]].iterrows():
             own = str(name).startswith("ours")
             colour = BLUE if own else "#444444"
-            look = {"color": colour} if name in shown else {"color": "#bbbbbb", "ms": 5}
-            ax.plot(*row, "o", **look, mfc=BLUE if own else "white")
+            ax.plot(*row, "o", color=colour, mfc=BLUE if own else "white")
             names[name] = row.to_numpy()[None], colour
         ax.set(xscale="log", xlabel="CPU seconds of the replay (log scale)", title=title)
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter("{x:g}")
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.margins(0.12, 0.09)
-        name_lines(ax, {name: names[name] for name in shown if name in names})
+        name_lines(ax, names)
     axes[0].set_ylabel("R@100")
     return figure
