@@ -86,17 +86,9 @@ def differences_by(
         ax.set_title(panel, fontsize=10)
         ax.xaxis.set_major_locator(MaxNLocator(3))
         ax.xaxis.set_tick_params(labelbottom=True)
-        for value, name in [(marks or {})[panel]] if panel in (marks or {}) else ():
+        for value, name in [marks[panel]] if panel in (marks or {}) else ():
             ax.axvline(value, color="#666666", lw=1, ls="--", zorder=0)
-            ax.text(
-                value,
-                0.0,
-                f" {name}",
-                va="bottom",
-                fontsize=9,
-                color="#555555",
-                transform=ax.get_xaxis_transform(),
-            )
+            ax.set_title(f"{panel} (dashed: {name})", fontsize=10)
         for row, difference in enumerate(found.values()):
             if levels:
                 part = round(100 * difference.mean / levels[panel])
