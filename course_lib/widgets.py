@@ -44,7 +44,7 @@ class Panel(ipywidgets.VBox):
   keep();
 })();
 </script>"""
-    words = "A widget: run this cell in Jupyter to turn it; the figure below shows the same."
+    words = "A widget: run this cell in Jupyter to use it; the figure below shows the same."
     dials: tuple[ipywidgets.Dropdown, ...] = ()
 
     def __init__(self) -> None:
@@ -198,7 +198,7 @@ def index_dials(table: pd.DataFrame) -> Panel:
     """
     ivf, hnsw = (_some(kind, table[table["index"] == kind]) for kind in ("ivf", "hnsw"))
     panel = Panel()
-    panel.words = "A widget: run this cell in Jupyter to turn it; the figure above shows the same."
+    panel.words = "A widget: run this cell in Jupyter to use it; the figure above shows the same."
 
     def show() -> None:
         of_graph = panel.kind.value == "hnsw"
