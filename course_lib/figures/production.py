@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from course_lib.figures.style import ink_of, legend_key, name_ends, panels, styled
-from course_lib.looks import BLACK, BLUE, GREY, ORANGE, RED
+from course_lib.looks import BLACK, BLUE, GREEN, GREY, ORANGE, RED
 
 
 def divided_tables(share: float = 0.57) -> Figure:
@@ -20,11 +20,11 @@ def divided_tables(share: float = 0.57) -> Figure:
     figure, axes = panels(3, height=2.9)
     figure.suptitle("Three ways to divide two tables between two ranks", fontsize=12)
     tables = ((1.0, 4.0), (6.0, 4.0 * (1 - share) / share))  # left edge, height: all are four wide
-    first, second = (to_rgb(colour) + (0.35,) for colour in (BLUE, ORANGE))
+    first, second = (to_rgb(colour) + (0.35,) for colour in (GREEN, RED))
     ways = {
         "table-wise": f"{share:.0%} of the rows on rank 0",
         "column-wise": "exactly half for each rank",
-        "row-wise": "even if new IDs are spread",
+        "row-wise": "even, if IDs are hashed",
     }
     for ax, (way, says) in zip(axes, ways.items(), strict=True):
         ax.axis("off")

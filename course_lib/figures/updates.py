@@ -33,8 +33,10 @@ def copied_and_split(checked: bool = False) -> Figure:
         ("large tables", "one half", "other half", "TorchRec", "the same loss",
          "✓ table-wise: seven steps\n✗ column-wise: 0.006 apart"),
     ]  # fmt: skip
-    columns = {0: "what there is", 19: "process 1", 33: "process 2"}
-    columns |= {49: "promised", 74: "checked here"} if checked else {49: "joined by", 74: "promise"}
+    columns = {0: "what there is", 19: "rank 0", 33: "rank 1"}
+    columns |= (
+        {49: "should hold", 74: "checked here"} if checked else {49: "joined by", 74: "should hold"}
+    )
     for x, title in columns.items():
         axes.text(x, 4.2, title, fontsize=10, weight="bold")
     for y, (part, first, second, tool, promise, check) in enumerate(reversed(rows)):
