@@ -52,18 +52,21 @@ def alias_in_time() -> Figure:
     version a reader on another machine asks, from left to right in time.
     """
     figure, axes = _time_line(
-        4, "The alias switches in one step; each reader follows a little later"
+        5, "The alias switches in one step; each reader follows a little later"
     )
-    names = ["collection items_v1", "collection items_v2", "the alias items", "a reader elsewhere"]
+    names = ["collection items_v1", "collection items_v2", "user tower 2"]
+    names += ["the alias items", "a reader elsewhere"]
     bars = [
         (0, 0, 62, BLUE, "serves"),
         (0, 62, 38, GREY, "kept, to go back to"),
-        (1, 22, 32, GREY, "is filled"),
+        (1, 16, 30, GREY, "is filled"),
+        (1, 46, 8, GREY, ""),
         (1, 54, 46, ORANGE, "serves"),
-        (2, 0, 54, BLUE, "leads to items_v1"),
-        (2, 54, 46, ORANGE, "leads to items_v2"),
-        (3, 0, 62, BLUE, "user tower 1, asks items_v1"),
-        (3, 62, 38, ORANGE, "user tower 2, asks items_v2"),
+        (2, 46, 54, ORANGE, "on disk"),
+        (3, 0, 54, BLUE, "leads to items_v1"),
+        (3, 54, 46, ORANGE, "leads to items_v2"),
+        (4, 0, 62, BLUE, "user tower 1, asks items_v1"),
+        (4, 62, 38, ORANGE, "user tower 2, asks items_v2"),
     ]
     for row, start, width, colour, text in bars:
         _bar(axes, row, start, width, colour, text)
@@ -71,7 +74,7 @@ def alias_in_time() -> Figure:
     axes.text(53, -0.72, "the alias switches", ha="right", va="center", fontsize=10)
     axes.axvline(62, color=BLACK, lw=1, ls=":")
     axes.text(63, -0.72, "the reader looks", va="center", fontsize=10)
-    axes.set_yticks(range(4), names)
+    axes.set_yticks(range(5), names)
     return figure
 
 
@@ -96,7 +99,7 @@ def offset_in_time() -> Figure:
         65, 3.72, "the files reach offset 2 without a gap", ha="right", va="center", fontsize=10
     )
     axes.text(67, 3.72, "so read on from here", va="center", fontsize=10)
-    axes.set_ylim(4, -0.6)
+    axes.set(ylim=(4, -0.6), xlabel="")
     names = ["the broker's stream", "what it was told", "the trainer's files", "a new trainer"]
     axes.set_yticks(range(4), names)
     return figure
