@@ -23,8 +23,8 @@ FIRST := notebooks/00_start_here.ipynb
 # PyTorch and Faiss bring an OpenMP runtime each; without this their idle threads spin against each other.
 export OMP_WAIT_POLICY := PASSIVE
 
-# The lock as bounds: only what is asked for is installed. What is imported is compiled then, which is a part of it all.
-PIP := $(BIN)/python -m pip install --no-compile --disable-pip-version-check -c .venv/wheels.txt
+# The lock as bounds: only what is asked for is installed.
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c .venv/wheels.txt
 
 define CHECK_PYTHON
 import platform, sys
@@ -52,9 +52,9 @@ $(READY): requirements.lock
 	@echo "Compiling hnswlib beside the installation of the rest, which takes a minute or more ..."
 	@$(BIN)/python -m pip wheel --disable-pip-version-check --no-deps -w .venv/compiled "$$(grep '^hnswlib==' requirements.lock)" > .venv/hnswlib.log 2>&1 & \
 	{ $(PIP) setuptools && $(PIP) --no-build-isolation -e ".[service,redis]"; } || exit 1; \
-	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --no-deps --only-binary :all: -r .venv/torchrec.txt > .venv/torchrec.log 2>&1 || \
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --only-binary :all: -r .venv/torchrec.txt > .venv/torchrec.log 2>&1 || \
 		echo "TorchRec could not be installed (see .venv/torchrec.log), and all but ShardedTables works without it."; \
-	wait $$! && $(BIN)/python -m pip install --no-compile --disable-pip-version-check --no-deps .venv/compiled/*.whl || \
+	wait $$! && $(BIN)/python -m pip install --disable-pip-version-check --no-deps .venv/compiled/*.whl || \
 		echo "hnswlib could not be compiled (see .venv/hnswlib.log), and all but HnswlibIndex works without it: for that, install a C++ compiler, then run 'make clean lab'."
 	@touch $@
 
@@ -116,7 +116,7 @@ PEERS := $(patsubst tests/benchmarks/peers/%.txt,build/peers/%/.ready,$(wildcard
 build/peers/%/.ready: tests/benchmarks/peers/%.txt
 	@mkdir -p build/peers
 	@{ "$(PYTHON)" -m venv --clear build/peers/$* && \
-		build/peers/$*/bin/python -m pip install --no-compile --disable-pip-version-check -r $<; } > build/peers/$*.log 2>&1 && touch $@ || \
+		build/peers/$*/bin/python -m pip install --disable-pip-version-check -r $<; } > build/peers/$*.log 2>&1 && touch $@ || \
 		{ echo "$* could not be installed, see build/peers/$*.log"; rm -rf build/peers/$*; }
 
 bench: $(TEACHER) $(PEERS)
